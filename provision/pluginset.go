@@ -1,0 +1,66 @@
+package provision
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// PluginSet is an immutable set of plugins, sorted by ID in version order. Nil is the empty set.
+type PluginSet struct{ all []Plugin }
+
+// NewPluginSet returns the set of the plugins, whose IDs must differ.
+func NewPluginSet(plugins ...Plugin) *PluginSet {
+	all := slices.Clone(plugins)
+	slices.SortFunc(all, func(a, b Plugin) int { return CompareVersions(string(a.ID()), string(b.ID())) })
+	return &PluginSet{all: all}
+}
+
+// All returns the plugins, oldest version first. The caller must not change the slice.
+func (s *PluginSet) All() []Plugin {
+	if s == nil {
+		return nil
+	}
+	return s.all
+}
+
+// Get returns the plugin of that ID.
+func (s *PluginSet) Get(id PluginID) (Plugin, bool) {
+	for _, p := range s.All() {
+		if p.ID() == id {
+			return p, true
+		}
+	}
+	return nil, false
+}
+
+// CompareVersions orders names by their parts: runs of digits by value, other runs by text. So 8.9.3 comes before
+// 10.1, which plain string order gets wrong.
+func CompareVersions(a, b string) int {
+	x, y := a, b
+	for x != "" && y != "" {
+		var p, q string
+		p, x = run(x)
+		q, y = run(y)
+		c := strings.Compare(p, q)
+		if isDigit(p[0]) && isDigit(q[0]) {
+			p, q = strings.TrimLeft(p, "0"), strings.TrimLeft(q, "0")
+			c = cmp.Or(cmp.Compare(len(p), len(q)), strings.Compare(p, q))
+		}
+		if c != 0 {
+			return c
+		}
+	}
+	return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(a, b))
+}
+
+// run cuts the leading run of digits, or of anything else, off s, which isn't empty.
+func run(s string) (head, rest string) {
+	i := 1
+	for i < len(s) && isDigit(s[i]) == isDigit(s[0]) {
+		i++
+	}
+	return s[:i], s[i:]
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
