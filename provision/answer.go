@@ -1,0 +1,123 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// respond makes the file: it renders the template over the device's flattened config, or opens the file.
+func (r *passage) respond(ctx context.Context) error {
+	plugin, ok := r.plugins.Get(r.device.Plugin)
+	if !ok {
+		return fmt.Errorf("plugin %s isn't installed: %w", r.device.Plugin, ErrNotFound)
+	}
+	res := newResolved()
+	if r.out.Route.Template != "" && r.out.Route.Class != ClassPublic {
+		var err error
+		if res, err = r.resolve(ctx); err != nil {
+			return err
+		}
+	}
+	view := r.view(plugin, res.Params)
+	r.out.Layers = res.From
+	a, err := plugin.Answer(ctx, r.out.Route, view)
+	if err != nil {
+		return fmt.Errorf("plugin %s: %w", plugin.ID(), err)
+	}
+	r.answer = a
+	r.out.Type, r.out.Size, r.out.Hash = a.Type, a.Size, a.Hash
+	r.say("%d bytes of %s", a.Size, a.Type)
+	return nil
+}
+
+// resolve flattens what the device is configured with: its config and that one's parents, its override, the defaults.
+func (r *passage) resolve(ctx context.Context) (Resolved, error) {
+	id := r.device.Config
+	if id == "" {
+		if r.out.Route.Class != ClassSite {
+			return Resolved{}, fmt.Errorf("device %s has no config: %w", r.device.ID, ErrNotFound)
+		}
+		c, err := r.configs.ConfigByRole(ctx, RoleDefault)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return Resolved{}, fmt.Errorf("look up the config of role %s: %w", RoleDefault, err)
+		}
+		id = c.ID
+	}
+	res := newResolved()
+	if id != "" {
+		var err error
+		res, err = Inherit(func(id ConfigID) (Config, error) { return r.configs.Config(ctx, id) }, id)
+		if err != nil {
+			// A config that is missing or wrong is our fault: to the phone it must not look like a missing file.
+			return Resolved{}, ours{err}
+		}
+	}
+	res.lay(r.device.Override, LayerDevice)
+	res.Params = Wrap(res.Params)
+	res.lay(Defaults(res.Params), LayerDefault)
+	if err := CheckLayer(res.Params); err != nil {
+		return Resolved{}, ours{fmt.Errorf("config %s: %w", id, err)}
+	}
+	if err := Check(res.Params); err != nil {
+		r.say("config %s is incomplete: %s", id, oneLine(err))
+	}
+	return res, nil
+}
+
+// ours is an error whose kind is hidden, because it tells of the administrator's or our own fault and not of the
+// request's.
+type ours struct{ err error }
+
+func (o ours) Error() string { return o.err.Error() }
+
+// view makes what the template sees. Secrets are unwrapped here, after the verdict, or left empty.
+func (r *passage) view(plugin Plugin, params Params) *View {
+	v := &View{
+		Device:   r.device,
+		Params:   Complete(reveal(params, r.out.Verdict.Secrets)),
+		Base:     addrText(r.out.Request.Local),
+		HTTP:     httpURL(r.http, r.out.Request.Local),
+		Firmware: plugin.Firmware(),
+	}
+	v.Device.Override = nil
+	v.Model, _ = plugin.Model(r.device.Model)
+	return v
+}
+
+func httpURL(f func(netip.Addr) string, local netip.Addr) string {
+	if f == nil {
+		return ""
+	}
+	return f(local)
+}
+
+// reveal returns a copy of params with every secret as a plain string, or as an empty one.
+func reveal(params Params, secrets bool) Params {
+	out := make(Params, len(params))
+	for k, v := range params {
+		out[k] = revealValue(v, secrets)
+	}
+	return out
+}
+
+func revealValue(v any, secrets bool) any {
+	if m, ok := asMap(v); ok {
+		return map[string]any(reveal(m, secrets))
+	}
+	switch v := v.(type) {
+	case Secret:
+		if !secrets {
+			return ""
+		}
+		return v.Reveal()
+	case []any:
+		out := make([]any, len(v))
+		for i, x := range v {
+			out[i] = revealValue(x, secrets)
+		}
+		return out
+	}
+	return v
+}

@@ -1,0 +1,176 @@
+package provision
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+)
+
+// Limits on what plugins' rules may find in one request.
+const (
+	maxClaims     = 128
+	maxClaimValue = 128 // bytes
+)
+
+// core is who makes the claims that come from no plugin.
+const core = "core"
+
+// extract collects the claims and concludes from them who asks.
+func (r *passage) extract(context.Context) error {
+	req := &r.out.Request
+	claims := r.coreClaims(req)
+	for _, pl := range r.plugins.All() {
+		found, fault := safely(func() []Claim { return pl.Extract(req) })
+		if fault != nil {
+			r.say("plugin %s lost its claims: its rules panicked: %v", pl.ID(), fault)
+			continue
+		}
+		for _, c := range found {
+			if c.Value = strings.TrimSpace(c.Value); c.Value == "" || len(c.Value) > maxClaimValue || len(claims) == maxClaims {
+				continue
+			}
+			if c.Attr == AttrMAC {
+				hw, err := hwaddr.Parse(c.Value)
+				if err != nil || hw.IsGroup() {
+					r.say("%s claims the mac %s, which is no device's", c.By, printable(c.Value))
+					continue
+				}
+				c.Value = hw.String()
+			}
+			if !strings.HasPrefix(c.By, string(pl.ID())) {
+				c.By = strings.TrimSpace(string(pl.ID()) + " " + c.By)
+			}
+			claims = append(claims, c)
+		}
+	}
+	id := Conclude(claims)
+	if i := slices.IndexFunc(claims, func(c Claim) bool {
+		return c.Attr == AttrMAC && c.Value == id.HW.String() && c.Source == id.Assurance
+	}); i >= 0 {
+		r.contradictByLease(&id, id.HW, claims[i])
+	}
+	r.out.Claims, r.out.Identity = claims, id
+	r.sayWho(id)
+	return nil
+}
+
+func (r *passage) sayWho(id Identity) {
+	if id.Assurance == SourceNone {
+		r.say("nothing tells who asks")
+	} else {
+		r.say("%s by %s", id.who(), id.Assurance)
+	}
+	for _, x := range id.Conflicts {
+		r.say("%s", x)
+	}
+}
+
+// coreClaims returns what the packet, the lease table and the neighbour table say of the peer, and completes the
+// request's fields from the peer's lease.
+func (r *passage) coreClaims(req *Request) []Claim {
+	var claims []Claim
+	switch {
+	case !req.HW.IsZero():
+		claims = append(claims, Claim{AttrMAC, req.HW.String(), SourceLease, core})
+	case req.Peer.IsValid() && r.leases != nil:
+		if l, ok := r.leases.ByAddr(req.Peer); ok {
+			claims = append(claims, Claim{AttrMAC, l.Client.HW.String(), SourceLease, core})
+			req.Fields = clientFields(l.Client, req.Fields)
+		}
+	}
+	if r.neighbours != nil && req.Peer.IsValid() && req.Proto != DHCP {
+		if hw, ok := r.neighbours.Neighbour(req.Peer); ok {
+			claims = append(claims, Claim{AttrMAC, hw.String(), SourceNeighbour, core})
+		}
+	}
+	return claims
+}
+
+// clientFields returns the fields that a DHCP client's options make, under those that the request has itself.
+func clientFields(c lease.Client, own map[string]string) map[string]string {
+	fields := make(map[string]string, len(own)+5)
+	set := func(name, value string) {
+		if value != "" {
+			fields[name] = value
+		}
+	}
+	// Some clients count a C string's end as part of the option.
+	set(FieldVendorClass, strings.TrimRight(c.VendorClass, "\x00"))
+	set(FieldUserClass, strings.TrimRight(c.UserClass, "\x00"))
+	set(FieldHostname, strings.TrimRight(c.Hostname, "\x00"))
+	set(FieldClientID, hex.EncodeToString([]byte(c.ID)))
+	if len(c.Params) > 0 {
+		var b []byte
+		for i, code := range c.Params {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = strconv.AppendUint(b, uint64(code), 10)
+		}
+		fields[FieldParams] = string(b)
+	}
+	maps.Copy(fields, own)
+	return fields
+}
+
+// contradictByLease adds a conflict if a request merely claims to come from a device whose MAC holds another address
+// now. The claim stays the identity's, for want of a better one, but it has lost.
+func (r *passage) contradictByLease(id *Identity, hw hwaddr.Addr, claim Claim) {
+	if r.leases == nil || hw.IsZero() || id.Assurance >= SourceNeighbour {
+		return
+	}
+	held := r.leases.ByHW(hw)
+	if len(held) == 0 || slices.ContainsFunc(held, func(l lease.Lease) bool { return l.Addr == r.out.Request.Peer }) {
+		return
+	}
+	at := fmt.Sprintf("%s at %s", hw, held[0].Addr)
+	id.contradict(Conflict{Won: Claim{AttrMAC, at, SourceLease, core}, Lost: claim})
+}
+
+func (id *Identity) contradict(x Conflict) {
+	if !slices.Contains(id.Conflicts, x) {
+		id.Conflicts = append(id.Conflicts, x)
+	}
+}
+
+// safely calls a plugin's code and returns what it panicked with, if it did.
+func safely[T any](f func() T) (v T, fault any) {
+	defer func() { fault = recover() }()
+	return f(), nil
+}
+
+// String tells the conflict in a sentence.
+func (x Conflict) String() string {
+	return fmt.Sprintf("%s %s (%s) contradicts %s %s (%s, %s)",
+		x.Won.Attr, printable(x.Won.Value), x.Won.Source, x.Lost.Attr, printable(x.Lost.Value), x.Lost.Source, x.Lost.By)
+}
+
+// who names the device by the best key that there is.
+func (id *Identity) who() string {
+	switch {
+	case !id.HW.IsZero():
+		return "mac " + id.HW.String()
+	case id.Serial != "":
+		return "serial " + printable(id.Serial)
+	case id.UUID != "":
+		return "uuid " + printable(id.UUID)
+	}
+	return "nobody"
+}
+
+// printable quotes text from outside unless it is harmless to print.
+func printable(s string) string {
+	for _, c := range s {
+		if c < ' ' || c == '"' || c == 0x7f || !strconv.IsPrint(c) {
+			return strconv.Quote(s)
+		}
+	}
+	return s
+}

@@ -1,0 +1,225 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+)
+
+// Pipeline takes requests through the stages. Its parts are set once, before its first use; then it is safe for
+// concurrent use. Devices, Configs and Plugins must be there, all else may be nil.
+type Pipeline struct {
+	Leases     LeaseView     // nil: no lease is known
+	Neighbours NeighbourView // nil: nobody is known
+	// PolicyFor gives the policy for a peer. Nil: those that a plugin recognises are added and configured.
+	PolicyFor func(netip.Addr) Policy
+	Devices   DeviceStore
+	Configs   ConfigStore
+	Plugins   PluginSource
+	Journal   *Journal   // nil: nothing is kept
+	Sightings *Sightings // nil: who is not added is forgotten
+	// HTTP gives the URL of our HTTP server, without a trailing slash, as a phone that reached us at local sees it.
+	// Nil or empty: there is none.
+	HTTP     func(local netip.Addr) string
+	Log      *slog.Logger // nil: silent
+	Counters Counters
+}
+
+var _ Handler = (*Pipeline)(nil)
+
+// Handle implements [Handler]. The request isn't changed. The outcome belongs to the journal: the caller may read it,
+// at any time.
+func (p *Pipeline) Handle(ctx context.Context, req *Request) (*Answer, *Outcome) {
+	r := p.newPassage(req, p.Devices, p.Configs)
+	r.out.Request.ID = p.Journal.number(req.ID)
+	r.sightings = p.Sightings
+	if r.learn(ctx) {
+		r.serve(ctx)
+	}
+	p.publish(ctx, r.out)
+	return r.answer, r.out
+}
+
+// Observe takes what a lease says of its client through the first three stages. It returns nil for events that say
+// nothing of a client that holds an address: only those that it was bound, renewed or moved do.
+func (p *Pipeline) Observe(ctx context.Context, ev lease.Event) *Outcome {
+	switch ev.Kind {
+	case lease.KindBound, lease.KindRenewed, lease.KindMoved:
+	case lease.KindNone, lease.KindReleased, lease.KindDeclined, lease.KindExpired:
+		return nil
+	default:
+		return nil
+	}
+	r := p.newPassage(&Request{
+		Proto:  DHCP,
+		At:     ev.At,
+		Peer:   ev.Lease.Addr,
+		HW:     ev.Lease.Client.HW,
+		Fields: clientFields(ev.Lease.Client, nil),
+	}, p.Devices, p.Configs)
+	r.out.Request.ID = p.Journal.number(0)
+	r.sightings = p.Sightings
+	r.learn(ctx)
+	p.publish(ctx, r.out)
+	return r.out
+}
+
+// Explain tells what a request would come to. It runs the code of Handle, but nothing is written, counted or logged.
+// The caller closes the answer's body.
+func (p *Pipeline) Explain(ctx context.Context, req *Request) (*Answer, *Outcome) {
+	o := newOverlay(p.Devices, p.Configs)
+	r := p.newPassage(req, o, o)
+	if r.learn(ctx) {
+		r.serve(ctx)
+	}
+	return r.answer, r.out
+}
+
+// Adopt makes a device of a sighting, as an administrator's decision: the network's policy isn't asked. The outcome's
+// Err is ErrNotFound if there is no such sighting.
+func (p *Pipeline) Adopt(ctx context.Context, key string) *Outcome {
+	s, ok := p.Sightings.Get(key)
+	if !ok {
+		return &Outcome{Err: fmt.Errorf("sighting %s: %w", key, ErrNotFound)}
+	}
+	r := p.newPassage(&s.Last, p.Devices, p.Configs)
+	r.sightings = p.Sightings
+	r.adopt = true
+	r.out.Policy.AutoAdd = AddAny
+	r.out.Identity = s.Identity
+	r.out.Identity.Conflicts = nil // the administrator has settled them
+	_ = r.stage(ctx, stageRetrieve, r.retrieve) && r.stage(ctx, stageUpdate, r.update)
+	return r.out
+}
+
+// Delivered implements [Handler].
+func (p *Pipeline) Delivered(id uint64, d Delivery) { p.Journal.Delivered(id, d) }
+
+// publish is the one place where an outcome leaves the pipeline: to the journal and its subscribers, the log and the
+// counters.
+func (p *Pipeline) publish(ctx context.Context, o *Outcome) {
+	p.Counters.add(o)
+	p.Journal.add(o)
+	if p.Log == nil || !p.Log.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("proto", string(o.Request.Proto)),
+		slog.String("mac", o.Identity.HW.String()),
+		slog.String("ip", addrText(o.Request.Peer)),
+		slog.String("device", string(o.Device.ID)),
+		slog.String("plugin", string(o.Plugin)),
+		slog.String("path", o.Request.Path),
+		slog.String("rule", o.Route.Rule),
+		slog.String("status", string(o.Status())),
+		slog.Duration("took", o.Took()),
+	}
+	if o.Err != nil {
+		attrs = append(attrs, slog.String("err", o.Err.Error()))
+	}
+	p.Log.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
+}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+// The names of the stages.
+const (
+	stageExtract  = "extract"
+	stageRetrieve = "retrieve"
+	stageUpdate   = "update"
+	stageRoute    = "route"
+	stageGuard    = "guard"
+	stageAnswer   = "answer"
+)
+
+// passage is one request on its way through the stages.
+type passage struct {
+	leases     LeaseView
+	neighbours NeighbourView
+	devices    DeviceStore
+	configs    ConfigStore
+	sightings  *Sightings // nil in Explain
+	plugins    *PluginSet
+	http       func(netip.Addr) string
+	adopt      bool // an administrator adds the device
+
+	out     *Outcome
+	answer  *Answer
+	device  Device   // with its Override; no ID: none. Rev 0: to be added
+	known   Identity // the request's identity, completed by the device's record
+	foreign []string // keys of the request that another device has
+	note    strings.Builder
+}
+
+func (p *Pipeline) newPassage(req *Request, devices DeviceStore, configs ConfigStore) *passage {
+	r := &passage{
+		leases: p.Leases, neighbours: p.Neighbours,
+		devices: devices, configs: configs,
+		plugins: p.Plugins.Plugins(),
+		http:    p.HTTP,
+		out:     &Outcome{Request: *req, Steps: make([]Step, 0, 6)},
+	}
+	r.out.Request.Peer = req.Peer.Unmap()
+	if r.out.Request.At.IsZero() {
+		r.out.Request.At = time.Now()
+	}
+	r.out.Policy = Policy{AutoAdd: AddRecognised, Configure: true}
+	if p.PolicyFor != nil {
+		r.out.Policy = p.PolicyFor(r.out.Request.Peer)
+	}
+	return r
+}
+
+// learn runs the stages that every request goes through, and reports whether all went well.
+func (r *passage) learn(ctx context.Context) bool {
+	return r.stage(ctx, stageExtract, r.extract) &&
+		r.stage(ctx, stageRetrieve, r.retrieve) &&
+		r.stage(ctx, stageUpdate, r.update)
+}
+
+// serve runs the stages of a request that wants an answer.
+func (r *passage) serve(ctx context.Context) {
+	_ = r.stage(ctx, stageRoute, r.route) &&
+		r.stage(ctx, stageGuard, r.guard) &&
+		r.stage(ctx, stageAnswer, r.respond)
+}
+
+// stage runs one stage and writes down its step. It reports whether the request may go on.
+func (r *passage) stage(ctx context.Context, name string, run func(context.Context) error) bool {
+	start := time.Now()
+	r.note.Reset()
+	err := ctx.Err()
+	if err == nil {
+		err = run(ctx)
+	}
+	if err != nil {
+		r.out.Err = fmt.Errorf("%s: %w", name, err)
+		if r.note.Len() == 0 {
+			r.say("%s", err)
+		}
+	}
+	r.out.Steps = append(r.out.Steps, Step{Stage: name, Note: r.note.String(), Took: time.Since(start)})
+	return err == nil
+}
+
+// say adds a sentence to the step's note.
+func (r *passage) say(format string, args ...any) {
+	if r.note.Len() > 0 {
+		r.note.WriteString("; ")
+	}
+	if len(args) == 0 {
+		r.note.WriteString(format)
+		return
+	}
+	fmt.Fprintf(&r.note, format, args...)
+}
