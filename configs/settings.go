@@ -1,0 +1,274 @@
+package configs
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Settings are the appliance's own: where it keeps its state, where it listens, and how much it takes on. What phones
+// are told is not here but in the site's configs.
+type Settings struct {
+	// State is the folder that everything lasting is kept in.
+	State string `yaml:"state"`
+	// Site is the file that first content is imported from when the state is empty. Empty: the one that ships.
+	Site    string  `yaml:"site"`
+	DHCP    DHCP    `yaml:"dhcp"`
+	TFTP    TFTP    `yaml:"tftp"`
+	HTTP    HTTP    `yaml:"http"`
+	Console Console `yaml:"console"`
+	Plugins Plugins `yaml:"plugins"`
+	Hooks   []Hook  `yaml:"hooks"`
+	Journal Journal `yaml:"journal"`
+	Log     Log     `yaml:"log"`
+}
+
+// DHCP says where clients and relay agents are heard.
+type DHCP struct {
+	Enabled bool `yaml:"enabled"`
+	// Interfaces are served on UDP port 67, for their own segment and for relay agents. Empty: every interface that
+	// the site's networks are on.
+	Interfaces []string `yaml:"interfaces"`
+	// Relay are further sockets that hear relay agents only. If there are any and Interfaces is empty, these are all.
+	Relay []netip.AddrPort `yaml:"relay"`
+}
+
+// TFTP says where files are served over TFTP, and to how many at once.
+type TFTP struct {
+	Enabled        bool           `yaml:"enabled"`
+	Listen         netip.AddrPort `yaml:"listen"`
+	MaxTransfers   int            `yaml:"max_transfers"`
+	MaxPerPeer     int            `yaml:"max_per_peer"`
+	BlockSizeLimit int            `yaml:"block_size_limit"` // bytes
+}
+
+// HTTP says where files are served over HTTP, and to how many at once.
+type HTTP struct {
+	Enabled        bool           `yaml:"enabled"`
+	Listen         netip.AddrPort `yaml:"listen"`
+	MaxConnections int            `yaml:"max_connections"`
+	MaxPerPeer     int            `yaml:"max_per_peer"`
+}
+
+// Console says where people look at and steer the appliance.
+type Console struct {
+	Enabled bool           `yaml:"enabled"`
+	Listen  netip.AddrPort `yaml:"listen"`
+}
+
+// Plugins says how the plugin folder, below the state folder, is treated.
+type Plugins struct {
+	// Watch takes up edits as they are made; else only on SIGHUP or when asked to.
+	Watch bool `yaml:"watch"`
+}
+
+// Hook is a program or web address that is told of every lease event. Exactly one of Exec and URL is set.
+type Hook struct {
+	Name    string        `yaml:"name"`
+	Exec    []string      `yaml:"exec"`     // program and arguments; the event is its standard input
+	URL     string        `yaml:"url"`      // the event is POSTed to it
+	KeyFile string        `yaml:"key_file"` // holds the key that signs what is posted; empty: unsigned
+	Timeout time.Duration `yaml:"timeout"`  // of one attempt
+	Line    int           `yaml:"-"`        // in the file; 0: not from a file
+}
+
+const defaultHookTimeout = 5 * time.Second
+
+func (h *Hook) setDefaults() { h.Timeout = defaultHookTimeout }
+
+// Journal says how much is remembered of what phones asked.
+type Journal struct {
+	Size int `yaml:"size"` // outcomes
+}
+
+// Log says what is logged and how. It goes to standard error.
+type Log struct {
+	Level  slog.Level `yaml:"level"`
+	Format Format     `yaml:"format"`
+}
+
+// Format is how log lines are written.
+type Format string
+
+// The formats.
+const (
+	FormatText Format = "text"
+	FormatJSON Format = "json"
+)
+
+//go:embed dialtone.yaml
+var defaultFile []byte
+
+// DefaultFile returns the settings file that ships: every key with its default and what it means. The caller owns it.
+func DefaultFile() []byte { return append([]byte(nil), defaultFile...) }
+
+// Default returns the settings in force where the file says nothing.
+func Default() Settings {
+	return Settings{
+		State: "/var/lib/dialtone",
+		DHCP:  DHCP{Enabled: true},
+		TFTP: TFTP{
+			Enabled: true, Listen: netip.MustParseAddrPort("0.0.0.0:69"),
+			MaxTransfers: 256, MaxPerPeer: 4, BlockSizeLimit: 1428,
+		},
+		HTTP: HTTP{
+			Enabled: true, Listen: netip.MustParseAddrPort("0.0.0.0:80"),
+			MaxConnections: 1024, MaxPerPeer: 32,
+		},
+		Console: Console{Enabled: true, Listen: netip.MustParseAddrPort("127.0.0.1:8080")},
+		Plugins: Plugins{Watch: true},
+		Journal: Journal{Size: 2000},
+		Log:     Log{Level: slog.LevelInfo, Format: FormatText},
+	}
+}
+
+// Sandbox returns the settings of `dialtone serve --sandbox`: everything on loopback and high ports, so that an
+// ordinary user may run it, and DHCP for a relay agent only, because simulated phones relay for themselves.
+func Sandbox() Settings {
+	s := Default()
+	s.DHCP.Relay = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:6767")}
+	s.TFTP.Listen = netip.MustParseAddrPort("127.0.0.1:6969")
+	s.HTTP.Listen = netip.MustParseAddrPort("127.0.0.1:8667")
+	return s
+}
+
+// Parse reads a settings file; name is for messages. What the file leaves out is as in Default. The error joins all
+// faults, each with file, line and key.
+func Parse(name string, data []byte) (Settings, error) {
+	s := Default()
+	d, err := decode(name, data, &s)
+	if err != nil {
+		return Settings{}, err
+	}
+	for _, f := range s.faults() {
+		if line := d.line(f.key); line > 0 {
+			d.fault(line, f.key, "%s", f.text)
+		} else {
+			d.errs = append(d.errs, fmt.Errorf("%s: %w", name, f))
+		}
+	}
+	if err := errors.Join(d.errs...); err != nil {
+		return Settings{}, err
+	}
+	return s, nil
+}
+
+// line returns where a key stands or, if it was left out, what it belongs to. 0: nowhere.
+func (d *decoder) line(key string) int {
+	for ; key != ""; key = key[:max(0, strings.LastIndexAny(key, ".["))] {
+		if n := d.lines[key]; n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+// Validate reports every value that can't be meant, each with the path of its key.
+func (s Settings) Validate() error {
+	var errs []error
+	for _, f := range s.faults() {
+		errs = append(errs, f)
+	}
+	return errors.Join(errs...)
+}
+
+// fault is a value that can't be meant.
+type fault struct{ key, text string }
+
+func (f fault) Error() string { return f.key + ": " + f.text }
+
+func (s Settings) faults() []fault {
+	var fs []fault
+	bad := func(key, format string, args ...any) { fs = append(fs, fault{key, fmt.Sprintf(format, args...)}) }
+	between := func(key string, n, lo, hi int) {
+		if n < lo || n > hi {
+			bad(key, "%d is out of range; use %d to %d", n, lo, hi)
+		}
+	}
+	if s.State == "" {
+		bad("state", "it is empty; name a folder, such as /var/lib/dialtone")
+	}
+	for i, name := range s.DHCP.Interfaces {
+		// IFNAMSIZ is 16 with its NUL; the kernel forbids slashes and blanks (dev_valid_name).
+		if name == "" || len(name) > 15 || strings.ContainsAny(name, "/ \t\n:") {
+			bad(fmt.Sprintf("dhcp.interfaces[%d]", i), "%q is no interface's name, such as eth0", name)
+		}
+	}
+	for i, a := range s.DHCP.Relay {
+		s.checkListen(bad, fmt.Sprintf("dhcp.relay[%d]", i), a)
+	}
+	if s.TFTP.Enabled {
+		s.checkListen(bad, "tftp.listen", s.TFTP.Listen)
+	}
+	if s.HTTP.Enabled {
+		s.checkListen(bad, "http.listen", s.HTTP.Listen)
+	}
+	if s.Console.Enabled {
+		s.checkListen(bad, "console.listen", s.Console.Listen)
+	}
+	if s.HTTP.Enabled && s.Console.Enabled && clash(s.HTTP.Listen, s.Console.Listen) {
+		bad("console.listen", "%s is where http.listen is, too; give the console a port of its own", s.Console.Listen)
+	}
+	between("tftp.max_transfers", s.TFTP.MaxTransfers, 1, 65536)
+	between("tftp.max_per_peer", s.TFTP.MaxPerPeer, 1, 65536)
+	between("tftp.block_size_limit", s.TFTP.BlockSizeLimit, 512, 65464) // RFC 2348
+	between("http.max_connections", s.HTTP.MaxConnections, 1, 65536)
+	between("http.max_per_peer", s.HTTP.MaxPerPeer, 1, 65536)
+	between("journal.size", s.Journal.Size, 10, 1_000_000)
+	if s.Log.Format != FormatText && s.Log.Format != FormatJSON {
+		bad("log.format", "%q is unknown; use text or json", s.Log.Format)
+	}
+	return append(fs, hookFaults(s.Hooks)...)
+}
+
+func (s Settings) checkListen(bad func(key, format string, args ...any), key string, a netip.AddrPort) {
+	if !a.IsValid() || a.Port() == 0 && !a.Addr().IsLoopback() { // port 0 of loopback is for tests
+		bad(key, "%s is not an address with a port, such as 192.0.2.1:80", a)
+	}
+}
+
+// clash reports whether two listeners would want the same port of the same address.
+func clash(a, b netip.AddrPort) bool {
+	return a.Port() != 0 && a.Port() == b.Port() &&
+		(a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
+}
+
+func hookFaults(hooks []Hook) []fault {
+	var fs []fault
+	names := make(map[string]bool)
+	for i, h := range hooks {
+		bad := func(key, format string, args ...any) {
+			fs = append(fs, fault{fmt.Sprintf("hooks[%d]%s", i, key), fmt.Sprintf(format, args...)})
+		}
+		// The name is where the hook's progress is kept under.
+		if h.Name == "" || strings.Trim(h.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || len(h.Name) > 64 {
+			bad(".name", "%q is no hook's name; use lower-case letters, digits and dashes", h.Name)
+		} else if names[h.Name] {
+			bad(".name", "there are two hooks named %q; rename one", h.Name)
+		}
+		names[h.Name] = true
+		switch {
+		case (len(h.Exec) > 0) == (h.URL != ""):
+			bad("", "a hook has either exec or url; give it one of them")
+		case h.URL != "":
+			if u, err := url.Parse(h.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+				bad(".url", "%q is no web address, such as https://pbx.example/lease", h.URL)
+			}
+		case !filepath.IsAbs(h.Exec[0]):
+			bad(".exec", "%q is not the full path of a program; begin it with /", h.Exec[0])
+		}
+		if h.KeyFile != "" && h.URL == "" {
+			bad(".key_file", "only what is sent to a url is signed; remove it")
+		}
+		if h.Timeout < 100*time.Millisecond || h.Timeout > 5*time.Minute {
+			bad(".timeout", "%s is out of range; use 100ms to 5m", h.Timeout)
+		}
+	}
+	return fs
+}
