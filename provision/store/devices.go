@@ -1,0 +1,251 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/provision"
+)
+
+// deviceRecord is a device in the file. Its ID is the key, its revision is before it.
+type deviceRecord struct {
+	MAC      hwaddr.Addr     `json:"mac,omitzero"`
+	Serial   string          `json:"sn,omitempty"`
+	UUID     string          `json:"uuid,omitempty"`
+	Vendor   string          `json:"vendor,omitempty"`
+	Model    string          `json:"model,omitempty"`
+	Version  string          `json:"version,omitempty"`
+	Plugin   string          `json:"plugin,omitempty"`
+	Pinned   bool            `json:"pinned,omitempty"`
+	Config   string          `json:"config,omitempty"`
+	Override json.RawMessage `json:"override,omitempty"`
+	Options  json.RawMessage `json:"options,omitempty"`
+	Label    string          `json:"label,omitempty"`
+	Created  time.Time       `json:"created,omitzero"`
+	Auto     bool            `json:"auto,omitempty"`
+}
+
+func deviceTable() table[provision.Device] {
+	return table[provision.Device]{
+		bucket:  bucketDevices,
+		encode:  encodeDevice,
+		decode:  decodeDevice,
+		refs:    deviceRefs,
+		indexes: []string{bucketDeviceMAC, bucketDeviceSerial, bucketDeviceUUID, bucketDeviceConfig},
+	}
+}
+
+func deviceRefs(d provision.Device) (refs []ref) {
+	if !d.HW.IsZero() {
+		refs = append(refs, ref{bucketDeviceMAC, string(d.HW[:]), "mac " + d.HW.String()})
+	}
+	if d.Serial != "" {
+		refs = append(refs, ref{bucketDeviceSerial, d.Serial, "serial " + d.Serial})
+	}
+	if d.UUID != "" {
+		refs = append(refs, ref{bucketDeviceUUID, d.UUID, "uuid " + d.UUID})
+	}
+	if d.Config != "" {
+		refs = append(refs, ref{bucketDeviceConfig, pair(string(d.Config), string(d.ID)), "config " + string(d.Config)})
+	}
+	return refs
+}
+
+func encodeDevice(d provision.Device) ([]byte, error) {
+	texts := []struct{ name, s string }{
+		{"serial", d.Serial},
+		{"uuid", d.UUID},
+		{"vendor", d.Vendor},
+		{"model", d.Model},
+		{"version", d.Version},
+		{"plugin", string(d.Plugin)},
+		{"label", d.Label},
+	}
+	for _, t := range texts {
+		if err := checkText(t.name, t.s); err != nil {
+			return nil, err
+		}
+	}
+	if d.Config != "" {
+		if err := checkKey(string(d.Config)); err != nil {
+			return nil, fmt.Errorf("config: %w", err)
+		}
+	}
+	override, err := marshalParams("override", d.Override)
+	if err != nil {
+		return nil, err
+	}
+	options, err := marshalParams("options", d.Options)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(deviceRecord{
+		MAC: d.HW, Serial: d.Serial, UUID: d.UUID, Vendor: d.Vendor, Model: d.Model, Version: d.Version,
+		Plugin: string(d.Plugin), Pinned: d.Pinned, Config: string(d.Config), Override: override, Options: options,
+		Label: d.Label, Created: d.Created.UTC(), Auto: d.Auto,
+	})
+}
+
+func decodeDevice(id string, rev uint64, body []byte) (provision.Device, error) {
+	var r deviceRecord
+	if err := json.Unmarshal(body, &r); err != nil {
+		return provision.Device{}, err
+	}
+	override, err := decodeMap(r.Override)
+	if err != nil {
+		return provision.Device{}, fmt.Errorf("override: %w", err)
+	}
+	options, err := decodeMap(r.Options)
+	if err != nil {
+		return provision.Device{}, fmt.Errorf("options: %w", err)
+	}
+	return provision.Device{
+		ID: provision.DeviceID(id), Rev: rev, HW: r.MAC, Serial: r.Serial, UUID: r.UUID, Vendor: r.Vendor, Model: r.Model,
+		Version: r.Version, Plugin: provision.PluginID(r.Plugin), Pinned: r.Pinned, Config: provision.ConfigID(r.Config),
+		Override: override, Options: options, Label: r.Label, Created: r.Created, Auto: r.Auto,
+	}, nil
+}
+
+// marshalParams writes parameters; none at all are nil.
+func marshalParams(name string, m map[string]any) (json.RawMessage, error) {
+	if len(m) == 0 {
+		return nil, nil
+	}
+	v, err := encodeMap(name, m, 0)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
+}
+
+// Device implements [provision.DeviceStore].
+func (db *DB) Device(_ context.Context, id provision.DeviceID) (d provision.Device, err error) {
+	err = db.bolt.View(func(tx *bbolt.Tx) (err error) {
+		d, err = deviceTable().find(db, tx, string(id))
+		return err
+	})
+	if err != nil {
+		return d, fmt.Errorf("device %s: %w", id, err)
+	}
+	return d, nil
+}
+
+// DeviceByHW implements [provision.DeviceStore].
+func (db *DB) DeviceByHW(_ context.Context, hw hwaddr.Addr) (provision.Device, error) {
+	if hw.IsZero() {
+		return provision.Device{}, fmt.Errorf("device without a mac: %w", provision.ErrNotFound)
+	}
+	return db.deviceBy(bucketDeviceMAC, string(hw[:]), "mac", hw.String())
+}
+
+// DeviceBySerial implements [provision.DeviceStore].
+func (db *DB) DeviceBySerial(_ context.Context, serial string) (provision.Device, error) {
+	return db.deviceBy(bucketDeviceSerial, serial, "serial", serial)
+}
+
+// DeviceByUUID implements [provision.DeviceStore].
+func (db *DB) DeviceByUUID(_ context.Context, uuid string) (provision.Device, error) {
+	return db.deviceBy(bucketDeviceUUID, uuid, "uuid", uuid)
+}
+
+func (db *DB) deviceBy(index, key, name, text string) (d provision.Device, err error) {
+	err = db.bolt.View(func(tx *bbolt.Tx) (err error) {
+		d, err = deviceTable().findBy(db, tx, index, key)
+		return err
+	})
+	if err != nil {
+		return d, fmt.Errorf("device with %s %s: %w", name, text, err)
+	}
+	return d, nil
+}
+
+// Devices returns all devices, by ID. Damaged ones are left out; see [DB.Problems].
+func (db *DB) Devices(_ context.Context) ([]provision.Device, error) {
+	all, err := deviceTable().all(db)
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	return all, nil
+}
+
+// PutDevice implements [provision.DeviceStore]. A write that changes nothing is skipped and leaves Rev as it is.
+func (db *DB) PutDevice(ctx context.Context, d provision.Device) (provision.Device, error) {
+	e, err := deviceTable().entry(string(d.ID), d.Rev, d)
+	if err != nil {
+		return provision.Device{}, fmt.Errorf("put device %s: %w", d.ID, err)
+	}
+	err = db.do(ctx, func(tx *bbolt.Tx) (ops []op, err error) {
+		ops, d.Rev, err = deviceTable().put(db, tx, e)
+		return ops, err
+	})
+	if err != nil {
+		return provision.Device{}, fmt.Errorf("put device %s: %w", d.ID, err)
+	}
+	return d, nil
+}
+
+// AddDevice implements [provision.DeviceStore]. Both device and config are made or none.
+func (db *DB) AddDevice(ctx context.Context, d provision.Device, c provision.Config) (provision.Device, error) {
+	if d.Rev != 0 {
+		return provision.Device{}, fmt.Errorf("add device %s: %w", d.ID, conflict("it has been stored before"))
+	}
+	de, err := deviceTable().entry(string(d.ID), 0, d)
+	if err != nil {
+		return provision.Device{}, fmt.Errorf("add device %s: %w", d.ID, err)
+	}
+	withConfig := c.ID != "" && c.Rev == 0
+	var ce entry[provision.Config]
+	if withConfig {
+		if ce, err = configTable().entry(string(c.ID), 0, c); err != nil {
+			return provision.Device{}, fmt.Errorf("add device %s with config %s: %w", d.ID, c.ID, err)
+		}
+	}
+	err = db.do(ctx, func(tx *bbolt.Tx) (ops []op, err error) {
+		if ops, d.Rev, err = deviceTable().put(db, tx, de); err != nil || !withConfig {
+			return ops, err
+		}
+		more, _, err := configTable().put(db, tx, ce)
+		if err != nil {
+			return nil, fmt.Errorf("config %s: %w", c.ID, err)
+		}
+		return append(ops, more...), nil
+	})
+	if err != nil {
+		return provision.Device{}, fmt.Errorf("add device %s: %w", d.ID, err)
+	}
+	return d, nil
+}
+
+// DeleteDevice deletes a device, and its config with it if that is transient, isn't locked and nobody else uses it. A
+// damaged device can be deleted; its config, which isn't known any more, then stays.
+func (db *DB) DeleteDevice(ctx context.Context, id provision.DeviceID) error {
+	err := db.do(ctx, func(tx *bbolt.Tx) ([]op, error) {
+		ops, err := deviceTable().remove(db, tx, string(id))
+		if err != nil {
+			return nil, err
+		}
+		d, err := deviceTable().find(db, tx, string(id))
+		if err != nil || d.Config == "" {
+			return ops, nil //nolint:nilerr // a damaged device goes alone
+		}
+		c, err := configTable().find(db, tx, string(d.Config))
+		if err != nil || !c.Transient || c.Locked {
+			return ops, nil //nolint:nilerr // so does one whose config is missing or damaged
+		}
+		if slices.ContainsFunc(configUsers(tx, c.ID, 2), func(u user) bool { return u != user{"device", string(id)} }) {
+			return ops, nil
+		}
+		more, err := configTable().remove(db, tx, string(c.ID))
+		return append(ops, more...), err
+	})
+	if err != nil {
+		return fmt.Errorf("delete device %s: %w", id, err)
+	}
+	return nil
+}

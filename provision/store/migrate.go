@@ -1,0 +1,86 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+)
+
+const keySchema = "schema"
+
+// migration takes a store from the version that is its index to the next one.
+type migration func(*bbolt.Tx) error
+
+// migrations are applied in order; their number is the version of the layout that this program knows. Those that have
+// been released never change: a store of any age goes through all that it hasn't seen.
+func migrations() []migration {
+	return []migration{createBuckets}
+}
+
+func version(steps []migration) uint32 { return uint32(len(steps)) } //nolint:gosec // a handful
+
+// migrate brings a store to the last version, in one transaction, and returns the version that it had: 0 for a new
+// one. A store of a later version is refused.
+func migrate(bolt *bbolt.DB, steps []migration) (from uint32, err error) {
+	tx, err := bolt.Begin(true)
+	if err != nil {
+		return 0, err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back, and says so
+	if from, err = readSchema(tx); err != nil {
+		return 0, err
+	}
+	to := version(steps)
+	switch {
+	case from > to:
+		return from, fmt.Errorf("it was written by a newer version of dialtone (its schema is %d, this one knows %d); install that version "+
+			"again, or restore a backup from before the upgrade", from, to)
+	case from == to:
+		return from, nil
+	}
+	for v := from; v < to; v++ {
+		if err := steps[v](tx); err != nil {
+			return from, fmt.Errorf("migrate from schema %d to %d: %w", v, v+1, err)
+		}
+	}
+	payload := binary.BigEndian.AppendUint32(nil, to)
+	if err := tx.Bucket([]byte(bucketMeta)).Put([]byte(keySchema), seal(bucketMeta, []byte(keySchema), payload)); err != nil {
+		return from, err
+	}
+	return from, tx.Commit()
+}
+
+// readSchema returns the store's version, 0 if it is a new and empty one.
+func readSchema(tx *bbolt.Tx) (uint32, error) {
+	b := tx.Bucket([]byte(bucketMeta))
+	if b == nil {
+		if name, _ := tx.Cursor().First(); name != nil {
+			return 0, errors.New("it is not a store of dialtone's")
+		}
+		return 0, nil
+	}
+	payload, err := unseal(bucketMeta, []byte(keySchema), b.Get([]byte(keySchema)))
+	if err != nil {
+		return 0, fmt.Errorf("%w %q in %s: %w", ErrDamaged, keySchema, bucketMeta, err)
+	}
+	if len(payload) != 4 {
+		return 0, fmt.Errorf("%w %q in %s: %w", ErrDamaged, keySchema, bucketMeta, errShort)
+	}
+	return binary.BigEndian.Uint32(payload), nil
+}
+
+// createBuckets makes schema 1 of nothing.
+func createBuckets(tx *bbolt.Tx) error {
+	for _, name := range []string{
+		bucketMeta, bucketLeases, bucketEvents, bucketCursors,
+		bucketDevices, bucketDeviceMAC, bucketDeviceSerial, bucketDeviceUUID, bucketDeviceConfig,
+		bucketConfigs, bucketConfigRole, bucketConfigParent, bucketNetworks,
+	} {
+		if _, err := tx.CreateBucket([]byte(name)); err != nil {
+			return fmt.Errorf("create bucket %s: %w", name, err)
+		}
+	}
+	return nil
+}

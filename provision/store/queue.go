@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"sync"
+
+	"go.etcd.io/bbolt"
+)
+
+// maxGroup bounds how many requests share a transaction.
+const maxGroup = 1024
+
+// request is one write that waits for its transaction.
+type request struct {
+	// plan reads what the write depends on and returns what to write, nothing if nothing changes. It must not write:
+	// that way a request that is refused leaves no trace in the transaction that it shares. The group's transaction
+	// may run it in any goroutine; it runs once.
+	plan func(*bbolt.Tx) ([]op, error)
+	ops  []op
+	err  error
+	// turn is sent to once: true asks the request's goroutine to write the next group, which the request is in; false
+	// says that the request has been dealt with.
+	turn chan bool
+}
+
+// queue is where writes meet. Whoever comes while nobody writes becomes the writer of all who wait, writes one
+// transaction and hands the job to the first of those who have come meanwhile. So nobody waits for a timer, nobody
+// writes twice for others, and there is no goroutine to start or stop.
+type queue struct {
+	mu      sync.Mutex
+	busy    bool       // guarded by mu; somebody writes or has been asked to
+	waiting []*request // guarded by mu
+}
+
+// do submits a write and waits for its end. A context that is done stops it only before it waits.
+func (db *DB) do(ctx context.Context, plan func(*bbolt.Tx) ([]op, error)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r := &request{plan: plan, turn: make(chan bool, 1)}
+	if db.queue.join(r) || <-r.turn {
+		db.lead()
+	}
+	return r.err
+}
+
+// lead writes the next group. The deferred parts keep the others from waiting forever if bbolt panics.
+func (db *DB) lead() {
+	group := db.queue.take()
+	defer func() {
+		if next := db.queue.next(); next != nil {
+			next.turn <- true
+		}
+		for _, r := range group[1:] {
+			r.turn <- false
+		}
+	}()
+	db.write(group)
+}
+
+// join adds a request and reports whether it has to write.
+func (q *queue) join(r *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, r)
+	if q.busy {
+		return false
+	}
+	q.busy = true
+	return true
+}
+
+// take removes the requests of the next group from the queue. The first is the writer's own.
+func (q *queue) take() []*request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := min(len(q.waiting), maxGroup)
+	group := q.waiting[:n:n]
+	q.waiting = q.waiting[n:]
+	return group
+}
+
+// next returns the request that writes next, or nil: then the job is free.
+func (q *queue) next() *request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		q.busy, q.waiting = false, nil
+		return nil
+	}
+	return q.waiting[0]
+}
