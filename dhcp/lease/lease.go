@@ -65,7 +65,10 @@ type Lease struct {
 
 // Active reports whether the lease's client holds the address at that time. It is the only place that compares a
 // lease with the clock.
-func (l Lease) Active(now time.Time) bool { return l.State == Bound && now.Before(l.Expiry) }
+func (l Lease) Active(now time.Time) bool { return l.State == Bound && !l.over(now) }
+
+// over reports whether the lease's time, or that of its quarantine, has passed.
+func (l Lease) over(now time.Time) bool { return !now.Before(l.Expiry) }
 
 // Kind is what happened to a lease.
 type Kind uint8
@@ -106,11 +109,13 @@ var ErrConflict = errors.New("lease record has changed meanwhile")
 // leasetest.TestStore.
 type Store interface {
 	// LoadLeases yields every stored lease, in order of address. A record that can't be read yields an error and the
-	// iteration goes on.
+	// iteration goes on; the lease beside it then has its Addr, if that much could be read.
 	LoadLeases(ctx context.Context) iter.Seq2[Lease, error]
 	// CommitLeases writes all changes or none, durably, before it returns the events of those that have a Kind, in
 	// order. ErrConflict means that nothing was written; after any other error the disk may hold either. A commit that
-	// has begun to wait is not cancelled by its context.
+	// has begun to wait is not cancelled by its context. When CommitLeases has returned, nothing of the commit is still
+	// on its way to the disk.
+	// The revision alone decides whether the record is what Prev says, and a change sees the earlier ones of its commit.
 	CommitLeases(ctx context.Context, changes ...Change) ([]Event, error)
 	// Events yields the stored events after a number. Old ones are dropped in time: a first event whose number is not
 	// after+1 tells the reader that it missed some.

@@ -1,0 +1,110 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/network"
+)
+
+const (
+	// offerHold is for how long an offered address is kept for a client. Clients answer within seconds; RFC 2131
+	// §4.4.1 lets them wait as long as 64 s only if they hear no offer.
+	offerHold = time.Minute
+	// maxOffers bounds the offers, so that a flood of DISCOVERs from made-up clients costs neither memory nor, for
+	// long, addresses. It is beyond what a site's phones need when they all start at once.
+	maxOffers = 4096
+)
+
+// Offer chooses an address for a client and keeps it for the client for a minute, in memory only: there is no event,
+// and the oldest offer makes room when there are too many. A client that asks again gets the same offer again.
+//
+// The choice is the first of these that the scope allows and that nobody else holds or was offered: the address that is
+// reserved for the client; the one that it holds; the one that it was offered; the last one that it held; the one that
+// it wants (may be zero); an address that was never leased, found from a place that depends on the client alone, so that
+// it gets the same one even if all leases were lost; the address whose lease ended longest ago. ErrNone: there is none.
+func (t *Table) Offer(ctx context.Context, s Scope, c Client, want netip.Addr) (Lease, error) {
+	var l Lease
+	_, err := t.begin(ctx, func(now time.Time) (o, wait *op, err error) {
+		if c.HW.IsZero() {
+			return nil, nil, ErrNone
+		}
+		tn := t.lookup(s.Network.ID, c.HW)
+		if wait, err := t.ready(nil, tn); wait != nil || err != nil {
+			return nil, wait, err
+		}
+		addr, ok := t.pick(now, s, c.HW, tn, want)
+		if !ok {
+			return nil, nil, ErrNone
+		}
+		l = t.hold(now, s, c, addr).lease()
+		return nil, nil, nil
+	})
+	if err != nil {
+		return Lease{}, fmt.Errorf("offer to %s: %w", c.HW, err)
+	}
+	return l, nil
+}
+
+// Withdraw forgets what was offered to a client in a network: it chose another server (RFC 2131 §3.1 step 4).
+func (t *Table) Withdraw(id network.ID, hw hwaddr.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tn := t.lookup(id, hw); tn != nil && tn.offered != nil {
+		t.drop(tn.offered.hold)
+	}
+}
+
+// live reports whether the offer still stands; h may be nil.
+func (h *hold) live() bool { return h != nil && time.Now().Before(h.until) }
+
+func (h *hold) lease() Lease {
+	return Lease{
+		Addr: h.entry.addr, Network: h.tenant.network, Client: h.client,
+		State: Offered, Origin: h.origin, Start: h.start, Expiry: h.start.Add(offerHold),
+	}
+}
+
+// hold makes or renews an offer of an address that is free for the client.
+func (t *Table) hold(now time.Time, s Scope, c Client, addr netip.Addr) *hold {
+	e, tn := t.entry(addr), t.tenant(s.Network.ID, c.HW)
+	if tn.offered != nil && tn.offered != e {
+		t.drop(tn.offered.hold)
+		tn = t.tenant(s.Network.ID, c.HW) // it may have been all that was known of the client
+	}
+	h := e.hold
+	if h == nil || h.tenant != tn {
+		t.drop(h)
+		e = t.entry(addr)
+		h = &hold{entry: e, tenant: tn}
+		h.place = t.holds.PushBack(h)
+		e.hold, tn.offered = h, e
+	}
+	h.client, h.origin, h.start, h.until = c, s.origin(addr), now, time.Now().Add(offerHold)
+	t.holds.MoveToBack(h.place)
+	if t.holds.Len() > maxOffers {
+		t.drop(t.holds.Front().Value.(*hold))
+	}
+	t.tidy(e, nil)
+	return h
+}
+
+// drop ends an offer; h may be nil.
+func (t *Table) drop(h *hold) {
+	if h == nil {
+		return
+	}
+	t.holds.Remove(h.place)
+	h.entry.hold, h.tenant.offered = nil, nil
+	t.tidy(h.entry, h.tenant)
+}
+
+// lapse drops the offers that have stood long enough. All stand equally long, so they lapse in order.
+func (t *Table) lapse() {
+	for f := t.holds.Front(); f != nil && !f.Value.(*hold).live(); f = t.holds.Front() {
+		t.drop(f.Value.(*hold))
+	}
+}
