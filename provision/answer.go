@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // respond makes the file: it renders the template over the device's flattened config, or opens the file.
@@ -24,7 +25,7 @@ func (r *passage) respond(ctx context.Context) error {
 	r.out.Layers = res.From
 	a, err := plugin.Answer(ctx, r.out.Route, view)
 	if err != nil {
-		return fmt.Errorf("plugin %s: %w", plugin.ID(), err)
+		return fmt.Errorf("plugin %s: %w", plugin.ID(), withoutSecrets(err, res.Params))
 	}
 	r.answer = a
 	r.out.Type, r.out.Size, r.out.Hash = a.Type, a.Size, a.Hash
@@ -65,6 +66,38 @@ func (r *passage) resolve(ctx context.Context) (Resolved, error) {
 	}
 	return res, nil
 }
+
+// withoutSecrets returns err, or, if its text quotes a secret, an error of the same kind that doesn't.
+func withoutSecrets(err error, params Params) error {
+	text := err.Error()
+	hidden := hide(text, map[string]any(params))
+	if hidden == text {
+		return err
+	}
+	return &scrubbed{hidden, err}
+}
+
+func hide(text string, v any) string {
+	if m, ok := asMap(v); ok {
+		for _, x := range m {
+			text = hide(text, x)
+		}
+		return text
+	}
+	if s, ok := v.(Secret); ok && s != "" {
+		return strings.ReplaceAll(text, s.Reveal(), masked)
+	}
+	return text
+}
+
+// scrubbed has an error's kind and another text.
+type scrubbed struct {
+	text string
+	err  error
+}
+
+func (s *scrubbed) Error() string        { return s.text }
+func (s *scrubbed) Is(target error) bool { return errors.Is(s.err, target) }
 
 // ours is an error whose kind is hidden, because it tells of the administrator's or our own fault and not of the
 // request's.
