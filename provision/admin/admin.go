@@ -1,0 +1,136 @@
+// Package admin has what an administrator can see and do: one set of use cases behind the API, the console and the
+// command line. It decides nothing about requests of phones (package provision does) and knows no HTTP.
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/provision"
+)
+
+// Leases is what the use cases need of the lease table.
+type Leases interface {
+	provision.LeaseView
+	All() []lease.Lease
+}
+
+// Devices is what they need of the store.
+type Devices interface {
+	provision.DeviceStore
+	Devices(context.Context) ([]provision.Device, error)
+}
+
+// Pipeline is what they need of the pipeline.
+type Pipeline interface {
+	Explain(context.Context, *provision.Request) (*provision.Answer, *provision.Outcome)
+	Adopt(ctx context.Context, key string) *provision.Outcome
+}
+
+// PluginHost is what they need of the plugin host.
+type PluginHost interface {
+	provision.PluginSource
+	// Statuses returns one entry for each plugin in force and each folder that holds a broken one, by ID.
+	Statuses() []PluginStatus
+	// Rescan reads the plugin folder again, now.
+	Rescan(context.Context) error
+}
+
+// PluginStatus is how a plugin stands.
+type PluginStatus struct {
+	ID       provision.PluginID
+	Version  string // the plugin's own
+	Vendor   string
+	Models   []string
+	Firmware []string // installed files
+	InForce  bool
+	Problem  string // what is wrong with the files in the folder; empty if nothing is
+}
+
+// Service is the use cases. All fields are needed; it is safe for concurrent use.
+type Service struct {
+	Leases    Leases
+	Devices   Devices
+	Pipeline  Pipeline
+	Plugins   PluginHost
+	Journal   *provision.Journal
+	Sightings *provision.Sightings
+	// Local returns the address of ours that a phone at an address would speak to, for explanations.
+	Local func(netip.Addr) netip.Addr
+}
+
+// Phone is a device with what the lease table and the journal know of it.
+type Phone struct {
+	provision.Device
+	Addresses []netip.Addr // those that it holds now
+	Seen      time.Time    // its last request; zero: none since the program started
+}
+
+// Phones returns every known phone, by hardware address.
+func (s *Service) Phones(ctx context.Context) ([]Phone, error) {
+	devices, err := s.Devices.Devices(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list phones: %w", err)
+	}
+	phones := make([]Phone, len(devices))
+	for i, d := range devices {
+		phones[i] = s.phone(d)
+	}
+	slices.SortFunc(phones, func(a, b Phone) int {
+		return strings.Compare(a.HW.String()+string(a.ID), b.HW.String()+string(b.ID))
+	})
+	return phones, nil
+}
+
+func (s *Service) phone(d provision.Device) Phone {
+	p := Phone{Device: d}
+	if !d.HW.IsZero() {
+		for _, l := range s.Leases.ByHW(d.HW) {
+			p.Addresses = append(p.Addresses, l.Addr)
+		}
+		slices.SortFunc(p.Addresses, netip.Addr.Compare)
+	}
+	if outcomes := s.Journal.ByDevice(d.ID, 1); len(outcomes) > 0 {
+		p.Seen = outcomes[0].Request.At
+	}
+	return p
+}
+
+// Phone finds one by what a person has at hand: the ID, the MAC in any spelling, the address that it holds, the serial
+// number or the UUID.
+func (s *Service) Phone(ctx context.Context, key string) (Phone, error) {
+	d, err := s.find(ctx, key)
+	if err != nil {
+		return Phone{}, fmt.Errorf("phone %q: %w", key, err)
+	}
+	return s.phone(d), nil
+}
+
+func (s *Service) find(ctx context.Context, key string) (provision.Device, error) {
+	if addr, err := netip.ParseAddr(key); err == nil {
+		l, ok := s.Leases.ByAddr(addr)
+		if !ok {
+			return provision.Device{}, fmt.Errorf("nobody holds this address: %w", provision.ErrNotFound)
+		}
+		return s.Devices.DeviceByHW(ctx, l.Client.HW)
+	}
+	if hw, err := hwaddr.Parse(key); err == nil {
+		if d, err := s.Devices.DeviceByHW(ctx, hw); !isNotFound(err) {
+			return d, err
+		}
+	}
+	d, err := s.Devices.Device(ctx, provision.DeviceID(key))
+	if isNotFound(err) {
+		d, err = s.Devices.DeviceBySerial(ctx, key)
+	}
+	if isNotFound(err) {
+		d, err = s.Devices.DeviceByUUID(ctx, key)
+	}
+	return d, err
+}

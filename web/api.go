@@ -1,0 +1,233 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/admin"
+	"github.com/dialtone-project/dialtone/web/api"
+)
+
+const maxBody = 1 << 20 // of a request to the API, in bytes
+
+// apiHandler answers the operations of openapi.yaml.
+func (s *Server) apiHandler() http.Handler {
+	strict := api.NewStrictHandlerWithOptions(operations{admin: s.Admin, build: s.Build}, nil, api.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
+			s.problem(w, r, fmt.Errorf("%w: %w", provision.ErrInvalid, err))
+		},
+		ResponseErrorHandlerFunc: s.problem,
+	})
+	h := api.HandlerWithOptions(strict, api.StdHTTPServerOptions{
+		BaseURL: "/api/v1",
+		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
+			s.problem(w, r, fmt.Errorf("%w: %w", provision.ErrInvalid, err))
+		},
+	})
+	e := s.newEcho()
+	e.Any("/api/v1/*", echo.WrapHandler(http.MaxBytesHandler(h, maxBody)))
+	return e
+}
+
+// problem writes an error as RFC 9457 has it. What isn't the caller's fault is logged and told in general words.
+func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
+	p := api.Problem{Type: "about:blank", Status: http.StatusInternalServerError, Detail: err.Error()}
+	for _, k := range []struct {
+		kind   error
+		status int32
+	}{
+		{provision.ErrInvalid, http.StatusBadRequest},
+		{provision.ErrNotFound, http.StatusNotFound},
+		{provision.ErrForbidden, http.StatusForbidden},
+		{provision.ErrConflict, http.StatusConflict},
+		{provision.ErrAmbiguous, http.StatusConflict},
+	} {
+		if errors.Is(err, k.kind) {
+			p.Status = k.status
+			break
+		}
+	}
+	if p.Status == http.StatusInternalServerError {
+		s.Log.ErrorContext(r.Context(), "api request", "method", r.Method, "path", r.URL.Path, "err", err)
+		p.Detail = "The appliance could not do this; its log says why."
+	}
+	p.Title = http.StatusText(int(p.Status))
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(int(p.Status))
+	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
+}
+
+// operations turns the API's shapes into use cases and back.
+type operations struct {
+	admin *admin.Service
+	build api.Version
+}
+
+var _ api.StrictServerInterface = operations{}
+
+func (o operations) GetVersion(context.Context, api.GetVersionRequestObject) (api.GetVersionResponseObject, error) {
+	return api.GetVersion200JSONResponse(o.build), nil
+}
+
+func (o operations) ListLeases(_ context.Context, r api.ListLeasesRequestObject) (api.ListLeasesResponseObject, error) {
+	now := time.Now()
+	list := api.ListLeases200JSONResponse{Leases: []api.Lease{}}
+	for _, l := range o.admin.ListLeases(r.Params.Active, now) {
+		list.Leases = append(list.Leases, toLease(l, now))
+	}
+	return list, nil
+}
+
+func (o operations) ListPhones(ctx context.Context, _ api.ListPhonesRequestObject) (api.ListPhonesResponseObject, error) {
+	phones, err := o.admin.Phones(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := api.ListPhones200JSONResponse{Phones: []api.Phone{}}
+	for _, p := range phones {
+		list.Phones = append(list.Phones, toPhone(p))
+	}
+	return list, nil
+}
+
+func (o operations) GetPhone(ctx context.Context, r api.GetPhoneRequestObject) (api.GetPhoneResponseObject, error) {
+	p, err := o.admin.Phone(ctx, r.Phone)
+	if err != nil {
+		return nil, err
+	}
+	return api.GetPhone200JSONResponse(toPhone(p)), nil
+}
+
+func (o operations) ListSightings(context.Context, api.ListSightingsRequestObject) (api.ListSightingsResponseObject, error) {
+	list := api.ListSightings200JSONResponse{Sightings: []api.Sighting{}}
+	for _, x := range o.admin.ListSightings() {
+		list.Sightings = append(list.Sightings, toSighting(x))
+	}
+	return list, nil
+}
+
+func (o operations) AdoptSighting(ctx context.Context, r api.AdoptSightingRequestObject) (api.AdoptSightingResponseObject, error) {
+	p, err := o.admin.Adopt(ctx, r.Sighting)
+	if err != nil {
+		return nil, err
+	}
+	return api.AdoptSighting201JSONResponse(toPhone(p)), nil
+}
+
+func (o operations) ListPlugins(context.Context, api.ListPluginsRequestObject) (api.ListPluginsResponseObject, error) {
+	return api.ListPlugins200JSONResponse{Plugins: toPlugins(o.admin.ListPlugins())}, nil
+}
+
+func (o operations) RescanPlugins(ctx context.Context, _ api.RescanPluginsRequestObject) (api.RescanPluginsResponseObject, error) {
+	list, err := o.admin.RescanPlugins(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return api.RescanPlugins200JSONResponse{Plugins: toPlugins(list)}, nil
+}
+
+func (o operations) ListRequests(_ context.Context, r api.ListRequestsRequestObject) (api.ListRequestsResponseObject, error) {
+	limit := int(r.Params.Limit)
+	if limit < 0 || limit > 1000 {
+		return nil, fmt.Errorf("limit %d: between 1 and 1000: %w", limit, provision.ErrInvalid)
+	}
+	if limit == 0 {
+		limit = 50
+	}
+	list := api.ListRequests200JSONResponse{Requests: []api.Outcome{}}
+	for _, outcome := range o.admin.Requests(limit) {
+		x, err := toOutcome(outcome)
+		if err != nil {
+			return nil, err
+		}
+		list.Requests = append(list.Requests, x)
+	}
+	return list, nil
+}
+
+func (o operations) Explain(ctx context.Context, r api.ExplainRequestObject) (api.ExplainResponseObject, error) {
+	from, err := netip.ParseAddr(r.Body.From)
+	if err != nil {
+		return nil, fmt.Errorf("from %q is not an address: %w", r.Body.From, provision.ErrInvalid)
+	}
+	outcome, err := o.admin.Explain(ctx, admin.Question{
+		Proto: provision.Proto(r.Body.Proto), Path: r.Body.Path, From: from, Headers: r.Body.Headers, Head: r.Body.Head,
+	})
+	if err != nil {
+		return nil, err
+	}
+	x, err := toOutcome(outcome)
+	if err != nil {
+		return nil, err
+	}
+	var text strings.Builder
+	if err := outcome.Explain(&text); err != nil {
+		return nil, fmt.Errorf("explain: %w", err)
+	}
+	return api.Explain200JSONResponse{Text: text.String(), Outcome: x}, nil
+}
+
+func toLease(l lease.Lease, now time.Time) api.Lease {
+	return api.Lease{
+		IP: l.Addr.String(), Mac: l.Client.HW.String(), Network: string(l.Network), Active: l.Active(now),
+		State: api.LeaseState(l.State.String()), Origin: api.LeaseOrigin(l.Origin.String()),
+		Hostname: provision.Printable(l.Client.Hostname), VendorClass: provision.Printable(l.Client.VendorClass),
+		Start: l.Start, Expiry: l.Expiry,
+	}
+}
+
+func toPhone(p admin.Phone) api.Phone {
+	x := api.Phone{
+		ID: string(p.ID), Mac: p.HW.String(), Sn: p.Serial, UUID: p.UUID, Vendor: p.Vendor, Model: p.Model, Version: p.Version,
+		Label: p.Label, Plugin: string(p.Plugin), Pinned: p.Pinned, Config: string(p.Config), Auto: p.Auto, Created: p.Created,
+		Addresses: []string{}, Seen: p.Seen,
+	}
+	for _, a := range p.Addresses {
+		x.Addresses = append(x.Addresses, a.String())
+	}
+	return x
+}
+
+func toSighting(x provision.Sighting) api.Sighting {
+	id := x.Identity
+	return api.Sighting{
+		Key: x.Key, Mac: id.HW.String(), Sn: id.Serial, UUID: id.UUID, Vendor: id.Vendor, Model: id.Model, Version: id.Version,
+		IP: x.Last.Peer.String(), Proto: string(x.Last.Proto), Path: provision.Printable(x.Last.Raw),
+		Count: int64(x.Count), First: x.First, Last: x.Last.At, Why: x.Why,
+	}
+}
+
+func toPlugins(list []admin.PluginStatus) []api.Plugin {
+	plugins := make([]api.Plugin, len(list))
+	for i, p := range list {
+		plugins[i] = api.Plugin{
+			ID: string(p.ID), Version: p.Version, Vendor: p.Vendor, Models: slices.Clone(p.Models), Firmware: slices.Clone(p.Firmware),
+			InForce: p.InForce, Problem: p.Problem,
+		}
+	}
+	return plugins
+}
+
+// toOutcome brings an outcome into the form that the document leaves open: what the Outcome itself marshals to.
+func toOutcome(outcome *provision.Outcome) (api.Outcome, error) {
+	data, err := json.Marshal(outcome)
+	if err != nil {
+		return nil, fmt.Errorf("write outcome: %w", err)
+	}
+	var x api.Outcome
+	if err := json.Unmarshal(data, &x); err != nil {
+		return nil, fmt.Errorf("write outcome: %w", err)
+	}
+	return x, nil
+}

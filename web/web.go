@@ -1,0 +1,130 @@
+// Package web is the appliance's face for people and programs: the administration API and the console, both on Echo.
+//
+// Phones never come here; their files are served by provision/httpd. The API is answered on the unix socket only, whose
+// file permissions say who may use it; the console's port shows a page to read.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dialtone-project/dialtone/provision/admin"
+	"github.com/dialtone-project/dialtone/web/api"
+)
+
+// Server serves the API on a unix socket and the console on TCP. Open it, then Run it, both once.
+type Server struct {
+	Admin *admin.Service
+	Build api.Version
+	// Socket is the path of the unix socket. One that a dead process left behind is replaced.
+	Socket string
+	// Console is the address that the console listens on, such as 127.0.0.1:8080. Empty: no console.
+	Console string
+	Log     *slog.Logger
+
+	socket, console net.Listener
+}
+
+// Open starts to listen, so that what stands in the way is known before anything is served.
+func (s *Server) Open(ctx context.Context) error {
+	if err := removeDead(ctx, s.Socket); err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "unix", s.Socket)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", s.Socket, err)
+	}
+	if err := os.Chmod(s.Socket, 0o660); err != nil {
+		return errors.Join(fmt.Errorf("protect %s: %w", s.Socket, err), l.Close())
+	}
+	s.socket = l
+	if s.Console == "" {
+		return nil
+	}
+	if s.console, err = lc.Listen(ctx, "tcp", s.Console); err != nil {
+		return errors.Join(fmt.Errorf("console on %s: %w; choose another console.listen or end the program that has it", s.Console, err), l.Close())
+	}
+	return nil
+}
+
+// removeDead removes a socket that nobody listens on any more.
+func removeDead(ctx context.Context, path string) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = conn.Close() // it was only asked for
+		return fmt.Errorf("%s: another dialtone listens there already", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the socket of an earlier run: %w", err)
+	}
+	return nil
+}
+
+// ConsoleAddr returns the address that the console listens on, nil if there is none. It is known after Open.
+func (s *Server) ConsoleAddr() net.Addr {
+	if s.console == nil {
+		return nil
+	}
+	return s.console.Addr()
+}
+
+// Run serves until ctx ends, then lets requests in hand finish for up to five seconds.
+func (s *Server) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	serve := func(l net.Listener, h http.Handler) {
+		srv := &http.Server{
+			Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
+			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		}
+		group.Go(func() error {
+			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve %s: %w", l.Addr(), err)
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if err := srv.Shutdown(last); err != nil {
+				return srv.Close()
+			}
+			return nil
+		})
+	}
+	serve(s.socket, s.apiHandler())
+	if s.console != nil {
+		h, err := s.consoleHandler()
+		if err != nil {
+			return err
+		}
+		serve(s.console, h)
+	}
+	return group.Wait()
+}
+
+// newEcho returns an Echo with what every face of ours needs.
+func (s *Server) newEcho() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.IPExtractor = echo.ExtractIPDirect()
+	e.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{
+		LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
+			s.Log.ErrorContext(c.Request().Context(), "console request panicked", "path", c.Path(), "err", err, "stack", string(stack))
+			return err
+		},
+	}))
+	return e
+}
