@@ -1,0 +1,505 @@
+package dhcp
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/dhcp/network"
+)
+
+// Table is what the server asks the lease table; [lease.Table] is it.
+type Table interface {
+	// Offer finds an address for the client and keeps it for a short while, in memory only.
+	Offer(ctx context.Context, s lease.Scope, c lease.Client, want netip.Addr) (lease.Lease, error)
+	// Bind leases the address to the client. It returns nil only when the lease is durable and visible.
+	Bind(ctx context.Context, s lease.Scope, c lease.Client, addr netip.Addr) (lease.Lease, error)
+	// Withdraw forgets what was offered to a client in a network.
+	Withdraw(id network.ID, hw hwaddr.Addr)
+	// Release ends the client's lease of the address. The scope's network may be nil.
+	Release(ctx context.Context, s lease.Scope, c lease.Client, addr netip.Addr) error
+	// Decline ends it, and nobody gets the address for the span; zero is the table's choice.
+	Decline(ctx context.Context, s lease.Scope, c lease.Client, addr netip.Addr, span time.Duration) error
+	// Quarantine does so with an address that nobody holds.
+	Quarantine(ctx context.Context, s lease.Scope, addr netip.Addr, span time.Duration) error
+	// ByAddr and ByHW return active leases only.
+	ByAddr(addr netip.Addr) (lease.Lease, bool)
+	ByHW(hw hwaddr.Addr) []lease.Lease
+	// Held returns the client's lease in a network, or the last one that it had there.
+	Held(id network.ID, hw hwaddr.Addr) (lease.Lease, bool)
+}
+
+var _ Table = (*lease.Table)(nil)
+
+// Ingress is how a message reached us.
+type Ingress struct {
+	Iface string       // the interface that it came in on; empty on a listener that serves relay agents only
+	Addrs []netip.Addr // our addresses on that interface
+	Ours  []netip.Addr // our addresses on all listeners
+	Local netip.Addr   // the address that it was sent to, if that is ours and not broadcast
+	Src   netip.AddrPort
+	MTU   int // of the interface; zero if unknown
+	// Broadcast says that it was sent to everybody.
+	Broadcast bool
+	// Seen says what the wire answered lately when it was asked who has an address; an answer of the client itself, of
+	// which hw is the address, is none. It is nil where the wire can't be asked.
+	Seen func(addr netip.Addr, hw hwaddr.Addr) Sighting
+}
+
+// Sighting is what is known of an address from the wire.
+type Sighting uint8
+
+// The sightings.
+const (
+	Unasked  Sighting = iota // the wire was not asked lately
+	Vacant                   // nobody answered
+	Occupied                 // a stranger answered
+)
+
+const (
+	// maxHops is RFC 1542 §4.1.1's bound on relay agents in a row.
+	maxHops = 16
+	// maxStrangers is how many occupied addresses we walk into for one DISCOVER: the client doesn't wait for ever.
+	maxStrangers = 3
+)
+
+// exchange is one message on its way to a reply.
+type exchange struct {
+	request
+	srv  *Server
+	msg  *dhcpv4.DHCPv4
+	ing  Ingress
+	nets *network.Set
+	net  *network.Network
+	base netip.Addr // our address as the client reaches it
+	id   netip.Addr // server identifier
+	v    Verdict
+}
+
+// Respond decides what a client's message gets: a reply, or nil, which means silence. The verdict says why; where it
+// names an address to probe, the caller does so and asks again. Respond is safe for concurrent use and waits only for
+// the table, in Bind, Release and Decline. It keeps neither m nor what is in it.
+func (s *Server) Respond(ctx context.Context, m *dhcpv4.DHCPv4, ing Ingress) (*dhcpv4.DHCPv4, Verdict) {
+	r, reason := interpret(m, ing)
+	x := &exchange{request: r, srv: s, msg: m, ing: ing, nets: s.Networks.Networks()}
+	x.v = Verdict{Type: r.kind, State: r.state, Client: r.client}
+	if reason == ReasonNone {
+		reason = x.place()
+	}
+	if reason == ReasonNetwork && r.kind == dhcpv4.MessageTypeRelease {
+		return x.release(ctx) // of an address whose network is no longer declared
+	}
+	if reason != ReasonNone {
+		return x.silence(reason)
+	}
+	x.v.Network = x.net.ID
+	switch r.kind {
+	case dhcpv4.MessageTypeDiscover:
+		return x.discover(ctx)
+	case dhcpv4.MessageTypeRequest:
+		return x.answerRequest(ctx)
+	case dhcpv4.MessageTypeRelease:
+		return x.release(ctx)
+	case dhcpv4.MessageTypeDecline:
+		return x.decline(ctx)
+	default: // interpret lets INFORM through and no other
+		return x.inform()
+	}
+}
+
+// place finds the client's network and our address in it.
+func (x *exchange) place() Reason {
+	if x.msg.HopCount > maxHops {
+		return ReasonHops
+	}
+	if x.giaddr.IsValid() {
+		switch x.net = x.nets.OnRelay(x.giaddr); {
+		case slices.Contains(x.ing.Ours, x.giaddr):
+			return ReasonLoop
+		case x.net == nil:
+			// Only a listed relay agent may draw on a network: giaddr is easily forged (RFC 3046 §5).
+			return ReasonRelay
+		case x.agent.link.IsValid():
+			x.net = x.nets.Containing(x.agent.link) // RFC 3527
+		}
+	} else {
+		x.net = x.nets.Containing(x.routed())
+		if x.net == nil {
+			x.net = x.nets.OnLink(x.ing.Iface, x.ing.Addrs)
+		}
+	}
+	if x.net == nil {
+		return ReasonNetwork
+	}
+	x.base = x.ownAddr()
+	x.id = x.base
+	if x.agent.server.IsValid() {
+		x.id = x.agent.server // RFC 5107
+	}
+	if !x.id.IsValid() {
+		return ReasonNoServerID
+	}
+	return ReasonNone
+}
+
+// routed returns the address of a client that has one and writes to us with it: to renew, to release, or to be informed.
+// Such a client may be behind a router, so its network is that of its address and not the one that the message came in
+// on.
+func (x *exchange) routed() netip.Addr {
+	src := x.ing.Src.Addr()
+	switch {
+	case x.ing.Broadcast:
+	case x.ciaddr.IsValid() && x.ciaddr == src && x.kind != dhcpv4.MessageTypeDiscover:
+		return src
+	case !x.ciaddr.IsValid() && x.kind == dhcpv4.MessageTypeInform:
+		return src
+	}
+	return netip.Addr{}
+}
+
+// ownAddr returns our address as the network's clients reach it.
+func (x *exchange) ownAddr() netip.Addr {
+	if x.net.Server.IsValid() {
+		return x.net.Server
+	}
+	for _, a := range x.ing.Addrs {
+		if x.net.Prefix.Contains(a) {
+			return a
+		}
+	}
+	if x.ing.Local.IsValid() || len(x.ing.Addrs) == 0 {
+		return x.ing.Local
+	}
+	return x.ing.Addrs[0]
+}
+
+// ours reports whether a server identifier means us. Any of our addresses does: a client may have got its lease by
+// another interface, or before we had a relay agent tell our name.
+func (x *exchange) ours(id netip.Addr) bool {
+	if id == x.id || id == x.base || slices.Contains(x.ing.Ours, id) || slices.Contains(x.ing.Addrs, id) {
+		return true
+	}
+	return slices.ContainsFunc(x.nets.All(), func(n *network.Network) bool { return n.Server == id })
+}
+
+// scope is where the client may get an address. It is empty if there is no network.
+func (x *exchange) scope() lease.Scope {
+	if x.net == nil {
+		return lease.Scope{}
+	}
+	l := x.net.Lease
+	return lease.Scope{Network: x.net, Networks: x.nets, Pools: x.pools(), Lifetime: x.lifetime(l.Default, l.Min, l.Max)}
+}
+
+// pools returns the network's pools without our own addresses, wherever an administrator has laid them over these.
+func (x *exchange) pools() []network.Pool {
+	pools := x.net.Pools
+	for _, own := range x.ing.Addrs {
+		for i, p := range pools {
+			if !p.Contains(own) {
+				continue
+			}
+			pools = slices.Clone(pools)
+			pools[i].Exclude = append(slices.Clip(p.Exclude), own)
+		}
+	}
+	return pools
+}
+
+// discover answers a DHCPDISCOVER (RFC 2131 §4.3.1). Nothing is written to disk.
+func (x *exchange) discover(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
+	_, named := x.msg.Options[optServer]
+	x.v.Violation = named || x.ciaddr.IsValid() // table 5: neither belongs here; both are ignored
+	want := x.want
+	if !x.net.Prefix.Contains(want) {
+		want = netip.Addr{}
+	}
+	scope := x.scope()
+	for range maxStrangers {
+		l, err := x.srv.Table.Offer(ctx, scope, x.client, want)
+		switch {
+		case errors.Is(err, lease.ErrNone):
+			return x.silence(ReasonExhausted)
+		case err != nil:
+			x.v.Err = err
+			return x.silence(ReasonStore)
+		}
+		x.v.Addr = l.Addr
+		switch x.seen(l.Addr) {
+		case Vacant:
+			return x.grant(dhcpv4.MessageTypeOffer, l.Addr, scope.Lifetime)
+		case Unasked:
+			x.v.Probe = l.Addr
+			return nil, x.v
+		case Occupied:
+			// As if the client had found out (RFC 2131 §4.4.1): the address goes into quarantine.
+			err := x.srv.Table.Quarantine(ctx, scope, l.Addr, 0)
+			if err != nil && !errors.Is(err, lease.ErrTaken) { // taken: by another's quarantine
+				x.v.Err = err
+				return x.silence(ReasonStore)
+			}
+		}
+	}
+	return x.silence(ReasonConflict)
+}
+
+// seen says whether the client may have the address as far as the wire is concerned. Where it needs not be asked, the
+// address counts as vacant; who already holds it would be the one who answers.
+func (x *exchange) seen(addr netip.Addr) Sighting {
+	if !x.net.Probe || x.ing.Seen == nil || x.giaddr.IsValid() {
+		return Vacant
+	}
+	if l, held := x.srv.Table.ByAddr(addr); held && l.Client.HW == x.client.HW {
+		return Vacant
+	}
+	return x.ing.Seen(addr, x.client.HW)
+}
+
+// answerRequest answers a DHCPREQUEST by the client's state (RFC 2131 §4.3.2).
+func (x *exchange) answerRequest(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
+	switch x.state {
+	case Selecting:
+		x.v.Violation = x.ciaddr.IsValid()
+		x.v.Addr = x.want
+		if !x.ours(x.server) {
+			x.srv.Table.Withdraw(x.net.ID, x.client.HW) // RFC 2131 §3.1 step 4
+			return x.silence(ReasonOtherServer)
+		}
+		// It chose us, so even where we are not authoritative it is ours to refuse, but for an address of a net not ours.
+		if !x.net.Prefix.Contains(x.want) {
+			return x.refuse(x.net.Authoritative, ReasonWrongNetwork)
+		}
+		return x.bind(ctx, x.want)
+	case InitReboot:
+		return x.initReboot(ctx)
+	case Renewing, Rebinding:
+		return x.extend(ctx)
+	case StateNone:
+	}
+	x.v.Violation = true
+	return x.silence(ReasonIncomplete)
+}
+
+// initReboot answers a client that remembers an address. If we know nothing of it and are not authoritative, we MUST
+// keep silent (RFC 2131 §4.3.2). If we are, the lease was ours and is forgotten, or never was any: an address that is
+// free is leased anew, so that a lost lease store heals without anybody noticing; any other gets a NAK.
+func (x *exchange) initReboot(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
+	x.v.Addr = x.want
+	here, known := x.held(x.want)
+	if !known && !x.net.Authoritative {
+		return x.silence(ReasonUnknownClient)
+	}
+	if !x.net.Prefix.Contains(x.want) {
+		return x.refuse(true, ReasonWrongNetwork) // it was moved to another link
+	}
+	if here.IsValid() && here != x.want {
+		return x.refuse(true, ReasonOtherLease)
+	}
+	if l, taken := x.srv.Table.ByAddr(x.want); taken && l.Client.HW != x.client.HW {
+		return x.refuse(true, ReasonTaken)
+	}
+	switch x.seen(x.want) {
+	case Unasked:
+		x.v.Probe = x.want
+		return nil, x.v
+	case Occupied:
+		return x.refuse(true, ReasonTaken)
+	case Vacant:
+	}
+	return x.bind(ctx, x.want)
+}
+
+// extend answers a client that uses its address and wants to keep it. A renewal was sent to us, so the client's lease
+// is ours to extend or to refuse; a rebinding is sent to everybody, and a stranger's is another server's affair unless
+// we are authoritative.
+func (x *exchange) extend(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
+	x.v.Addr = x.ciaddr
+	if x.server.IsValid() && !x.ours(x.server) {
+		return x.silence(ReasonOtherServer)
+	}
+	here, known := x.held(x.ciaddr)
+	if !x.net.Prefix.Contains(x.ciaddr) {
+		return x.refuse(x.net.Authoritative, ReasonWrongNetwork)
+	}
+	if x.state == Rebinding && !known && !x.net.Authoritative {
+		return x.silence(ReasonUnknownClient)
+	}
+	if here.IsValid() && here != x.ciaddr {
+		return x.refuse(true, ReasonOtherLease)
+	}
+	return x.bind(ctx, x.ciaddr)
+}
+
+// held returns the address that the client holds in this network, and whether we know it as the holder of addr, or as
+// one that belongs elsewhere: it holds an address here, or addr was the last that it held here, or addr is not of this
+// network and it holds one in another of ours.
+func (x *exchange) held(addr netip.Addr) (here netip.Addr, known bool) {
+	leases := x.srv.Table.ByHW(x.client.HW)
+	for _, l := range leases {
+		if l.Network == x.net.ID {
+			here = l.Addr
+		}
+	}
+	if here.IsValid() || !x.net.Prefix.Contains(addr) && len(leases) > 0 {
+		return here, true
+	}
+	last, ok := x.srv.Table.Held(x.net.ID, x.client.HW)
+	return here, ok && last.Addr == addr
+}
+
+// bind commits the lease and acknowledges it. When the table can't store it, the client hears nothing and retries: an
+// ACK is a promise.
+func (x *exchange) bind(ctx context.Context, addr netip.Addr) (*dhcpv4.DHCPv4, Verdict) {
+	scope := x.scope()
+	l, err := x.srv.Table.Bind(ctx, scope, x.client, addr)
+	switch {
+	case err == nil:
+		return x.grant(dhcpv4.MessageTypeAck, l.Addr, scope.Lifetime)
+	case errors.Is(err, lease.ErrTaken):
+		return x.refuse(true, ReasonTaken)
+	case errors.Is(err, lease.ErrWrongNet), errors.Is(err, lease.ErrNone):
+		return x.refuse(true, ReasonNotTheirs)
+	}
+	x.v.Err = err
+	return x.silence(ReasonStore)
+}
+
+// release ends a lease. It is heeded only from the address that is given back: RELEASE is not acknowledged, so whoever
+// could forge one would free another's address unnoticed.
+func (x *exchange) release(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
+	x.v.Addr = x.ciaddr
+	switch {
+	case !x.ciaddr.IsValid():
+		return x.silence(ReasonIncomplete)
+	case x.server.IsValid() && !x.ours(x.server):
+		return x.silence(ReasonOtherServer)
+	case !x.giaddr.IsValid() && (x.ing.Broadcast || x.ing.Src.Addr() != x.ciaddr):
+		return x.silence(ReasonSpoofed)
+	}
+	return x.give(x.srv.Table.Release(ctx, x.scope(), x.client, x.ciaddr))
+}
+
+// decline takes note that the client found its address in use.
+func (x *exchange) decline(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
+	x.v.Addr = x.want
+	switch {
+	case !x.want.IsValid():
+		return x.silence(ReasonIncomplete)
+	case x.server.IsValid() && !x.ours(x.server):
+		return x.silence(ReasonOtherServer)
+	}
+	return x.give(x.srv.Table.Decline(ctx, x.scope(), x.client, x.want, 0))
+}
+
+// give ends an exchange that has no reply.
+func (x *exchange) give(err error) (*dhcpv4.DHCPv4, Verdict) {
+	switch {
+	case err == nil:
+		return nil, x.v
+	case errors.Is(err, lease.ErrNone), errors.Is(err, lease.ErrTaken), errors.Is(err, lease.ErrWrongNet):
+		return x.silence(ReasonNotTheirs)
+	}
+	x.v.Err = err
+	return x.silence(ReasonStore)
+}
+
+// inform answers a client that has an address from elsewhere and wants the rest (RFC 2131 §4.3.5). The reply goes to
+// the address that it writes from; to any other we would be a reflector.
+func (x *exchange) inform() (*dhcpv4.DHCPv4, Verdict) {
+	x.v.Addr = x.ciaddr
+	if !x.giaddr.IsValid() {
+		src := x.ing.Src.Addr()
+		switch {
+		case !x.ciaddr.IsValid() && (!src.IsValid() || src.IsUnspecified()):
+			return x.silence(ReasonIncomplete)
+		case x.ciaddr.IsValid() && x.ciaddr != src:
+			return x.silence(ReasonSpoofed)
+		case !x.net.Prefix.Contains(src):
+			return x.silence(ReasonWrongNetwork)
+		}
+		x.v.Addr = src
+	} else if x.ciaddr.IsValid() && !x.net.Prefix.Contains(x.ciaddr) {
+		return x.silence(ReasonWrongNetwork)
+	}
+	reply := x.reply(dhcpv4.MessageTypeAck)
+	reply.ClientIPAddr = toIP(x.ciaddr)
+	if x.giaddr.IsValid() && !x.ciaddr.IsValid() {
+		reply.SetBroadcast() // the relay agent has no other way to reach it
+	}
+	x.options(reply, 0)
+	return reply, x.v
+}
+
+// grant makes an OFFER or an ACK. ciaddr is echoed only where it is the leased address: the reply is sent there.
+func (x *exchange) grant(kind dhcpv4.MessageType, addr netip.Addr, life time.Duration) (*dhcpv4.DHCPv4, Verdict) {
+	x.v.Addr, x.v.Life = addr, life
+	reply := x.reply(kind)
+	reply.YourIPAddr = toIP(addr)
+	if kind == dhcpv4.MessageTypeAck && x.ciaddr == addr {
+		reply.ClientIPAddr = reply.YourIPAddr
+	}
+	x.options(reply, life)
+	return reply, x.v
+}
+
+// refuse sends a NAK if we may speak, with nothing in it but what RFC 2131 table 3 and RFC 6842 ask for.
+func (x *exchange) refuse(speak bool, why Reason) (*dhcpv4.DHCPv4, Verdict) {
+	if !speak {
+		return x.silence(why)
+	}
+	x.v.Reason = why
+	reply := x.reply(dhcpv4.MessageTypeNak)
+	reply.Options[optMessage] = []byte(why.String())
+	if x.giaddr.IsValid() {
+		reply.SetBroadcast() // RFC 2131 §4.3.2: the client's address may be wrong, so the relay agent must not use it
+	}
+	return reply, x.v
+}
+
+func (x *exchange) silence(why Reason) (*dhcpv4.DHCPv4, Verdict) {
+	x.v.Reason = why
+	return nil, x.v
+}
+
+// reply makes what all replies have in common.
+func (x *exchange) reply(kind dhcpv4.MessageType) *dhcpv4.DHCPv4 {
+	x.v.Reply = kind
+	zero := net.IP{0, 0, 0, 0}
+	m := &dhcpv4.DHCPv4{
+		OpCode:        dhcpv4.OpcodeBootReply,
+		HWType:        iana.HWTypeEthernet,
+		TransactionID: x.msg.TransactionID,
+		Flags:         x.msg.Flags & flagBroadcast, // the other bits MUST be zero (RFC 2131 §2)
+		ClientIPAddr:  zero,
+		YourIPAddr:    zero,
+		ServerIPAddr:  zero,
+		GatewayIPAddr: toIP(x.giaddr),
+		ClientHWAddr:  net.HardwareAddr(x.client.HW[:]),
+		Options:       make(dhcpv4.Options, 24),
+	}
+	m.Options[optType] = []byte{byte(kind)}
+	m.Options[optServer] = x.id.AsSlice()
+	if x.client.ID != "" {
+		m.Options[optClientID] = []byte(x.client.ID) // RFC 6842
+	}
+	if agent, ok := x.msg.Options[optAgent]; ok && x.giaddr.IsValid() {
+		m.Options[optAgent] = slices.Clone(agent) // RFC 3046 §2.2: as it came, even if we can't read it
+	}
+	return m
+}
+
+// toIP enters the library's address type: 0.0.0.0 for none.
+func toIP(a netip.Addr) net.IP {
+	if !a.Is4() {
+		return net.IP{0, 0, 0, 0}
+	}
+	return net.IP(a.AsSlice())
+}

@@ -1,0 +1,401 @@
+package dhcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/network"
+)
+
+// Server is a DHCPv4 server. Its parts are set before it is used and not changed after.
+type Server struct {
+	Table    Table
+	Networks network.Source
+	Boot     BootSource // nil: there is nothing to add to what the administrator declared
+	Listen   []Listener
+	Log      *slog.Logger
+
+	count counters
+	ours  atomic.Pointer[[]netip.Addr]
+
+	mu     sync.Mutex // guards what follows
+	ports  []*port    // one per listener; nil while it is lost
+	hands  map[hwaddr.Addr]*hand
+	inHand int
+	warned map[string]time.Time
+}
+
+const (
+	// maxInHand bounds the messages that are worked on or wait. Each waits for a disk at worst; a client whose message
+	// is dropped sends it again.
+	maxInHand = 1024
+	// watchEvery is how soon we notice that an interface has come, gone or changed its address.
+	watchEvery = 2 * time.Second
+	reopenMin  = 250 * time.Millisecond
+	reopenMax  = 5 * time.Second
+	// warnEvery bounds the log where the same trouble may come with every message.
+	warnEvery = time.Minute
+)
+
+// hand is the client whose message is in hand, and the one that waits for it.
+type hand struct{ next *job }
+
+// job is one message on its way.
+type job struct {
+	msg  *dhcpv4.DHCPv4
+	ing  Ingress
+	port *port
+}
+
+// Open opens the listeners, so that what stands in the way is known before the server runs. Its error names every
+// listener that fails, and the remedy. After an error nothing is open. Run closes what Open opened.
+func (s *Server) Open(ctx context.Context) error {
+	var ports []*port
+	var errs []error
+	for _, spec := range s.Listen {
+		p, err := openPort(ctx, spec)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		ports = append(ports, p)
+	}
+	if err := errors.Join(errs...); err != nil {
+		for _, p := range ports {
+			p.close()
+		}
+		return fmt.Errorf("open dhcp: %w", err)
+	}
+	s.mu.Lock()
+	s.ports = ports
+	s.mu.Unlock()
+	for _, p := range ports {
+		s.opened(p)
+	}
+	return nil
+}
+
+// Addrs returns the addresses that the open listeners are bound to, in the order of Listen; it tells which port an
+// [Listener].Addr with port 0 got.
+func (s *Server) Addrs() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var addrs []netip.AddrPort
+	for _, p := range s.ports {
+		if p != nil {
+			addrs = append(addrs, p.local)
+		}
+	}
+	return addrs
+}
+
+// Run serves until ctx ends, and returns nil after its goroutines have ended and the listeners are closed. It opens the
+// listeners unless Open has. A listener that is lost later, because its interface is, is opened again as soon as it can
+// be; the others are served meanwhile.
+func (s *Server) Run(ctx context.Context) error {
+	s.mu.Lock()
+	open := s.ports != nil
+	s.mu.Unlock()
+	if !open {
+		if err := s.Open(ctx); err != nil {
+			return err
+		}
+	}
+	var readers, workers sync.WaitGroup
+	for i := range s.Listen {
+		readers.Go(func() { s.serve(ctx, i, &workers) })
+	}
+	readers.Wait()
+	workers.Wait() // what was begun is answered
+	s.mu.Lock()
+	ports := s.ports
+	s.ports = nil
+	s.mu.Unlock()
+	for _, p := range ports {
+		if p != nil {
+			p.close()
+		}
+	}
+	return nil
+}
+
+// serve reads from one listener until ctx ends.
+func (s *Server) serve(ctx context.Context, i int, workers *sync.WaitGroup) {
+	s.mu.Lock()
+	p := s.ports[i]
+	s.mu.Unlock()
+	for p != nil {
+		err := s.read(ctx, p, workers)
+		if ctx.Err() != nil {
+			return
+		}
+		s.count.listenerFails.Add(1)
+		s.Log.WarnContext(ctx, "dhcp listener lost", "listener", p.spec.String(), "err", err)
+		s.keep(i, nil)
+		p.close()
+		if p = s.reopen(ctx, p.spec); p != nil {
+			s.keep(i, p)
+			s.opened(p)
+		}
+	}
+}
+
+func (s *Server) keep(i int, p *port) {
+	s.mu.Lock()
+	s.ports[i] = p
+	s.mu.Unlock()
+}
+
+// reopen tries until it can, and returns nil when ctx ends.
+func (s *Server) reopen(ctx context.Context, spec Listener) *port {
+	for pause := reopenMin; ; pause = min(2*pause, reopenMax) {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		p, err := openPort(ctx, spec)
+		if err == nil {
+			return p
+		}
+		if s.mayWarn("reopen " + spec.String()) {
+			s.Log.WarnContext(ctx, "dhcp listener stays closed", "listener", spec.String(), "err", err)
+		}
+	}
+}
+
+// opened tells of a listener, and of what it can't do.
+func (s *Server) opened(p *port) {
+	s.locate()
+	s.Log.Info("dhcp listening", "listener", p.spec.String(), "addrs", p.ours())
+	if p.spec.Interface != "" && p.raw == nil {
+		s.Log.Warn("dhcp replies are broadcast where they need not be: packet sockets need CAP_NET_RAW",
+			"listener", p.spec.String())
+	}
+}
+
+// locate collects our addresses from all listeners.
+func (s *Server) locate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ours []netip.Addr
+	for _, p := range s.ports {
+		if p != nil {
+			ours = append(ours, p.ours()...)
+		}
+	}
+	s.ours.Store(&ours)
+}
+
+// read takes messages from a port until it fails or ctx ends. The port can still send then.
+func (s *Server) read(ctx context.Context, p *port, workers *sync.WaitGroup) error {
+	stop := context.AfterFunc(ctx, p.interrupt)
+	defer stop()
+	gone := make(chan struct{})
+	var beside sync.WaitGroup
+	beside.Go(p.listen)
+	beside.Go(func() { s.watch(p, gone) })
+	defer beside.Wait()
+	defer p.interrupt()
+	defer close(gone)
+
+	b, oob := make([]byte, maxRequest), make([]byte, 64)
+	for {
+		n, ing, err := p.read(b, oob)
+		if err != nil {
+			return err
+		}
+		ing.Ours = *s.ours.Load()
+		s.intake(ctx, p, b[:n], ing, workers)
+	}
+}
+
+// watch keeps the port's addresses up to date, and closes it when its interface is gone.
+func (s *Server) watch(p *port, gone <-chan struct{}) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-gone:
+			return
+		case <-tick.C:
+			if !p.refresh() {
+				p.close()
+				return
+			}
+			s.locate()
+		}
+	}
+}
+
+// intake decodes a datagram and hands it on. Of each client one message is in hand, and the newest waits; so a client's
+// messages stay in order, and a slow disk or wire delays nobody else.
+func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, workers *sync.WaitGroup) {
+	defer s.rescue(ctx)
+	m, flaws, reason := decode(b)
+	if reason != ReasonNone {
+		countType(&s.count.received, dhcpv4.MessageTypeNone)
+		s.count.dropped[reason].Add(1)
+		s.Log.DebugContext(ctx, "dhcp not a message", "from", ing.Src, "why", reason.String())
+		return
+	}
+	if flaws&flawTruncated != 0 {
+		s.count.truncated.Add(1)
+	}
+	if flaws&flawLongType != 0 {
+		s.count.violations.Add(1)
+	}
+	start, reason := s.queue(&job{m, ing, p})
+	if reason != ReasonNone {
+		countType(&s.count.received, messageType(m))
+		s.count.dropped[reason].Add(1)
+	}
+	if start != nil {
+		workers.Go(func() { s.work(ctx, start) })
+	}
+}
+
+// queue puts a message in hand. It returns the job that a new worker has to start with, and why a message, this one or
+// the one that it replaces, is dropped.
+func (s *Server) queue(j *job) (start *job, drop Reason) {
+	hw := hwaddr.Addr(j.msg.ClientHWAddr)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.hands[hw]
+	switch {
+	case h != nil && h.next != nil:
+		// What waits is out of date, unless the client will not say it again.
+		if t := messageType(h.next.msg); t != dhcpv4.MessageTypeRelease && t != dhcpv4.MessageTypeDecline {
+			h.next = j
+		}
+		return nil, ReasonSuperseded
+	case s.inHand >= maxInHand:
+		return nil, ReasonBusy
+	case h != nil:
+		s.inHand++
+		h.next = j
+		return nil, ReasonNone
+	}
+	if s.hands == nil {
+		s.hands = make(map[hwaddr.Addr]*hand)
+	}
+	s.inHand++
+	s.hands[hw] = &hand{}
+	return j, ReasonNone
+}
+
+// work handles a client's message, and then those that came meanwhile.
+func (s *Server) work(ctx context.Context, j *job) {
+	for j != nil {
+		s.handle(ctx, j)
+		j = s.next(hwaddr.Addr(j.msg.ClientHWAddr))
+	}
+}
+
+// next returns the client's message that waits; without one the client is let go.
+func (s *Server) next(hw hwaddr.Addr) *job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inHand--
+	h := s.hands[hw]
+	if h.next == nil {
+		delete(s.hands, hw)
+		return nil
+	}
+	j := h.next
+	h.next = nil
+	return j
+}
+
+// rescue ends a panic where one message ends: the others are worth more than knowing at once.
+func (s *Server) rescue(ctx context.Context) {
+	if p := recover(); p != nil {
+		s.count.dropped[ReasonPanic].Add(1)
+		s.Log.ErrorContext(ctx, "dhcp message dropped: fault of ours", "panic", p, "stack", string(debug.Stack()))
+	}
+}
+
+// handle answers one message.
+func (s *Server) handle(ctx context.Context, j *job) {
+	defer s.rescue(ctx)
+	reply, v := s.resolve(ctx, j)
+	s.report(ctx, j, v)
+	if reply == nil {
+		return
+	}
+	b, left := Encode(reply, Limit(j.msg, j.ing.MTU))
+	if len(left) > 0 {
+		s.count.leftOut.Add(uint64(len(left)))
+		if s.mayWarn("left out " + string(v.Network)) {
+			s.Log.WarnContext(ctx, "dhcp options left out: the client takes no longer reply",
+				"mac", v.Client.HW, "network", v.Network, "options", fmt.Sprint(left), "size", len(b))
+		}
+	}
+	to := deliver(j.msg, reply, j.ing)
+	fellBack, err := j.port.send(to, b)
+	if fellBack {
+		s.count.fallbacks.Add(1)
+	}
+	if err != nil {
+		s.count.sendErrors.Add(1)
+		if s.mayWarn("send " + j.port.spec.String()) {
+			s.Log.WarnContext(ctx, "dhcp reply not sent", "listener", j.port.spec.String(), "mac", v.Client.HW, "to", to.To, "err", err)
+		}
+		return
+	}
+	countType(&s.count.sent, v.Reply)
+}
+
+// resolve asks Respond, and the wire where Respond wants to know.
+func (s *Server) resolve(ctx context.Context, j *job) (*dhcpv4.DHCPv4, Verdict) {
+	for range maxStrangers + 1 {
+		reply, v := s.Respond(ctx, j.msg, j.ing)
+		if !v.Probe.IsValid() {
+			return reply, v
+		}
+		s.count.probes.Add(1)
+		by, err := j.port.probe.probe(ctx, v.Probe)
+		switch {
+		case err != nil && s.mayWarn("probe "+j.port.spec.String()):
+			s.Log.WarnContext(ctx, "dhcp probe not sent; the address counts as free", "ip", v.Probe, "err", err)
+		case !by.IsZero() && by != v.Client.HW:
+			s.count.conflicts.Add(1)
+			s.Log.WarnContext(ctx, "dhcp address is in use by a stranger", "ip", v.Probe, "mac", by, "network", v.Network)
+		}
+	}
+	v := Verdict{Type: messageType(j.msg), Reason: ReasonConflict}
+	v.Client.HW = hwaddr.Addr(j.msg.ClientHWAddr)
+	return nil, v
+}
+
+func messageType(m *dhcpv4.DHCPv4) dhcpv4.MessageType {
+	if v := m.Options[optType]; len(v) == 1 {
+		return dhcpv4.MessageType(v[0])
+	}
+	return dhcpv4.MessageTypeNone
+}
+
+// mayWarn reports whether it is time to warn of something again.
+func (s *Server) mayWarn(what string) bool {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, ok := s.warned[what]; ok && now.Sub(last) < warnEvery {
+		return false
+	}
+	if s.warned == nil {
+		s.warned = make(map[string]time.Time)
+	}
+	s.warned[what] = now // the keys are listeners and networks: few
+	return true
+}
