@@ -63,7 +63,7 @@ type follower struct {
 	seq     uint64 // delivered last
 	unsaved int
 	since   time.Time // of the first that is unsaved
-	fails   int // of reading what comes next
+	fails   int       // of reading what comes next
 }
 
 // load reads the cursor, however long that takes. It returns false if ctx ended.

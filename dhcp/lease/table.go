@@ -296,7 +296,7 @@ func (t *Table) set(e *entry, l Lease) {
 				tn.current = e
 			}
 		case Released, Expired:
-			if tn.last == nil || tn.last.lease.Expiry.Before(l.Expiry) {
+			if tn.last == nil || !l.Expiry.Before(tn.last.lease.Expiry) {
 				tn.last = e
 			}
 		case Offered, Declined:

@@ -1,0 +1,37 @@
+package lease_test
+
+import (
+	"context"
+	"iter"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+)
+
+func contextWithTimeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithTimeout(t.Context(), d)
+}
+
+// unreadable is a store with a record that can't be read until it is healed.
+type unreadable struct {
+	lease.Store
+	addr   netip.Addr
+	healed atomic.Bool
+}
+
+func (u *unreadable) LoadLeases(ctx context.Context) iter.Seq2[lease.Lease, error] {
+	return func(yield func(lease.Lease, error) bool) {
+		for l, err := range u.Store.LoadLeases(ctx) {
+			if l.Addr == u.addr && !u.healed.Load() {
+				l, err = lease.Lease{Addr: u.addr}, errDisk
+			}
+			if !yield(l, err) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package lease_test
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/dhcp/lease/leasetest"
+	"github.com/dialtone-project/dialtone/dhcp/network"
+)
+
+func run(t *testing.T, table *lease.Table) {
+	t.Helper()
+	go func() {
+		if err := table.Run(t.Context()); err != nil {
+			t.Errorf("run: %v", err)
+		}
+	}()
+	synctest.Wait()
+}
+
+func TestExpiry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := new(leasetest.Memory)
+		table := open(t, store)
+		run(t, table)
+		s := voice(t)
+		bind(t, table, s, client(1), ip(10))
+		time.Sleep(lifetime / 2)
+		bind(t, table, s, client(2), ip(14))
+		bind(t, table, s, client(1), ip(10))
+		time.Sleep(lifetime - time.Millisecond)
+		if n := len(table.ByHW(client(1).HW)); n != 1 {
+			t.Errorf("got %d leases just before the end, want 1", n)
+		}
+		time.Sleep(2 * time.Second)
+		check(t, "events", []string{"expired .10 1", "expired .14 2"}, sorted(story(t, store, 3)))
+		if l, ok := table.Held("voice", client(1).HW); !ok || l.State != lease.Expired {
+			t.Errorf("got last held %v, want the expired lease", l)
+		}
+		time.Sleep(24 * time.Hour)
+		if n := len(story(t, store, 0)); n != 5 {
+			t.Errorf("got %d events a day later, want no more than the 5", n)
+		}
+		bind(t, table, s, client(1), ip(10))
+		check(t, "the same client again", []string{"bound .10 1"}, story(t, store, 5))
+	})
+}
+
+func sorted(s []string) []string {
+	slices.Sort(s)
+	return s
+}
+
+func TestExpiryWhileDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := new(leasetest.Memory)
+		table := open(t, store)
+		s := voice(t)
+		for i, a := range []int{16, 10, 31} {
+			bind(t, table, s, client(i), ip(a))
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(7 * 24 * time.Hour)
+		for range 2 {
+			run(t, open(t, store))
+			check(t, "events", []string{"expired .16 0", "expired .10 1", "expired .31 2"}, story(t, store, 3))
+		}
+	})
+}
+
+// big is 10.0.0.0/16, of which all is a pool.
+func big(t testing.TB) lease.Scope {
+	t.Helper()
+	return scope(t, network.Network{
+		ID: "big", Prefix: netip.MustParsePrefix("10.0.0.0/16"), Server: netip.MustParseAddr("10.0.0.1"),
+		Pools: []network.Pool{{First: netip.MustParseAddr("10.0.0.1"), Last: netip.MustParseAddr("10.0.255.254")}},
+	})
+}
+
+func bigIP(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}) }
+
+func TestExpiryInSlices(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var largest atomic.Int64
+		store := new(leasetest.Memory)
+		store.OnCommit = func(changes []lease.Change) leasetest.Fault {
+			largest.Store(max(largest.Load(), int64(len(changes))))
+			return leasetest.Fault{}
+		}
+		table := open(t, store)
+		s := big(t)
+		for n := range 5000 {
+			bind(t, table, s, client(n), bigIP(n+2))
+		}
+		time.Sleep(lifetime)
+		run(t, table)
+		if n := len(story(t, store, 5000)); n != 5000 {
+			t.Errorf("got %d events, want 5000", n)
+		}
+		if got := largest.Load(); got != 100 {
+			t.Errorf("got a commit of %d changes, want 100 at most", got)
+		}
+	})
+}
+
+func TestSweepRetries(t *testing.T) {
+	t.Parallel()
+	for _, written := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			store := newFailing()
+			table := open(t, store)
+			sub := table.Subscribe(10)
+			run(t, table)
+			s := voice(t)
+			bind(t, table, s, client(1), ip(10))
+			bind(t, table, s, client(2), ip(14))
+			store.fault.Store(&leasetest.Fault{Err: errDisk, Written: written})
+			time.Sleep(lifetime + time.Minute)
+			store.fault.Store(nil)
+			time.Sleep(time.Minute)
+			if got := story(t, store, 2); len(got) != 2 {
+				t.Errorf("written %v: got events %v, want two", written, got)
+			}
+			if n := len(sub.C); n != 4 {
+				t.Errorf("written %v: heard %d events, want 4", written, n)
+			}
+			bind(t, table, s, client(3), ip(10))
+		})
+	}
+}
+
+// clock is a wall clock that can be set.
+type clock struct{ off atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.off.Load())) }
+
+func (c *clock) open(t *testing.T, store lease.Store) *lease.Table {
+	t.Helper()
+	table, err := lease.Open(t.Context(), store, c.now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+func TestClockGlitch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := new(leasetest.Memory)
+		var wall clock
+		bind(t, wall.open(t, store), voice(t), client(1), ip(10))
+		table := wall.open(t, store)
+		run(t, table)
+		bind(t, table, voice(t), client(2), ip(14))
+		for _, off := range []time.Duration{10 * 365 * 24 * time.Hour, -10 * 365 * 24 * time.Hour} {
+			wall.off.Store(int64(off))
+			for range 5 {
+				time.Sleep(time.Minute)
+				if n := len(table.All()); n != 2 || len(table.ByHW(client(1).HW)) != 1 || len(table.ByHW(client(2).HW)) != 1 {
+					t.Fatalf("clock off by %s: got leases %v, want both active", off, table.All())
+				}
+			}
+			wall.off.Store(0)
+			time.Sleep(time.Minute)
+		}
+		if got := story(t, store, 0); len(got) != 2 {
+			t.Errorf("got events %v, want no more than two", got)
+		}
+		wall.off.Store(int64(3 * time.Second)) // a small step is nobody's concern
+		time.Sleep(lifetime - time.Hour)
+		if len(table.ByHW(client(1).HW)) != 1 {
+			t.Error("got no lease before its end, want one")
+		}
+	})
+}
+
+// TestClockIsSet starts without a battery-backed clock; the right time comes later.
+func TestClockIsSet(t *testing.T) {
+	t.Parallel()
+	for _, back := range []time.Duration{2 * 365 * 24 * time.Hour, -time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			store := new(leasetest.Memory)
+			var wall clock
+			table := wall.open(t, store)
+			bind(t, table, voice(t), client(1), ip(10)) // before the power cut
+			wall.off.Store(int64(-back))
+
+			table = wall.open(t, store)
+			run(t, table)
+			l := bind(t, table, voice(t), client(2), ip(14))
+			time.Sleep(30 * time.Minute)
+			wall.off.Store(0)
+			time.Sleep(20 * time.Minute)
+			if len(table.ByHW(client(2).HW)) != 1 {
+				t.Fatal("got no lease after the clock was set, want the one from before")
+			}
+			got, _ := table.ByAddr(ip(14))
+			if want := l.Expiry.Add(back); got.Expiry.Sub(want).Abs() > time.Minute {
+				t.Errorf("got expiry %s, want %s: what is left of a lease doesn't change", got.Expiry, want)
+			}
+			// The new time is on disk, too, without an event.
+			check(t, "events", []string{"bound .10 1", "bound .14 2"}, story(t, store, 0))
+			stored, _ := open(t, store).ByAddr(ip(14))
+			check(t, "after a restart", got, stored)
+
+			time.Sleep(lifetime - 50*time.Minute - time.Second)
+			if len(table.ByHW(client(2).HW)) != 1 {
+				t.Error("got no lease just before its end, want one")
+			}
+			time.Sleep(time.Minute)
+			check(t, "later events", []string{"expired .10 1", "expired .14 2"}, sorted(story(t, store, 2)))
+		})
+	}
+}
+
+// TestClockIsSetDuringACommit has a commit under way while a step is taken over.
+func TestClockIsSetDuringACommit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		store := new(leasetest.Memory)
+		var first atomic.Bool
+		store.OnCommit = func([]lease.Change) leasetest.Fault {
+			if first.CompareAndSwap(false, true) {
+				<-gate
+			}
+			return leasetest.Fault{}
+		}
+		var wall clock
+		table := wall.open(t, store)
+		run(t, table)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			bind(t, table, voice(t), client(1), ip(10))
+		}()
+		synctest.Wait()
+		wall.off.Store(int64(24 * time.Hour))
+		time.Sleep(11 * time.Minute)
+		close(gate)
+		<-done
+		time.Sleep(2 * time.Second)
+		l, ok := table.ByAddr(ip(10))
+		if left := l.Expiry.Sub(wall.now()); !ok || left < lifetime-12*time.Minute || left > lifetime {
+			t.Errorf("got %v left of a lease of %v, active %v", left, lifetime, ok)
+		}
+	})
+}
