@@ -96,7 +96,9 @@ type scrubbed struct {
 	err  error
 }
 
-func (s *scrubbed) Error() string        { return s.text }
+func (s *scrubbed) Error() string { return s.text }
+
+// Is reports the kind of the error that isn't shown.
 func (s *scrubbed) Is(target error) bool { return errors.Is(s.err, target) }
 
 // ours is an error whose kind is hidden, because it tells of the administrator's or our own fault and not of the

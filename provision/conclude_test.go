@@ -23,21 +23,36 @@ func TestConclude(t *testing.T) {
 		want   provision.Identity
 	}{
 		{"nothing", nil, provision.Identity{}},
-		{"any spelling of one mac", []provision.Claim{claim("mac", a, lease, "core"), claim("mac", "00085D112233", path, "p")},
-			provision.Identity{HW: aastraA, Assurance: lease}},
-		{"lease beats header", []provision.Claim{claim("mac", b, header, "p"), claim("mac", a, lease, "core")},
+		{
+			"any spelling of one mac",
+			[]provision.Claim{claim("mac", a, lease, "core"), claim("mac", "00085D112233", path, "p")},
+			provision.Identity{HW: aastraA, Assurance: lease},
+		},
+		{
+			"lease beats header",
+			[]provision.Claim{claim("mac", b, header, "p"), claim("mac", a, lease, "core")},
 			provision.Identity{HW: aastraA, Assurance: lease, Conflicts: []provision.Conflict{
 				{Won: claim("mac", a, lease, "core"), Lost: claim("mac", b, header, "p")},
-			}}},
-		{"equals: the lesser, and a conflict", []provision.Claim{claim("mac", b, path, "p"), claim("mac", a, path, "q")},
+			}},
+		},
+		{
+			"equals: the lesser, and a conflict",
+			[]provision.Claim{claim("mac", b, path, "p"), claim("mac", a, path, "q")},
 			provision.Identity{HW: aastraA, Assurance: path, Conflicts: []provision.Conflict{
 				{Won: claim("mac", a, path, "q"), Lost: claim("mac", b, path, "p")},
-			}}},
-		{"no device's mac", []provision.Claim{claim("mac", "000000000000", header, "p"), claim("mac", "01:00:5e:00:00:01", header, "p")},
-			provision.Identity{}},
+			}},
+		},
+		{
+			"no device's mac",
+			[]provision.Claim{claim("mac", "000000000000", header, "p"), claim("mac", "01:00:5e:00:00:01", header, "p")},
+			provision.Identity{},
+		},
 		{"no source", []provision.Claim{claim("mac", a, provision.SourceNone, "p")}, provision.Identity{}},
-		{"serial assures when there is no mac", []provision.Claim{claim("sn", "S", header, "p"), claim("uuid", "U", path, "p")},
-			provision.Identity{Serial: "S", UUID: "U", Assurance: header}},
+		{
+			"serial assures when there is no mac",
+			[]provision.Claim{claim("sn", "S", header, "p"), claim("uuid", "U", path, "p")},
+			provision.Identity{Serial: "S", UUID: "U", Assurance: header},
+		},
 		{"products aren't mixed", []provision.Claim{
 			claim("vendor", "Cisco", header, "p"), claim("model", "7941G", header, "p"),
 			claim("vendor", "Aastra", path, "q"), claim("model", "6730i", path, "q"), claim("version", "3.3.1", path, "q"),

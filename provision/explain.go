@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 )
 
 // Explain writes for people how the outcome came about, stage by stage. Text from outside is quoted where it isn't plain.
@@ -30,7 +31,7 @@ func (o *Outcome) Explain(w io.Writer) error {
 		case stageUpdate:
 			e.update(o)
 		case stageGuard:
-			e.field("verdict", "%s by %s: %s", verdictText(o.Verdict), cmp.Or(o.Verdict.Rule, "no row"), o.Verdict.Why)
+			e.field("verdict", "%s by row %s", verdictText(o.Verdict), o.Verdict.Rule)
 		case stageAnswer:
 			for _, path := range slices.SortedFunc(maps.Keys(o.Layers), CompareVersions) {
 				e.field("layer", "%s\tfrom %s", printable(path), printable(string(o.Layers[path])))
@@ -62,11 +63,19 @@ func (e *explainer) field(name, format string, args ...any) {
 }
 
 func (e *explainer) note(note string) {
-	for s := range strings.SplitSeq(note, "; ") {
-		if s != "" {
-			e.line("  %s", s)
-		}
+	if note != "" {
+		e.line("  %s", plain(note))
 	}
+}
+
+// plain replaces what a terminal would act on. It is for sentences, which may quote what a plugin found in a request.
+func plain(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, s)
 }
 
 func (e *explainer) request(o *Outcome) {
@@ -137,16 +146,16 @@ func attrOrder(attr string) int {
 
 func (e *explainer) retrieve(o *Outcome) {
 	for _, l := range o.Lookups {
-		e.field("look-up", "%s", l)
+		e.field("look-up", "%s", plain(l))
 	}
 }
 
 func (e *explainer) update(o *Outcome) {
 	for _, c := range o.Changes {
-		e.field("change", "%s\t%s → %s\t%s", c.Field, textOr(c.Old, "unknown"), textOr(c.New, "unknown"), c.Why)
+		e.field("change", "%s\t%s → %s\t%s", c.Field, textOr(c.Old, "unknown"), textOr(c.New, "unknown"), plain(c.Why))
 	}
 	for _, s := range o.Scores {
-		e.field("score", "%s\t%s\t%s", s.Plugin, s.Support, s.Why)
+		e.field("score", "%s\t%s\t%s", s.Plugin, s.Support, plain(s.Why))
 	}
 	if o.Device.ID != "" {
 		e.field("device", "%s: plugin %s, config %s", printable(string(o.Device.ID)),
@@ -174,16 +183,16 @@ func verdictText(v Verdict) string {
 func (e *explainer) result(o *Outcome) {
 	switch {
 	case o.Err != nil:
-		e.line("result: %s: %s", o.Status(), oneLine(o.Err))
+		e.line("result: %s: %s", o.Status(), plain(oneLine(o.Err)))
 	case o.Route.Rule == "":
 		e.line("result: %s", o.Status())
 	default:
-		e.line("result: %s, %d bytes of %s, sha256 %x", o.Status(), o.Size, cmp.Or(o.Type, "unknown type"), o.Hash)
+		e.line("result: %s, %d bytes of %s, sha256 %x", o.Status(), o.Size, textOr(o.Type, "unknown type"), o.Hash)
 	}
 	if d := o.Delivery; d != nil {
 		how := "complete"
 		if d.Err != nil {
-			how = oneLine(d.Err)
+			how = plain(oneLine(d.Err))
 		}
 		e.line("delivery: %d bytes in %s, %s", d.Bytes, d.Took.Round(time.Microsecond), how)
 	}

@@ -170,6 +170,7 @@ func TestIDIsTaken(t *testing.T) {
 func TestSerialOfAnotherDevice(t *testing.T) {
 	t.Parallel()
 	sn := func(t *testing.T) *world {
+		t.Helper()
 		w := newWorld(t)
 		pl := aastra(t, "3.2.2")
 		extract := pl.OnExtract

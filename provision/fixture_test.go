@@ -45,12 +45,12 @@ type world struct {
 	log     strings.Builder
 }
 
-func newWorld(t testing.TB) *world {
-	t.Helper()
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
 	w := &world{
 		leases:  &provisiontest.Leases{},
 		memory:  provision.NewMemory(),
-		plugins: provisiontest.PluginsOf(aastra(t, "3.2.2"), aastra(t, "3.3.1"), cisco(t)),
+		plugins: provisiontest.PluginsOf(aastra(tb, "3.2.2"), aastra(tb, "3.3.1"), cisco(tb)),
 		policy:  provision.Policy{Network: "voice", AutoAdd: provision.AddRecognised, Configure: true},
 	}
 	w.writes = &counting{Stores: w.memory}
@@ -65,29 +65,29 @@ func newWorld(t testing.TB) *world {
 		HTTP:      func(local netip.Addr) string { return "http://" + local.String() + ":8667" },
 		Log:       slog.New(slog.NewJSONHandler(&w.log, nil)),
 	}
-	w.config(t, provision.Config{ID: "base", Params: provision.Params{"ntp_enabled": true, "ntp_ip": "192.0.2.1"}})
-	w.config(t, provision.Config{
+	w.config(tb, provision.Config{ID: "base", Params: provision.Params{"ntp_enabled": true, "ntp_ip": "192.0.2.1"}})
+	w.config(tb, provision.Config{
 		ID: "guest", Parents: []provision.ConfigID{"base"}, Role: provision.RoleAutocreate,
 		Params: provision.Params{"sip_lines": map[string]any{"1": map[string]any{
 			"username": "guest", "password": provision.Secret(planted), "display_name": "Guest",
 		}}},
 	})
-	w.config(t, provision.Config{ID: "site", Role: provision.RoleDefault, Params: provision.Params{"locale": "de_DE"}})
+	w.config(tb, provision.Config{ID: "site", Role: provision.RoleDefault, Params: provision.Params{"locale": "de_DE"}})
 	return w
 }
 
-func (w *world) config(t testing.TB, c provision.Config) {
-	t.Helper()
-	if _, err := w.memory.PutConfig(t.Context(), c); err != nil {
-		t.Fatal(err)
+func (w *world) config(tb testing.TB, c provision.Config) {
+	tb.Helper()
+	if _, err := w.memory.PutConfig(tb.Context(), c); err != nil {
+		tb.Fatal(err)
 	}
 }
 
-func (w *world) device(t testing.TB, d provision.Device) provision.Device {
-	t.Helper()
-	d, err := w.memory.PutDevice(t.Context(), d)
+func (w *world) device(tb testing.TB, d provision.Device) provision.Device {
+	tb.Helper()
+	d, err := w.memory.PutDevice(tb.Context(), d)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return d
 }
@@ -97,23 +97,23 @@ func (w *world) hold(addr netip.Addr, hw hwaddr.Addr, vendorClass string) lease.
 }
 
 // ask handles a request and returns the body of its answer.
-func (w *world) ask(t testing.TB, r provision.Request) (string, *provision.Outcome) {
-	t.Helper()
-	a, o := w.Handle(t.Context(), &r)
+func (w *world) ask(tb testing.TB, r provision.Request) (string, *provision.Outcome) {
+	tb.Helper()
+	a, o := w.Handle(tb.Context(), &r)
 	if (a == nil) == (o.Err == nil) {
-		t.Fatalf("answer %v with error %v: want exactly one", a, o.Err)
+		tb.Fatalf("answer %v with error %v: want exactly one", a, o.Err)
 	}
-	return bodyOf(t, a), o
+	return bodyOf(tb, a), o
 }
 
-func bodyOf(t testing.TB, a *provision.Answer) string {
-	t.Helper()
+func bodyOf(tb testing.TB, a *provision.Answer) string {
+	tb.Helper()
 	if a == nil {
 		return ""
 	}
 	b, err := io.ReadAll(a.Body)
 	if err := errors.Join(err, a.Body.Close()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }
@@ -151,10 +151,11 @@ func claims(by string, source provision.Source, pairs ...string) []provision.Cla
 }
 
 // aastra is a plugin for the Aastra 6730i at one firmware version.
-func aastra(t testing.TB, version string) *provisiontest.Plugin {
+func aastra(tb testing.TB, version string) *provisiontest.Plugin {
+	tb.Helper()
 	name := "aastra-67xx-" + version
 	return &provisiontest.Plugin{
-		T: t, Name: provision.PluginID(name),
+		T: tb, Name: provision.PluginID(name),
 		OnExtract: func(r *provision.Request) []provision.Claim {
 			var out []provision.Claim
 			if m := agentPattern.FindStringSubmatch(r.Fields[provision.FieldUserAgent]); m != nil {
@@ -201,10 +202,11 @@ func aastra(t testing.TB, version string) *provisiontest.Plugin {
 	}
 }
 
-func cisco(t testing.TB) *provisiontest.Plugin {
+func cisco(tb testing.TB) *provisiontest.Plugin {
+	tb.Helper()
 	const name = "cisco-79xx-sccp-9.4"
 	return &provisiontest.Plugin{
-		T: t, Name: name,
+		T: tb, Name: name,
 		OnExtract: func(r *provision.Request) []provision.Claim {
 			var out []provision.Claim
 			if m := sepPattern.FindStringSubmatch(r.Path); m != nil {

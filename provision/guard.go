@@ -55,8 +55,8 @@ func Guard(id Identity, route Route) Verdict {
 func (r *passage) guard(context.Context) error {
 	r.out.Verdict = Guard(r.out.Identity, r.out.Route)
 	if !r.out.Verdict.Allow {
-		return fmt.Errorf("%s: %s: %w", r.out.Verdict.Rule, r.out.Verdict.Why, ErrForbidden)
+		return fmt.Errorf("%s: %w", r.out.Verdict.Why, ErrForbidden)
 	}
-	r.say("%s: %s", r.out.Verdict.Rule, r.out.Verdict.Why)
+	r.say("%s", r.out.Verdict.Why)
 	return nil
 }

@@ -48,11 +48,15 @@ func TestInherit(t *testing.T) {
 			"x": config("a b", nil), "a": config("top", provision.Params{"k": "a"}), "b": config("top", nil),
 			"top": config("", provision.Params{"k": "top"}),
 		}, provision.Params{"k": "a"}, map[string]provision.ConfigID{"k": "a"}},
-		{"maps merge, lists replace", configs{
-			"x": config("a", provision.Params{"m": m{"2": m{"n": "x"}}, "l": []any{"x"}}),
-			"a": config("", provision.Params{"m": m{"1": m{"n": "a"}, "2": m{"n": "a", "o": "a"}}, "l": []any{"a", "b"}}),
-		}, provision.Params{"m": m{"1": m{"n": "a"}, "2": m{"n": "x", "o": "a"}}, "l": []any{"x"}},
-			map[string]provision.ConfigID{"m.1.n": "a", "m.2.n": "x", "m.2.o": "a", "l": "x"}},
+		{
+			"maps merge, lists replace",
+			configs{
+				"x": config("a", provision.Params{"m": m{"2": m{"n": "x"}}, "l": []any{"x"}}),
+				"a": config("", provision.Params{"m": m{"1": m{"n": "a"}, "2": m{"n": "a", "o": "a"}}, "l": []any{"a", "b"}}),
+			},
+			provision.Params{"m": m{"1": m{"n": "a"}, "2": m{"n": "x", "o": "a"}}, "l": []any{"x"}},
+			map[string]provision.ConfigID{"m.1.n": "a", "m.2.n": "x", "m.2.o": "a", "l": "x"},
+		},
 		{"nil unsets, and a text replaces a map", configs{
 			"x": config("a", provision.Params{"n": nil, "m": "text"}),
 			"a": config("", provision.Params{"n": "a", "m": m{"k": "a"}, "mm": "other"}),
@@ -94,7 +98,7 @@ func TestInheritFaults(t *testing.T) {
 			if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("error = %v, want %v with %q", err, c.kind, c.text)
 			}
-			if c.kind != provision.ErrNotFound && errors.Is(err, provision.ErrNotFound) {
+			if !errors.Is(c.kind, provision.ErrNotFound) && errors.Is(err, provision.ErrNotFound) {
 				t.Errorf("error %v looks like a missing config", err)
 			}
 		})

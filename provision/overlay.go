@@ -28,26 +28,32 @@ func first[K, V any](ctx context.Context, top, below func(context.Context, K) (V
 	return v, err
 }
 
+// Device reads the overlay first.
 func (o *overlay) Device(ctx context.Context, id DeviceID) (Device, error) {
 	return first(ctx, o.top.Device, o.devices.Device, id)
 }
 
+// DeviceByHW reads the overlay first.
 func (o *overlay) DeviceByHW(ctx context.Context, hw hwaddr.Addr) (Device, error) {
 	return first(ctx, o.top.DeviceByHW, o.devices.DeviceByHW, hw)
 }
 
+// DeviceBySerial reads the overlay first.
 func (o *overlay) DeviceBySerial(ctx context.Context, serial string) (Device, error) {
 	return first(ctx, o.top.DeviceBySerial, o.devices.DeviceBySerial, serial)
 }
 
+// DeviceByUUID reads the overlay first.
 func (o *overlay) DeviceByUUID(ctx context.Context, uuid string) (Device, error) {
 	return first(ctx, o.top.DeviceByUUID, o.devices.DeviceByUUID, uuid)
 }
 
+// Config reads the overlay first.
 func (o *overlay) Config(ctx context.Context, id ConfigID) (Config, error) {
 	return first(ctx, o.top.Config, o.configs.Config, id)
 }
 
+// ConfigByRole reads the overlay first.
 func (o *overlay) ConfigByRole(ctx context.Context, role Role) (Config, error) {
 	return first(ctx, o.top.ConfigByRole, o.configs.ConfigByRole, role)
 }
@@ -65,6 +71,7 @@ func (o *overlay) PutDevice(ctx context.Context, d Device) (Device, error) {
 	return o.top.setDevice(d), nil
 }
 
+// AddDevice keeps both writes.
 func (o *overlay) AddDevice(ctx context.Context, d Device, c Config) (Device, error) {
 	if c.ID != "" && c.Rev == 0 {
 		if _, err := o.PutConfig(ctx, c); err != nil {
@@ -74,6 +81,7 @@ func (o *overlay) AddDevice(ctx context.Context, d Device, c Config) (Device, er
 	return o.PutDevice(ctx, d)
 }
 
+// PutConfig is to configs what PutDevice is to devices.
 func (o *overlay) PutConfig(ctx context.Context, c Config) (Config, error) {
 	if c.Rev == 0 {
 		if _, err := o.configs.Config(ctx, c.ID); !errors.Is(err, ErrNotFound) {

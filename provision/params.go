@@ -37,7 +37,9 @@ func check(p Params, whole bool) error {
 // fault is what is wrong with the value at a path.
 type fault struct{ path, text string }
 
-func (f fault) Error() string        { return f.path + ": " + f.text }
+func (f fault) Error() string { return f.path + ": " + f.text }
+
+// Is makes every fault an ErrInvalid.
 func (f fault) Is(target error) bool { return target == ErrInvalid }
 
 type checker struct {
@@ -148,10 +150,8 @@ func (c *checker) table(row Param, v any, path string) {
 }
 
 var (
-	//nolint:gochecknoglobals // constant patterns
 	localePattern = regexp.MustCompile(`^[a-z]{2,3}_[A-Z]{2}$`)
-	//nolint:gochecknoglobals // constant patterns
-	labelPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+	labelPattern  = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
 )
 
 // fault says what is wrong with a text; empty: nothing.
@@ -159,24 +159,24 @@ func (p *Param) fault(s string) string {
 	switch p.Type {
 	case TypeEnum:
 		if !slices.Contains(p.Enum, s) {
-			return fmt.Sprintf("want one of %s, not %s", strings.Join(p.Enum, ", "), strconv.Quote(s))
+			return "want one of " + strings.Join(p.Enum, ", ") + ", not " + strconv.Quote(s)
 		}
 	case TypeHost:
 		if !isHost(s) {
-			return fmt.Sprintf("want an IP address or a host name, not %s", strconv.Quote(s))
+			return "want an IP address or a host name, not " + strconv.Quote(s)
 		}
 	case TypeURL:
 		if u, err := url.Parse(s); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return fmt.Sprintf("want a URL that begins with http:// or https://, not %s", strconv.Quote(s))
+			return "want a URL that begins with http:// or https://, not " + strconv.Quote(s)
 		}
 	case TypeTimezone:
 		// "Local" and the empty name are the server's zone, which is no property of a phone.
 		if _, err := time.LoadLocation(s); err != nil || s == "" || s == "Local" {
-			return fmt.Sprintf("want a time zone such as Europe/Berlin, not %s", strconv.Quote(s))
+			return "want a time zone such as Europe/Berlin, not " + strconv.Quote(s)
 		}
 	case TypeLocale:
 		if !localePattern.MatchString(s) {
-			return fmt.Sprintf("want a locale such as de_DE, not %s", strconv.Quote(s))
+			return "want a locale such as de_DE, not " + strconv.Quote(s)
 		}
 	case TypeString, TypeBool, TypeInt, TypeSecret, TypePEMs, TypeTable:
 	}

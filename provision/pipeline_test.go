@@ -389,11 +389,11 @@ func TestSecretsAreWithheld(t *testing.T) {
 	}
 }
 
-func explainText(t testing.TB, o *provision.Outcome) string {
-	t.Helper()
+func explainText(tb testing.TB, o *provision.Outcome) string {
+	tb.Helper()
 	var b strings.Builder
 	if err := o.Explain(&b); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.String()
 }

@@ -11,10 +11,12 @@ import (
 	"github.com/dialtone-project/dialtone/dhcp/lease"
 )
 
-// DeviceID, ConfigID and PluginID name the three nouns. A PluginID is the name of the plugin's directory.
 type (
+	// DeviceID names a device.
 	DeviceID string
+	// ConfigID names a config.
 	ConfigID string
+	// PluginID names a plugin: it is the name of its directory.
 	PluginID string
 )
 
@@ -301,10 +303,16 @@ type Secret string
 
 const masked = "[secret]"
 
-// String, GoString, LogValue and MarshalText all hide the value.
-func (Secret) String() string               { return masked }
-func (Secret) GoString() string             { return masked }
-func (Secret) LogValue() slog.Value         { return slog.StringValue(masked) }
+// String hides the value.
+func (Secret) String() string { return masked }
+
+// GoString hides the value.
+func (Secret) GoString() string { return masked }
+
+// LogValue hides the value.
+func (Secret) LogValue() slog.Value { return slog.StringValue(masked) }
+
+// MarshalText hides the value.
 func (Secret) MarshalText() ([]byte, error) { return []byte(masked), nil }
 
 // Reveal returns the value. Its callers are the answer stage and the store.

@@ -37,9 +37,7 @@ func (r *passage) update(ctx context.Context) error {
 				r.sightings.forget(r.out)
 				r.say("device %s added", saved.ID)
 			}
-			for _, c := range changes {
-				r.say("%s", c)
-			}
+			r.say("%d changes", len(changes))
 			return nil
 		}
 		if !errors.Is(err, ErrConflict) {
@@ -50,14 +48,6 @@ func (r *passage) update(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("save device %s: gave up after %d tries: %w", r.device.ID, maxTries, ErrConflict)
-}
-
-// String tells the change in a sentence.
-func (c Change) String() string {
-	if c.Old == "" {
-		return fmt.Sprintf("%s is %s: %s", c.Field, printable(c.New), c.Why)
-	}
-	return fmt.Sprintf("%s was %s, is %s: %s", c.Field, printable(c.Old), cmp.Or(printable(c.New), "unknown"), c.Why)
 }
 
 // reread gets the device as the request that was faster has left it.
@@ -119,12 +109,12 @@ func (u *improvement) set(field string, old *string, value, why string) {
 // that tells it, vendor and model only on better evidence than the name of a file. A guess is no fact.
 func (u *improvement) facts(ctx context.Context) error {
 	id := &u.out.Identity
-	if u.Device.HW.IsZero() && !id.HW.IsZero() {
+	if u.HW.IsZero() && !id.HW.IsZero() {
 		if free, err := u.free(AttrMAC, func() (Device, error) { return u.devices.DeviceByHW(ctx, id.HW) }); err != nil {
 			return err
 		} else if free {
 			u.changes = append(u.changes, Change{Field: AttrMAC, New: id.HW.String(), Why: "by " + id.Assurance.String()})
-			u.Device.HW = id.HW
+			u.HW = id.HW
 		}
 	}
 	if u.Serial == "" && u.usable(AttrSerial, id.Serial) {
@@ -178,7 +168,7 @@ func (u *improvement) product(id *Identity) {
 func (u *improvement) free(attr string, get func() (Device, error)) (bool, error) {
 	d, err := get()
 	switch {
-	case errors.Is(err, ErrNotFound) || err == nil && d.ID == u.Device.ID:
+	case errors.Is(err, ErrNotFound) || err == nil && d.ID == u.ID:
 		return true, nil
 	case err != nil:
 		return false, fmt.Errorf("look up %s: %w", attr, err)
@@ -284,7 +274,7 @@ func (u *improvement) configure(ctx context.Context) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("look up the config of role %s: %w", RoleAutocreate, err)
 	}
-	own := Config{ID: "auto-" + ConfigID(u.Device.ID), Parents: []ConfigID{parent.ID}, Transient: true}
+	own := Config{ID: "auto-" + ConfigID(u.ID), Parents: []ConfigID{parent.ID}, Transient: true}
 	why := "made for it from " + string(parent.ID)
 	switch _, err := u.configs.Config(ctx, own.ID); {
 	case err == nil: // it was this device's before

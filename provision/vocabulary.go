@@ -62,6 +62,7 @@ func secret(name, doc string) Param { return Param{Name: name, Type: TypeSecret,
 func enum(name string, values []string, doc string) Param {
 	return Param{Name: name, Type: TypeEnum, Enum: values, Doc: doc}
 }
+
 func number(name string, least, most int64, doc string) Param {
 	return Param{Name: name, Type: TypeInt, Min: least, Max: most, Doc: doc}
 }

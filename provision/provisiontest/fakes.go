@@ -207,6 +207,7 @@ func TextAnswer(text string) *provision.Answer {
 
 type body struct{ *bytes.Reader }
 
+// Close does nothing.
 func (body) Close() error { return nil }
 
 var _ io.ReadSeekCloser = body{}
