@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"runtime"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -46,13 +47,16 @@ func (db *DB) do(ctx context.Context, plan func(*bbolt.Tx) ([]op, error)) error 
 
 // lead writes the next group. The deferred parts keep the others from waiting forever if bbolt panics.
 func (db *DB) lead() {
+	// Those whom the last group woke are about to ask again, if they ever do; letting them run first makes groups a
+	// third larger where many clients wait (BenchmarkCommit), and costs nothing where there are none.
+	runtime.Gosched()
 	group := db.queue.take()
 	defer func() {
-		if next := db.queue.next(); next != nil {
-			next.turn <- true
-		}
 		for _, r := range group[1:] {
 			r.turn <- false
+		}
+		if next := db.queue.next(); next != nil {
+			next.turn <- true
 		}
 	}()
 	db.write(group)

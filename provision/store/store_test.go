@@ -2,6 +2,7 @@ package store
 
 import (
 	"log/slog"
+	"os"
 	"testing"
 
 	"github.com/dialtone-project/dialtone/dhcp/lease"
@@ -31,4 +32,13 @@ func openDB(tb testing.TB, dir string) *DB {
 		}
 	})
 	return db
+}
+
+func size(tb testing.TB, path string) int64 {
+	tb.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return info.Size()
 }

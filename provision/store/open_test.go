@@ -1,0 +1,344 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+)
+
+// Environment of this test binary when it plays the other process: what to do, and in which folder.
+const (
+	envRole = "DIALTONE_STORE_TEST"
+	envDir  = "DIALTONE_STORE_TEST_DIR"
+)
+
+func TestMain(m *testing.M) {
+	dir := os.Getenv(envDir)
+	switch os.Getenv(envRole) {
+	case "":
+		os.Exit(m.Run())
+	case "open":
+		_, err := Open(dir, slog.New(slog.DiscardHandler))
+		fmt.Println(err)
+	case "commit":
+		if err := commitForever(dir); err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+	}
+}
+
+func child(t *testing.T, role, dir string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe) //nolint:gosec // ourselves
+	cmd.Env = append(os.Environ(), envRole+"="+role, envDir+"="+dir)
+	return cmd
+}
+
+func TestOpenAnew(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		prepare func(t *testing.T, dir string)
+		keeps   bool // what was in the store
+	}{
+		{"no folder", func(t *testing.T, dir string) {
+			t.Helper()
+			if err := os.Remove(dir); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		{"empty folder", func(*testing.T, string) {}, false},
+		{"creation cut off", func(t *testing.T, dir string) {
+			t.Helper()
+			write(t, filepath.Join(dir, fileNew), strings.Repeat("\x00half a page", 3000))
+		}, false},
+		{"cut off before the marker", func(t *testing.T, dir string) {
+			t.Helper()
+			fill(t, dir)
+			if err := os.Remove(filepath.Join(dir, fileMarker)); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		{"cut off within the marker", func(t *testing.T, dir string) {
+			t.Helper()
+			fill(t, dir)
+			write(t, filepath.Join(dir, fileMarker), "")
+		}, true},
+		{"second start", fill, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "state")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			c.prepare(t, dir)
+			db := openDB(t, dir)
+			if got, want := len(loadAll(t, db)) == 1, c.keeps; got != want {
+				t.Errorf("the lease is there: got %t, want %t", got, want)
+			}
+			for name, want := range map[string]os.FileMode{"": 0o700 | os.ModeDir, fileDB: 0o600, fileMarker: 0o600, fileLock: 0o600} {
+				info, err := os.Stat(filepath.Join(dir, name))
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				if got := info.Mode(); got != want {
+					t.Errorf("mode of %q: got %v, want %v", name, got, want)
+				}
+			}
+			if _, err := os.Stat(filepath.Join(dir, fileNew)); err == nil {
+				t.Errorf("%s is still there", fileNew)
+			}
+			if size(t, filepath.Join(dir, fileMarker)) == 0 {
+				t.Errorf("%s is empty", fileMarker)
+			}
+		})
+	}
+}
+
+// fill makes a store with one lease.
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	db := openDB(t, dir)
+	if _, err := db.CommitLeases(t.Context(), lease.Change{Kind: lease.KindBound, Next: benchLease(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenLost(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(string) error{
+		"missing": os.Remove,
+		"empty":   func(path string) error { return os.Truncate(path, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			fill(t, dir)
+			path := filepath.Join(dir, fileDB)
+			if err := lose(path); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // trying again doesn't help
+				fails(t, dir, path, fileMarker, "restore", "delete")
+			}
+			if err := os.Remove(filepath.Join(dir, fileMarker)); err != nil {
+				t.Fatal(err)
+			}
+			if got := loadAll(t, openDB(t, dir)); len(got) != 0 {
+				t.Errorf("leases of a new store: got %v, want none", got)
+			}
+		})
+	}
+}
+
+func TestOpenForeign(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	edit(t, filepath.Join(dir, fileDB), func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("somebody else's"))
+		return err
+	})
+	fails(t, dir, fileDB, "not a store")
+}
+
+// fails checks that a store can't be opened and that the error has these words.
+func fails(t *testing.T, dir string, words ...string) {
+	t.Helper()
+	db, err := Open(dir, slog.New(slog.DiscardHandler))
+	if err == nil {
+		_ = db.Close()
+		t.Fatal("Open: got a store, want an error")
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("Open: error %q lacks %q", err, w)
+		}
+	}
+}
+
+// edit changes a closed store's file behind its back.
+func edit(t *testing.T, path string, fn func(*bbolt.Tx) error) {
+	t.Helper()
+	bolt, err := bbolt.Open(path, 0o600, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(bolt.Update(fn), bolt.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSecondProcess(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := openDB(t, dir)
+	began := time.Now()
+	out, err := child(t, "open", dir).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("second process: refused after %v, want at most 1s", took)
+	}
+	for _, w := range []string{dir, "already running", fmt.Sprintf("process %d;", os.Getpid())} {
+		if !strings.Contains(string(out), w) {
+			t.Errorf("second process: error %q lacks %q", out, w)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if out, err = child(t, "open", dir).Output(); err != nil || string(out) != "<nil>\n" {
+		t.Errorf("second process after the first has closed: got %q, error %v; want success", out, err)
+	}
+}
+
+// TestKill kills a process in the midst of many commits, more than once on the same store. What was acknowledged is
+// there, no event is missing or doubled, and what wasn't acknowledged is there wholly or not at all.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	acked := make(map[string]uint64) // address → revision
+	for round := range 4 {
+		cmd := child(t, "commit", dir)
+		pipe, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := 0
+		for sc := bufio.NewScanner(pipe); sc.Scan(); lines++ {
+			var addr string
+			var rev uint64
+			if _, err := fmt.Sscanf(sc.Text(), "%s %d", &addr, &rev); err != nil {
+				t.Fatalf("child: %s", sc.Text())
+			}
+			acked[addr] = rev
+			if lines == 700+300*round {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := cmd.Wait(); err == nil || lines < 700 {
+			t.Fatalf("child: ended by itself after %d commits (%v)", lines, err)
+		}
+		checkKilled(t, dir, acked)
+	}
+}
+
+func checkKilled(t *testing.T, dir string, acked map[string]uint64) {
+	t.Helper()
+	db := openDB(t, dir)
+	stored := make(map[string]uint64)
+	for _, l := range loadAll(t, db) {
+		stored[l.Addr.String()] = l.Rev
+	}
+	for addr, rev := range acked {
+		if stored[addr] < rev {
+			t.Errorf("lease %s: revision %d was acknowledged, %d is stored", addr, rev, stored[addr])
+		}
+	}
+	heard := make(map[string]uint64)
+	seq := uint64(0)
+	for e, err := range db.Events(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seq++; e.Seq != seq {
+			t.Fatalf("event: got number %d, want %d", e.Seq, seq)
+		}
+		addr := e.Lease.Addr.String()
+		if e.Lease.Rev != heard[addr]+1 {
+			t.Errorf("event %d: lease %s goes from revision %d to %d", seq, addr, heard[addr], e.Lease.Rev)
+		}
+		heard[addr] = e.Lease.Rev
+	}
+	for addr, rev := range stored {
+		if heard[addr] != rev {
+			t.Errorf("lease %s: at revision %d, but the last event has %d", addr, rev, heard[addr])
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// commitForever binds and renews 100 addresses at once, and writes a line for each commit that was acknowledged.
+func commitForever(dir string) error {
+	db, err := Open(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	ctx, have := context.Background(), make(map[string]lease.Lease)
+	for l, err := range db.LoadLeases(ctx) {
+		if err != nil {
+			return err
+		}
+		have[l.Addr.String()] = l
+	}
+	errs := make(chan error)
+	var out sync.Mutex
+	for i := range uint32(100) {
+		next := benchLease(i)
+		go func() {
+			prev := have[next.Addr.String()]
+			for {
+				events, err := db.CommitLeases(ctx, lease.Change{Kind: lease.KindRenewed, Prev: prev, Next: next})
+				if err != nil {
+					errs <- err
+					return
+				}
+				prev = events[0].Lease
+				out.Lock()
+				fmt.Println(prev.Addr, prev.Rev)
+				out.Unlock()
+			}
+		}()
+	}
+	return <-errs
+}
+
+// loadAll returns all leases; a damaged one ends the test.
+func loadAll(t *testing.T, db *DB) (all []lease.Lease) {
+	t.Helper()
+	for l, err := range db.LoadLeases(t.Context()) {
+		if err != nil {
+			t.Fatalf("LoadLeases: %v", err)
+		}
+		all = append(all, l)
+	}
+	return all
+}
