@@ -1,0 +1,280 @@
+package tftpd
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dialtone-project/dialtone/provision"
+)
+
+// quick are the times of tests: a lost datagram costs little.
+var quick = timing{
+	first: 100 * time.Millisecond, floor: 20 * time.Millisecond, ceiling: 200 * time.Millisecond,
+	patience: time.Second, drain: 50 * time.Millisecond,
+}
+
+// fakeHandler is the pipeline for tests.
+type fakeHandler struct {
+	OnHandle func(*provision.Request) (*provision.Answer, error)
+
+	mu        sync.Mutex
+	asked     []provision.Request
+	delivered map[uint64]provision.Delivery
+	arrived   chan struct{} // one for each delivery
+}
+
+func (h *fakeHandler) Handle(_ context.Context, r *provision.Request) (*provision.Answer, *provision.Outcome) {
+	h.mu.Lock()
+	h.asked = append(h.asked, *r)
+	out := &provision.Outcome{Request: *r}
+	out.Request.ID = uint64(len(h.asked))
+	h.mu.Unlock()
+	answer, err := h.OnHandle(r)
+	out.Err = err
+	return answer, out
+}
+
+func (h *fakeHandler) Delivered(id uint64, d provision.Delivery) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.delivered[id] = d
+	h.arrived <- struct{}{}
+}
+
+// last waits for a delivery and returns the request it belongs to.
+func (h *fakeHandler) last(t *testing.T) (provision.Request, provision.Delivery) {
+	t.Helper()
+	select {
+	case <-h.arrived:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing was reported as delivered")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	id := uint64(len(h.asked))
+	return h.asked[id-1], h.delivered[id]
+}
+
+// body is a file in memory that tells whether it was closed.
+type body struct {
+	io.ReadSeeker
+	closed func()
+}
+
+func (b body) Close() error {
+	b.closed()
+	return nil
+}
+
+// serving returns a handler with these files. Others aren't found.
+func serving(files map[string]string) *fakeHandler {
+	return &fakeHandler{
+		delivered: map[uint64]provision.Delivery{},
+		arrived:   make(chan struct{}, 10000),
+		OnHandle: func(r *provision.Request) (*provision.Answer, error) {
+			content, ok := files[r.Path]
+			if !ok {
+				return nil, fmt.Errorf("/srv/secret/%s: %w", r.Path, provision.ErrNotFound)
+			}
+			return answerOf(content), nil
+		},
+	}
+}
+
+func answerOf(content string) *provision.Answer {
+	return &provision.Answer{Size: int64(len(content)), Body: body{strings.NewReader(content), func() {}}}
+}
+
+// start runs a server until the test ends. change may be nil.
+func start(t testing.TB, h provision.Handler, change func(*Server)) *Server {
+	t.Helper()
+	s := &Server{Addr: "127.0.0.1:0", Handler: h, Log: slog.New(slog.DiscardHandler), times: quick}
+	if change != nil {
+		change(s)
+	}
+	if err := s.Open(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return s
+}
+
+// client is a small TFTP client that misbehaves on demand.
+type client struct {
+	conn   *net.UDPConn
+	server netip.AddrPort
+	tid    netip.AddrPort // where the transfer's datagrams come from
+	// copies says how many of a datagram pass: none is a loss. Nil: one.
+	copies func(out bool, p []byte) int
+	held   [][]byte // received again later
+}
+
+func dial(t testing.TB, s *Server) *client { return dialFrom(t, s, "127.0.0.1") }
+
+func dialFrom(t testing.TB, s *Server, from string) *client {
+	t.Helper()
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(from)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &client{conn: conn, server: s.LocalAddr()}
+}
+
+func (c *client) write(p []byte, to netip.AddrPort) {
+	n := 1
+	if c.copies != nil {
+		n = c.copies(true, p)
+	}
+	for range n {
+		_, _ = c.conn.WriteToUDPAddrPort(p, to)
+	}
+}
+
+var errNothing = errors.New("no datagram")
+
+// read waits for the next datagram.
+func (c *client) read(wait time.Duration) ([]byte, netip.AddrPort, error) {
+	if len(c.held) > 0 {
+		p := c.held[0]
+		c.held = c.held[1:]
+		return p, c.tid, nil
+	}
+	_ = c.conn.SetReadDeadline(time.Now().Add(wait))
+	buf := make([]byte, 65536)
+	for {
+		n, from, err := c.conn.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return nil, from, errNothing
+		}
+		copies := 1
+		if c.copies != nil {
+			copies = c.copies(false, buf[:n])
+		}
+		for range copies - 1 {
+			c.held = append(c.held, bytes.Clone(buf[:n]))
+		}
+		if copies > 0 {
+			return buf[:n], unmap(from), nil
+		}
+	}
+}
+
+// rrq makes a read request. With no mode it is cut off after the name.
+func rrq(name string, rest ...string) []byte {
+	return append([]byte{0, opRead}, strings.Join(append([]string{name}, rest...), "\x00")+"\x00"...)
+}
+
+func ack(n uint16) []byte { return binary.BigEndian.AppendUint16([]byte{0, opAck}, n) }
+
+// wireError is an ERROR from the server.
+type wireError struct {
+	code uint16
+	text string
+}
+
+func (e wireError) Error() string { return fmt.Sprintf("%d %s", e.code, e.text) }
+
+// fetch gets a file and the OACK's options. It sends its last datagram again after a silence, up to ten times.
+func (c *client) fetch(request []byte) (content []byte, options map[string]string, err error) {
+	const patience = 150 * time.Millisecond
+	block, size := uint16(0), 512
+	last, to := request, c.server
+	c.write(last, to)
+	for tries := 0; tries < 10; {
+		p, from, err := c.read(patience)
+		if err != nil {
+			tries++
+			c.write(last, to)
+			continue
+		}
+		if c.tid.IsValid() && from != c.tid && from != c.server {
+			continue
+		}
+		number := binary.BigEndian.Uint16(p[2:])
+		switch binary.BigEndian.Uint16(p) {
+		case opError:
+			return content, options, wireError{number, strings.TrimSuffix(string(p[4:]), "\x00")}
+		case opOAck:
+			c.tid, to = from, from
+			if options == nil {
+				options = map[string]string{}
+				parts := strings.Split(strings.TrimSuffix(string(p[2:]), "\x00"), "\x00")
+				for i := 0; i+1 < len(parts); i += 2 {
+					options[parts[i]] = parts[i+1]
+				}
+				if v, ok := options["blksize"]; ok {
+					if _, err := fmt.Sscan(v, &size); err != nil {
+						return nil, options, err
+					}
+				}
+			}
+			if block == 0 {
+				last = ack(0)
+			}
+			c.write(last, to)
+		case opData:
+			c.tid, to = from, from
+			if number != block+1 {
+				c.write(last, to)
+				continue
+			}
+			tries = 0
+			block++
+			content = append(content, p[4:]...)
+			last = ack(block)
+			c.write(last, to)
+			if len(p)-4 < size {
+				return content, options, nil
+			}
+		}
+	}
+	return content, options, errNothing
+}
+
+// eventually waits until cond holds.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(10 * time.Second)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+// dialPair returns two sockets that belong to no server.
+func dialPair(t *testing.T) (a, b *client) {
+	t.Helper()
+	s := &Server{Addr: "127.0.0.1:0"}
+	if err := s.Open(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.conn.Close() })
+	return dial(t, s), dial(t, s)
+}
+
+func addrOf(c *client) netip.AddrPort { return local(c.conn) }
