@@ -57,6 +57,9 @@ func TestConclude(t *testing.T) {
 			claim("vendor", "Cisco", header, "p"), claim("model", "7941G", header, "p"),
 			claim("vendor", "Aastra", path, "q"), claim("model", "6730i", path, "q"), claim("version", "3.3.1", path, "q"),
 		}, provision.Identity{Vendor: "Cisco", VendorBy: header, Model: "7941G", ModelBy: header}},
+		{"a model of another vendor's is none", []provision.Claim{
+			claim("vendor", "Cisco", header, "p"), claim("vendor", "Aastra", path, "q"), claim("model", "6730i", path, "q"),
+		}, provision.Identity{Vendor: "Cisco", VendorBy: header}},
 		{"rules that agree complete each other", []provision.Claim{
 			claim("vendor", "Cisco", header, "p"), claim("vendor", "Cisco", guess, "q"), claim("model", "7941G", guess, "q"),
 		}, provision.Identity{Vendor: "Cisco", VendorBy: header, Model: "7941G", ModelBy: guess}},

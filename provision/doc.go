@@ -14,7 +14,14 @@
 //   - answer: the config is flattened through its parents and the template rendered, or the file opened.
 //
 // Each stage writes what it concluded into the [Outcome], which is all that the console, the log, the counters and
-// `dialtone explain` ever read. A lease is a request that ends after the third stage ([Pipeline.Observe]).
+// `dialtone explain` ever read. A lease is a request that ends after the third stage ([Pipeline.Observe]);
+// [Pipeline.Explain] runs the same code over stores that discard what is written; [Pipeline.Adopt] makes a device of a
+// sighting by an administrator's decision.
+//
+// Three rules keep one phone from being taken for another. A request that contradicts itself or the lease table teaches
+// the device's record nothing and gets no file of class device or secret. A guess, such as the name of a file that many
+// phones ask for, neither adds a device nor fills in a fact. And the record completes what is known of a device, but it
+// proves nothing about who asks.
 //
 // The package does no input or output of its own: leases, devices, configs and plugins come by the small interfaces
 // that it declares.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/provisiontest"
@@ -164,6 +166,39 @@ func TestIDIsTaken(t *testing.T) {
 	got, o := w.ask(t, tftp(addrA, "00085D112233.cfg"))
 	if o.Err != nil || !o.Created || o.Device.ID == "00085d112233" || o.Device.HW != aastraA {
 		t.Errorf("answer %q, %v, device %+v; want a device with an ID of its own", got, o.Err, o.Device)
+	}
+}
+
+func TestFormerConfigIsTakenUpAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.config(t, provision.Config{ID: "auto-00085d112233", Params: provision.Params{"ntp_ip": "192.0.2.7"}})
+	w.hold(addrA, aastraA, "AastraIPPhone6730i")
+	got, o := w.ask(t, tftp(addrA, "00085D112233.cfg"))
+	if o.Device.ID != "00085d112233" || o.Device.Config != "auto-00085d112233" || !strings.HasSuffix(got, "ntp 192.0.2.7") {
+		t.Errorf("answer %q (%v), device %+v; want the config that was its own", got, o.Err, o.Device)
+	}
+}
+
+// What plugins score is the record completed by the request, never a mixture of two products.
+func TestScoredIdentityIsOneProduct(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	pl := aastra(t, "3.2.2")
+	var scored provision.Identity
+	pl.OnSupport = func(id provision.Identity) (provision.Support, string) {
+		scored = id
+		return provision.SupportUnknown, ""
+	}
+	w.plugins.Set(pl)
+	w.hold(addrC, ciscoC, "")
+	w.device(t, provision.Device{ID: "c", HW: ciscoC, Vendor: "Cisco", Serial: "S"})
+	w.ask(t, tftp(addrC, "6730i.st"))
+	want := provision.Identity{
+		HW: ciscoC, Serial: "S", Assurance: provision.SourceLease, Vendor: "Cisco", VendorBy: provision.SourceStored,
+	}
+	if diff := cmp.Diff(want, scored); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
 	}
 }
 

@@ -139,6 +139,9 @@ func TestSightingsAreBounded(t *testing.T) {
 	if diff := cmp.Diff([]string{"addr 192.0.2.3", "addr 192.0.2.1"}, got); diff != "" {
 		t.Errorf("want (-), got (+):\n%s", diff)
 	}
+	if s, ok := w.Sightings.Get("addr 192.0.2.2"); ok {
+		t.Errorf("the oldest sighting is still there: %+v", s)
+	}
 	if s, ok := w.Sightings.Get("addr 192.0.2.1"); !ok || s.Count != 2 {
 		t.Errorf("sighting = %+v, want it seen twice", s)
 	}
