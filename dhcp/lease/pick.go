@@ -38,7 +38,7 @@ func (t *Table) pick(now time.Time, s Scope, hw hwaddr.Addr, tn *tenant, want ne
 		wishes[0] = r.Addr
 	}
 	if tn != nil {
-		for i, e := range []*entry{tn.current, tn.offered, tn.last} {
+		for i, e := range []*entry{tn.current, tn.offered, tn.last()} {
 			if e != nil {
 				wishes[i+1] = e.addr
 			}

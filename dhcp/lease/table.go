@@ -62,8 +62,8 @@ type entry struct {
 type tenant struct {
 	network network.ID
 	hw      hwaddr.Addr
-	current *entry // bound to it, though perhaps run out
-	last    *entry // the last that it held and that nobody has got since
+	current *entry   // bound to it, though perhaps run out
+	former  []*entry // what it held and nobody has got since, in the order in which it ended
 	offered *entry
 	op      *op // the commit that is under way
 	suspect bool
@@ -184,10 +184,18 @@ func (t *Table) Held(id network.ID, hw hwaddr.Addr) (Lease, bool) {
 		return Lease{}, false
 	case tn.current != nil:
 		return tn.current.lease, true
-	case tn.last != nil:
-		return tn.last.lease, true
+	case tn.last() != nil:
+		return tn.last().lease, true
 	}
 	return Lease{}, false
+}
+
+// last returns what the client held last, or nil.
+func (tn *tenant) last() *entry {
+	if len(tn.former) == 0 {
+		return nil
+	}
+	return tn.former[len(tn.former)-1]
 }
 
 // All returns what At returns for each address, in order of address.
@@ -260,7 +268,7 @@ func (t *Table) tidy(e *entry, tn *tenant) {
 			p.update(e, used)
 		}
 	}
-	if tn != nil && cmp.Or(tn.current, tn.last, tn.offered) == nil && tn.op == nil && !tn.suspect {
+	if tn != nil && cmp.Or(tn.current, tn.last(), tn.offered) == nil && tn.op == nil && !tn.suspect {
 		rest := slices.DeleteFunc(t.tenants[tn.hw], func(o *tenant) bool { return o == tn })
 		if len(rest) == 0 {
 			delete(t.tenants, tn.hw)
@@ -277,9 +285,7 @@ func (t *Table) set(e *entry, l Lease) {
 			if tn.current == e {
 				tn.current = nil
 			}
-			if tn.last == e {
-				tn.last = nil
-			}
+			tn.former = slices.DeleteFunc(tn.former, func(o *entry) bool { return o == e })
 			defer t.tidy(nil, tn)
 		}
 	}
@@ -296,9 +302,11 @@ func (t *Table) set(e *entry, l Lease) {
 				tn.current = e
 			}
 		case Released, Expired:
-			if tn.last == nil || !l.Expiry.Before(tn.last.lease.Expiry) {
-				tn.last = e
+			i := len(tn.former)
+			for i > 0 && l.Expiry.Before(tn.former[i-1].lease.Expiry) {
+				i--
 			}
+			tn.former = slices.Insert(tn.former, i, e)
 		case Offered, Declined:
 		}
 		defer t.tidy(nil, t.lookup(l.Network, hw))
