@@ -102,28 +102,27 @@ func decodeMap(b json.RawMessage) (map[string]any, error) {
 	if err := d.Decode(&m); err != nil {
 		return nil, err
 	}
-	return m, restoreMap(m, 0)
+	return restoreMap(m, 0)
 }
 
-func restoreMap(m map[string]any, depth int) error {
+func restoreMap(m map[string]any, depth int) (map[string]any, error) {
+	if m == nil {
+		return nil, nil
+	}
+	out := make(map[string]any, len(m))
 	for k, v := range m {
+		if name, ok := strings.CutPrefix(k, "$"); ok {
+			if k = name; !strings.HasPrefix(k, "$") {
+				return nil, fmt.Errorf("the key %q means nothing", "$"+name)
+			}
+		}
 		v, err := restoreValue(v, depth+1)
 		if err != nil {
-			return fmt.Errorf("%s: %w", k, err)
+			return nil, fmt.Errorf("%s: %w", k, err)
 		}
-		m[k] = v
+		out[k] = v
 	}
-	for k, v := range m {
-		if !strings.HasPrefix(k, "$") {
-			continue
-		}
-		if !strings.HasPrefix(k, "$$") {
-			return fmt.Errorf("the key %q means nothing", k)
-		}
-		delete(m, k)
-		m[k[1:]] = v
-	}
-	return nil
+	return out, nil
 }
 
 func restoreValue(v any, depth int) (any, error) {
@@ -147,7 +146,7 @@ func restoreValue(v any, depth int) (any, error) {
 		if s, ok := v[keySecret].(string); ok && len(v) == 1 {
 			return provision.Secret(s), nil
 		}
-		return v, restoreMap(v, depth)
+		return restoreMap(v, depth)
 	}
 	return v, nil
 }

@@ -1,0 +1,235 @@
+package store
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.etcd.io/bbolt"
+
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/dhcp/network"
+	"github.com/dialtone-project/dialtone/provision"
+)
+
+var update = flag.Bool("update", false, "write the golden store of the present schema anew") //nolint:gochecknoglobals // a flag
+
+const golden = "testdata/schema1.db.gz"
+
+// content is what the golden store holds: a record of each kind, with each field set.
+type content struct {
+	Leases   []lease.Lease
+	Events   []lease.Event
+	Cursor   uint64
+	Devices  []provision.Device
+	Configs  []provision.Config
+	Networks []network.Network
+	Rev      uint64
+}
+
+func goldenContent(t *testing.T) content {
+	t.Helper()
+	l, d, c, n := benchLease(7), provision.Device{}, provision.Config{}, declared()
+	populate(t, &l.Client)
+	populate(t, &d)
+	populate(t, &c)
+	l.Rev, d.Rev, c.Rev, d.Override, d.Options, c.Params = 1, 1, 1, manyParams(), manyParams(), manyParams()
+	d.Created = l.Start
+	prev := lease.Event{Seq: 1, At: l.Start, Kind: lease.KindBound, Lease: l}
+	l.Rev, l.State = 2, lease.Released
+	return content{
+		Leases: []lease.Lease{l},
+		Events: []lease.Event{prev, {Seq: 2, At: l.Expiry, Kind: lease.KindReleased, Lease: l, Prev: prev.Lease}},
+		Cursor: 2, Devices: []provision.Device{d}, Configs: []provision.Config{c}, Networks: n, Rev: 1,
+	}
+}
+
+func saveContent(t *testing.T, db *DB, c content) {
+	t.Helper()
+	for _, e := range c.Events {
+		if _, err := db.CommitLeases(t.Context(), lease.Change{At: e.At, Kind: e.Kind, Prev: e.Prev, Next: e.Lease}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.SaveCursor(t.Context(), "hook", c.Cursor); err != nil {
+		t.Fatal(err)
+	}
+	d, cfg := c.Devices[0], c.Configs[0]
+	d.Rev, cfg.Rev = 0, 0
+	if _, err := db.AddDevice(t.Context(), d, cfg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.SaveNetworks(t.Context(), c.Networks, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func loadContent(t *testing.T, db *DB) (c content) {
+	t.Helper()
+	c.Leases = loadAll(t, db)
+	for e, err := range db.Events(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Events = append(c.Events, e)
+	}
+	var errs [4]error
+	c.Cursor, errs[0] = db.LoadCursor(t.Context(), "hook")
+	c.Devices, errs[1] = db.Devices(t.Context())
+	c.Configs, errs[2] = db.Configs(t.Context())
+	c.Networks, c.Rev, errs[3] = db.LoadNetworks(t.Context())
+	if err := errors.Join(errs[:]...); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func sameContent(t *testing.T, got, want content) {
+	t.Helper()
+	opts := cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
+	if diff := cmp.Diff(want, got, opts); diff != "" {
+		t.Errorf("content (-want +got):\n%s", diff)
+	}
+}
+
+// TestGolden reads the store that the first released layout wrote. It must be readable forever: a change of layout
+// adds a migration and a golden store, and leaves this one.
+func TestGolden(t *testing.T) {
+	want := goldenContent(t)
+	dir := t.TempDir()
+	if *update {
+		db := openDB(t, dir)
+		saveContent(t, db, want)
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, fileDB))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var packed bytes.Buffer
+		w := gzip.NewWriter(&packed)
+		if _, err := w.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		write(t, golden, packed.String())
+	}
+	f, err := os.Open(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, fileDB), string(b))
+	sameContent(t, loadContent(t, openDB(t, dir)), want)
+}
+
+func TestContentSurvivesRestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := openDB(t, dir)
+	want := goldenContent(t)
+	saveContent(t, db, want)
+	sameContent(t, loadContent(t, db), want)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sameContent(t, loadContent(t, openDB(t, dir)), want)
+}
+
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x.db")
+	bolt, err := bbolt.Open(path, 0o600, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bolt.Close()
+	var ran []int
+	step := func(n int, result error) migration {
+		return func(tx *bbolt.Tx) error {
+			ran = append(ran, n)
+			if err := tx.Bucket([]byte(bucketMeta)).Put([]byte("step"), []byte{byte(n)}); err != nil {
+				return err
+			}
+			return result
+		}
+	}
+	state := func() (schema uint32, last byte) {
+		t.Helper()
+		err := bolt.View(func(tx *bbolt.Tx) (err error) {
+			schema, err = readSchema(tx)
+			if v := tx.Bucket([]byte(bucketMeta)).Get([]byte("step")); v != nil {
+				last = v[0]
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return schema, last
+	}
+	if _, err := migrate(bolt, migrations()); err != nil {
+		t.Fatal(err)
+	}
+	one := createBuckets
+
+	broken := errors.New("broken")
+	if _, err := migrate(bolt, []migration{one, step(2, nil), step(3, broken)}); !errors.Is(err, broken) {
+		t.Errorf("migrate with a broken step: got error %v, want %v", err, broken)
+	}
+	if schema, last := state(); schema != 1 || last != 0 {
+		t.Errorf("after a broken step: got schema %d and the work of step %d, want 1 and 0", schema, last)
+	}
+
+	ran = nil
+	from, err := migrate(bolt, []migration{one, step(2, nil), step(3, nil)})
+	if err != nil || from != 1 {
+		t.Errorf("migrate: got %d, error %v; want 1", from, err)
+	}
+	if diff := cmp.Diff([]int{2, 3}, ran); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+	if schema, last := state(); schema != 3 || last != 3 {
+		t.Errorf("after migrating: got schema %d and the work of step %d, want 3 and 3", schema, last)
+	}
+	ran = nil
+	if from, err := migrate(bolt, []migration{one, step(2, nil), step(3, nil)}); err != nil || from != 3 || len(ran) != 0 {
+		t.Errorf("migrate again: got %d, error %v, steps %v; want 3 and none", from, err, ran)
+	}
+}
+
+func TestOpenNewer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	fill(t, dir)
+	path := filepath.Join(dir, fileDB)
+	edit(t, path, func(tx *bbolt.Tx) error {
+		v := seal(bucketMeta, []byte(keySchema), binary.BigEndian.AppendUint32(nil, 99))
+		return tx.Bucket([]byte(bucketMeta)).Put([]byte(keySchema), v)
+	})
+	fails(t, dir, path, "newer version", "99", "backup")
+	edit(t, path, func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucketMeta)).Put([]byte(keySchema), []byte{0, 0, 0, 0, 0, 0, 0, 1})
+	})
+	fails(t, dir, path, "damaged")
+}
