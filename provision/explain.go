@@ -34,7 +34,7 @@ func (o *Outcome) Explain(w io.Writer) error {
 			e.field("verdict", "%s by row %s", verdictText(o.Verdict), o.Verdict.Rule)
 		case stageAnswer:
 			for _, path := range slices.SortedFunc(maps.Keys(o.Layers), CompareVersions) {
-				e.field("layer", "%s\tfrom %s", printable(path), printable(string(o.Layers[path])))
+				e.field("layer", "%s\tfrom %s", Printable(path), Printable(string(o.Layers[path])))
 			}
 		}
 	}
@@ -85,7 +85,7 @@ func (e *explainer) request(o *Outcome) {
 		e.field("as asked", "%s", strconv.Quote(r.Raw))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Fields)) {
-		e.field(name, "%s", printable(r.Fields[name]))
+		e.field(name, "%s", Printable(r.Fields[name]))
 	}
 	does := "doesn't configure"
 	if o.Policy.Configure {
@@ -98,7 +98,7 @@ func pathText(r *Request) string {
 	if r.Path == "" && r.Proto == DHCP {
 		return "lease"
 	}
-	return "/" + printable(r.Path)
+	return "/" + Printable(r.Path)
 }
 
 func addText(a AutoAdd) string {
@@ -116,7 +116,7 @@ func (e *explainer) extract(o *Outcome) {
 	for _, c := range slices.SortedStableFunc(slices.Values(o.Claims), func(a, b Claim) int {
 		return cmp.Or(cmp.Compare(attrOrder(a.Attr), attrOrder(b.Attr)), compareClaims(a, b))
 	}) {
-		e.field("claim", "%s %s\t%s\t%s", c.Attr, printable(c.Value), c.Source, printable(c.By))
+		e.field("claim", "%s %s\t%s\t%s", c.Attr, Printable(c.Value), c.Source, Printable(c.By))
 	}
 	id := &o.Identity
 	for _, f := range [...]struct {
@@ -133,9 +133,9 @@ func (e *explainer) extract(o *Outcome) {
 		switch {
 		case f.value == "":
 		case f.by == SourceNone:
-			e.field("concluded", "%s %s", f.name, printable(f.value))
+			e.field("concluded", "%s %s", f.name, Printable(f.value))
 		default:
-			e.field("concluded", "%s %s\t%s", f.name, printable(f.value), f.by)
+			e.field("concluded", "%s %s\t%s", f.name, Printable(f.value), f.by)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func (e *explainer) update(o *Outcome) {
 		e.field("score", "%s\t%s\t%s", s.Plugin, s.Support, plain(s.Why))
 	}
 	if o.Device.ID != "" {
-		e.field("device", "%s: plugin %s, config %s", printable(string(o.Device.ID)),
+		e.field("device", "%s: plugin %s, config %s", Printable(string(o.Device.ID)),
 			textOr(string(o.Device.Plugin), "none"), textOr(string(o.Device.Config), "none"))
 	}
 }
@@ -167,7 +167,7 @@ func textOr(s, none string) string {
 	if s == "" {
 		return none
 	}
-	return printable(s)
+	return Printable(s)
 }
 
 func verdictText(v Verdict) string {

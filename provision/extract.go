@@ -39,7 +39,7 @@ func (r *passage) extract(context.Context) error {
 			if c.Attr == AttrMAC {
 				hw, err := hwaddr.Parse(c.Value)
 				if err != nil || hw.IsGroup() {
-					r.say("%s claims the mac %s, which is no device's", c.By, printable(c.Value))
+					r.say("%s claims the mac %s, which is no device's", c.By, Printable(c.Value))
 					continue
 				}
 				c.Value = hw.String()
@@ -149,7 +149,7 @@ func safely[T any](f func() T) (v T, fault any) {
 // String tells the conflict in a sentence.
 func (x Conflict) String() string {
 	return fmt.Sprintf("%s %s (%s) contradicts %s %s (%s, %s)",
-		x.Won.Attr, printable(x.Won.Value), x.Won.Source, x.Lost.Attr, printable(x.Lost.Value), x.Lost.Source, x.Lost.By)
+		x.Won.Attr, Printable(x.Won.Value), x.Won.Source, x.Lost.Attr, Printable(x.Lost.Value), x.Lost.Source, x.Lost.By)
 }
 
 // who names the device by the best key that there is.
@@ -158,19 +158,9 @@ func (id *Identity) who() string {
 	case !id.HW.IsZero():
 		return "mac " + id.HW.String()
 	case id.Serial != "":
-		return "serial " + printable(id.Serial)
+		return "serial " + Printable(id.Serial)
 	case id.UUID != "":
-		return "uuid " + printable(id.UUID)
+		return "uuid " + Printable(id.UUID)
 	}
 	return "nobody"
-}
-
-// printable quotes text from outside unless it is harmless to print.
-func printable(s string) string {
-	for _, c := range s {
-		if c < ' ' || c == '"' || c == 0x7f || !strconv.IsPrint(c) {
-			return strconv.Quote(s)
-		}
-	}
-	return s
 }

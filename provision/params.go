@@ -63,7 +63,7 @@ func (c *checker) level(m map[string]any, rows []Param, prefix string) {
 			if near := nearest(key, rows); near != "" {
 				hint = "; did you mean " + near + "?"
 			}
-			c.fault(prefix+printable(key), "unknown parameter%s", hint)
+			c.fault(prefix+Printable(key), "unknown parameter%s", hint)
 			continue
 		}
 		if v != nil {
@@ -132,7 +132,7 @@ func (c *checker) table(row Param, v any, path string) {
 		return
 	}
 	for key, x := range m {
-		at := path + "." + printable(key)
+		at := path + "." + Printable(key)
 		if n, err := strconv.Atoi(key); err != nil || n < 1 || n > 999 || strconv.Itoa(n) != key {
 			c.fault(at, "want a number from 1 to 999")
 			continue

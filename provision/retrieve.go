@@ -46,7 +46,7 @@ func (r *passage) lookup(ctx context.Context) (bool, error) {
 		if k.value == "" {
 			continue
 		}
-		key := k.attr + " " + printable(k.value)
+		key := k.attr + " " + Printable(k.value)
 		d, err := k.get()
 		switch {
 		case errors.Is(err, ErrNotFound):
@@ -92,7 +92,7 @@ func (r *passage) mismatch(by string, d *Device) string {
 			continue
 		}
 		r.contradictByRecord(d, k.attr, k.stored, k.asked)
-		return k.attr + " is " + printable(k.stored)
+		return k.attr + " is " + Printable(k.stored)
 	}
 	return ""
 }

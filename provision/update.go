@@ -234,7 +234,7 @@ func (u *improvement) associate() {
 	}
 	switch {
 	case u.Pinned && !installed:
-		u.say("the pinned plugin %s isn't installed", printable(string(u.Plugin)))
+		u.say("the pinned plugin %s isn't installed", Printable(string(u.Plugin)))
 	case u.Pinned:
 		u.say("plugin %s is pinned", u.Plugin)
 	case best.Plugin == "":
