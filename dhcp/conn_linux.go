@@ -116,6 +116,7 @@ func openAddr(ctx context.Context, spec Listener) (*port, error) {
 	}
 	p := &port{spec: spec, udp: udp}
 	p.local, _ = netip.ParseAddrPort(udp.LocalAddr().String())
+	p.spec.Addr = p.local // if the port was 0, it is known now and stays
 	p.refresh()
 	return p, nil
 }

@@ -14,7 +14,8 @@
 //	conn      datagram with its interface and destination        conn_linux.go
 //	wire      bytes → message, tolerant                          wire.go
 //	request   the client's state by RFC 2131 §4.3.2              request.go
-//	respond   network, lease, reply or silence                   respond.go
+//	place     which network it is in                             place.go
+//	respond   lease, reply or silence                            respond.go
 //	options   what the client is told                            options.go
 //	wire      message → bytes, ordered and limited               wire.go
 //	deliver   where the reply goes by RFC 2131 §4.1              deliver.go

@@ -2,12 +2,10 @@ package dhcp
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/iana"
@@ -35,48 +33,58 @@ const magic = "\x63\x82\x53\x63"
 
 // The codes of options that the server itself reads or sets.
 const (
-	optPad           = 0
-	optMask          = 1
-	optRouter        = 3
-	optDNS           = 6
-	optHostname      = 12
-	optBroadcast     = 28
-	optStaticRoutes  = 33
-	optVendor        = 43
-	optRequested     = 50
-	optLifetime      = 51
-	optOverload      = 52
-	optType          = 53
-	optServer        = 54
-	optParams        = 55
-	optMessage       = 56
-	optMaxSize       = 57
-	optT1            = 58
-	optT2            = 59
-	optVendorClass   = 60
-	optClientID      = 61
-	optTFTPName      = 66
-	optBootFile      = 67
-	optUserClass     = 77
-	optAgent         = 82
-	optRoutes        = 121
-	optVendorInfo    = 125
-	optTFTPAddrs     = 150
-	optEnd           = 255
-	minMessage       = cookieAt
-	etherLen         = 6
-	agentCircuit     = 1  // RFC 3046
-	agentRemote      = 2  // RFC 3046
-	agentLink        = 5  // RFC 3527
-	agentServerID    = 11 // RFC 5107
-	agentRelayPort   = 19 // RFC 8357
-	flagBroadcast    = 0x8000
-	overloadFile     = 1
-	overloadSname    = 2
-	fragmentLen      = 255
-	wireOrder        = "\x35\x36\x33\x3a\x3b\x01\x03\x06" // 53 54 51 58 59 1 3 6
-	provisioningRank = "\x42\x96\x43\x2b\x7d\xa0\x9f\xa1" // 66 150 67 43 125 160 159 161
+	optPad          = 0
+	optMask         = 1
+	optRouter       = 3
+	optDNS          = 6
+	optHostname     = 12
+	optBroadcast    = 28
+	optStaticRoutes = 33
+	optVendor       = 43
+	optRequested    = 50
+	optLifetime     = 51
+	optOverload     = 52
+	optType         = 53
+	optServer       = 54
+	optParams       = 55
+	optMessage      = 56
+	optMaxSize      = 57
+	optT1           = 58
+	optT2           = 59
+	optVendorClass  = 60
+	optClientID     = 61
+	optTFTPName     = 66
+	optBootFile     = 67
+	optUserClass    = 77
+	optAgent        = 82
+	optRoutes       = 121
+	optVendorInfo   = 125
+	optTFTPAddrs    = 150
+	optEnd          = 255
 )
+
+const (
+	etherLen      = 6 // of an Ethernet address
+	flagBroadcast = 0x8000
+	fragmentLen   = 255 // the most that one option holds
+
+	overloadFile  = 1
+	overloadSname = 2
+
+	agentCircuit   = 1  // RFC 3046
+	agentRemote    = 2  // RFC 3046
+	agentLink      = 5  // RFC 3527
+	agentServerID  = 11 // RFC 5107
+	agentRelayPort = 19 // RFC 8357
+)
+
+// importance lists options in the order in which they are written and, when there is no room for all, kept: first what
+// makes the message one, then addressing, then 82 (the relay agent can't deliver without it), 61 (owed by RFC 6842) and
+// 56, then what phones are provisioned from, then the rest. What is not listed comes last, by code.
+const importance = "\x35\x36\x33\x3a\x3b\x01\x03\x06" + // 53 54 51 58 59 1 3 6
+	"\x52\x3d\x38" + // 82 61 56
+	"\x42\x96\x43\x2b\x7d\xa0\x9f\xa1" + // 66 150 67 43 125 160 159 161
+	"\x79\x21\x2a\x0f\x0c\x02\x04\x64\x65\x1c" // 121 33 42 15 12 2 4 100 101 28
 
 // flaw is what was wrong with a message that could be read nevertheless.
 type flaw uint8
@@ -102,7 +110,7 @@ func Decode(b []byte) (*dhcpv4.DHCPv4, error) {
 
 func decode(b []byte) (*dhcpv4.DHCPv4, flaw, Reason) {
 	switch {
-	case len(b) < minMessage:
+	case len(b) < cookieAt:
 		return nil, 0, ReasonShort
 	case len(b) < optionsAt || string(b[cookieAt:optionsAt]) != magic:
 		return nil, 0, ReasonNoCookie
@@ -215,23 +223,31 @@ func Limit(req *dhcpv4.DHCPv4, mtu int) int {
 // bytes. It never returns more than limit bytes (see [Limit]; less than 300 means 300). What doesn't fit is left out,
 // the least important first, and returned as dropped.
 func Encode(m *dhcpv4.DHCPv4, limit int) (b []byte, dropped []uint8) {
-	codes := make([]uint8, 0, 32)
+	var there [256]bool
 	for code := range m.Options {
-		if code != optPad && code != optEnd {
-			codes = append(codes, code)
-		}
+		there[code] = true
 	}
-	slices.SortFunc(codes, func(a, b uint8) int { return cmp.Compare(rank(a), rank(b)) })
+	there[optPad], there[optEnd] = false, false
 	limit = max(limit, minReply)
 	room := limit - optionsAt - 1
-	kept := codes[:0]
-	for _, code := range codes {
+	kept := make([]uint8, 0, 32)
+	take := func(code uint8) {
+		if !there[code] {
+			return
+		}
+		there[code] = false
 		if n := wireLen(len(m.Options[code])); n <= room {
 			room -= n
 			kept = append(kept, code)
 		} else {
 			dropped = append(dropped, code)
 		}
+	}
+	for i := range len(importance) {
+		take(importance[i])
+	}
+	for code := range there {
+		take(uint8(code)) //nolint:gosec // an index of 256
 	}
 	b = make([]byte, optionsAt, max(minReply, limit-room))
 	header(b, m)
@@ -267,17 +283,6 @@ func header(b []byte, m *dhcpv4.DHCPv4) {
 		copy(b[fileAt:], m.BootFileName)
 	}
 	copy(b[cookieAt:], magic)
-}
-
-// rank orders options by importance: first what makes the message one, then addressing, then what a phone is
-// provisioned from, then the rest. 82 is the relay's, which can't deliver without it; 61 is owed (RFC 6842).
-func rank(code uint8) int {
-	const order = wireOrder + "\x52\x3d\x38" + provisioningRank + // 82 61 56
-		"\x79\x21\x2a\x0f\x0c\x02\x04\x64\x65\x1c" // 121 33 42 15 12 2 4 100 101 28
-	if i := strings.IndexByte(order, code); i >= 0 {
-		return i
-	}
-	return len(order) + int(code)
 }
 
 // wireLen is the room that a value of n bytes takes, in as many pieces as it needs.
