@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
@@ -413,10 +414,8 @@ func (s Scope) allows(hw hwaddr.Addr, addr netip.Addr) error {
 
 // routes reports whether the address is that of a router or relay agent of the network.
 func routes(n *network.Network, addr netip.Addr) bool {
-	for _, r := range n.Relays {
-		if r == addr {
-			return true
-		}
+	if slices.Contains(n.Relays, addr) {
+		return true
 	}
 	const router = 3
 	for _, opt := range n.Options {

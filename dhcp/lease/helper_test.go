@@ -35,3 +35,6 @@ func (u *unreadable) LoadLeases(ctx context.Context) iter.Seq2[lease.Lease, erro
 		}
 	}
 }
+
+// pass lets time pass, in a bubble of synctest.
+func pass(d time.Duration) { <-time.After(d) }

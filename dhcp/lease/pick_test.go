@@ -52,6 +52,11 @@ func TestOfferOrder(t *testing.T) {
 		}
 		table.Withdraw("voice", who.HW)
 		bind(t, table, s, client(1), ip(14))
+		if got := offer(t, table, plain, who, want); got != ip(15) {
+			t.Errorf("without the last lease: got %s, want the one that it held before", got)
+		}
+		table.Withdraw("voice", who.HW)
+		bind(t, table, plain, client(3), ip(15))
 		if got := offer(t, table, plain, who, want); got != want {
 			t.Errorf("without a former lease: got %s, want the requested address", got)
 		}
@@ -97,8 +102,14 @@ func TestOfferExhausts(t *testing.T) {
 		if got := offer(t, table, s, client(15), netip.Addr{}); got != ip(15) {
 			t.Errorf("got %s, want the reserved address although the pools are exhausted", got)
 		}
-		time.Sleep(time.Minute)
-		offer(t, table, s, client(9), netip.Addr{})
+		pass(30 * time.Second)
+		first := offer(t, table, s, client(0), netip.Addr{})
+		pass(30 * time.Second)
+		for n := range 8 { // all offers have lapsed, but for the one that was renewed
+			if got := offer(t, table, s, client(20+n), first); got == first {
+				t.Errorf("got an offer of %s, which is offered to another", got)
+			}
+		}
 		if events := story(t, store, 0); len(events) != 0 {
 			t.Errorf("got events %v from offers, want none", events)
 		}
@@ -126,7 +137,7 @@ func TestOfferReusesTheOldest(t *testing.T) {
 			bind(t, table, s, client(n), ip(a))
 		}
 		for n, a := range order {
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			if err := table.Release(t.Context(), s, client(n), ip(a)); err != nil {
 				t.Fatal(err)
 			}
@@ -141,7 +152,7 @@ func TestOfferReusesTheOldest(t *testing.T) {
 			table = open(t, store)
 		}
 		offer(t, table, s, client(99), netip.Addr{})
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if got := offer(t, table, s, client(0), netip.Addr{}); got != ip(17) {
 			t.Errorf("got %s, want the former lease: only an offer was made of it meanwhile", got)
 		}
@@ -155,13 +166,13 @@ func TestOfferOfAnExpiredLease(t *testing.T) {
 		table := open(t, store)
 		s := voice(t)
 		bind(t, table, s, client(1), ip(10))
-		time.Sleep(lifetime) // and nobody sweeps
+		pass(lifetime) // and nobody sweeps
 		bind(t, table, s, client(2), ip(10))
 		check(t, "events", []string{"bound .10 1", "expired .10 1", "bound .10 2"}, story(t, store, 0))
-		time.Sleep(lifetime)
+		pass(lifetime)
 		bind(t, table, s, client(2), ip(10))
 		check(t, "later events", []string{"expired .10 2", "bound .10 2"}, story(t, store, 3))
-		time.Sleep(lifetime)
+		pass(lifetime)
 		bind(t, table, s, client(2), ip(14))
 		check(t, "last events", []string{"expired .10 2", "bound .14 2"}, story(t, store, 5))
 	})

@@ -32,19 +32,19 @@ func TestExpiry(t *testing.T) {
 		run(t, table)
 		s := voice(t)
 		bind(t, table, s, client(1), ip(10))
-		time.Sleep(lifetime / 2)
+		pass(lifetime / 2)
 		bind(t, table, s, client(2), ip(14))
 		bind(t, table, s, client(1), ip(10))
-		time.Sleep(lifetime - time.Millisecond)
+		pass(lifetime - time.Millisecond)
 		if n := len(table.ByHW(client(1).HW)); n != 1 {
 			t.Errorf("got %d leases just before the end, want 1", n)
 		}
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		check(t, "events", []string{"expired .10 1", "expired .14 2"}, sorted(story(t, store, 3)))
 		if l, ok := table.Held("voice", client(1).HW); !ok || l.State != lease.Expired {
 			t.Errorf("got last held %v, want the expired lease", l)
 		}
-		time.Sleep(24 * time.Hour)
+		pass(24 * time.Hour)
 		if n := len(story(t, store, 0)); n != 5 {
 			t.Errorf("got %d events a day later, want no more than the 5", n)
 		}
@@ -66,9 +66,9 @@ func TestExpiryWhileDown(t *testing.T) {
 		s := voice(t)
 		for i, a := range []int{16, 10, 31} {
 			bind(t, table, s, client(i), ip(a))
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
-		time.Sleep(7 * 24 * time.Hour)
+		pass(7 * 24 * time.Hour)
 		for range 2 {
 			run(t, open(t, store))
 			check(t, "events", []string{"expired .16 0", "expired .10 1", "expired .31 2"}, story(t, store, 3))
@@ -77,9 +77,9 @@ func TestExpiryWhileDown(t *testing.T) {
 }
 
 // big is 10.0.0.0/16, of which all is a pool.
-func big(t testing.TB) lease.Scope {
-	t.Helper()
-	return scope(t, network.Network{
+func big(tb testing.TB) lease.Scope {
+	tb.Helper()
+	return scope(tb, network.Network{
 		ID: "big", Prefix: netip.MustParsePrefix("10.0.0.0/16"), Server: netip.MustParseAddr("10.0.0.1"),
 		Pools: []network.Pool{{First: netip.MustParseAddr("10.0.0.1"), Last: netip.MustParseAddr("10.0.255.254")}},
 	})
@@ -101,7 +101,7 @@ func TestExpiryInSlices(t *testing.T) {
 		for n := range 5000 {
 			bind(t, table, s, client(n), bigIP(n+2))
 		}
-		time.Sleep(lifetime)
+		pass(lifetime)
 		run(t, table)
 		if n := len(story(t, store, 5000)); n != 5000 {
 			t.Errorf("got %d events, want 5000", n)
@@ -124,9 +124,9 @@ func TestSweepRetries(t *testing.T) {
 			bind(t, table, s, client(1), ip(10))
 			bind(t, table, s, client(2), ip(14))
 			store.fault.Store(&leasetest.Fault{Err: errDisk, Written: written})
-			time.Sleep(lifetime + time.Minute)
+			pass(lifetime + time.Minute)
 			store.fault.Store(nil)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			if got := story(t, store, 2); len(got) != 2 {
 				t.Errorf("written %v: got events %v, want two", written, got)
 			}
@@ -164,19 +164,19 @@ func TestClockGlitch(t *testing.T) {
 		for _, off := range []time.Duration{10 * 365 * 24 * time.Hour, -10 * 365 * 24 * time.Hour} {
 			wall.off.Store(int64(off))
 			for range 5 {
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				if n := len(table.All()); n != 2 || len(table.ByHW(client(1).HW)) != 1 || len(table.ByHW(client(2).HW)) != 1 {
 					t.Fatalf("clock off by %s: got leases %v, want both active", off, table.All())
 				}
 			}
 			wall.off.Store(0)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
 		if got := story(t, store, 0); len(got) != 2 {
 			t.Errorf("got events %v, want no more than two", got)
 		}
 		wall.off.Store(int64(3 * time.Second)) // a small step is nobody's concern
-		time.Sleep(lifetime - time.Hour)
+		pass(lifetime - time.Hour)
 		if len(table.ByHW(client(1).HW)) != 1 {
 			t.Error("got no lease before its end, want one")
 		}
@@ -197,9 +197,9 @@ func TestClockIsSet(t *testing.T) {
 			table = wall.open(t, store)
 			run(t, table)
 			l := bind(t, table, voice(t), client(2), ip(14))
-			time.Sleep(30 * time.Minute)
+			pass(30 * time.Minute)
 			wall.off.Store(0)
-			time.Sleep(20 * time.Minute)
+			pass(20 * time.Minute)
 			if len(table.ByHW(client(2).HW)) != 1 {
 				t.Fatal("got no lease after the clock was set, want the one from before")
 			}
@@ -212,11 +212,11 @@ func TestClockIsSet(t *testing.T) {
 			stored, _ := open(t, store).ByAddr(ip(14))
 			check(t, "after a restart", got, stored)
 
-			time.Sleep(lifetime - 50*time.Minute - time.Second)
+			pass(lifetime - 50*time.Minute - time.Second)
 			if len(table.ByHW(client(2).HW)) != 1 {
 				t.Error("got no lease just before its end, want one")
 			}
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			check(t, "later events", []string{"expired .10 1", "expired .14 2"}, sorted(story(t, store, 2)))
 		})
 	}
@@ -245,10 +245,10 @@ func TestClockIsSetDuringACommit(t *testing.T) {
 		}()
 		synctest.Wait()
 		wall.off.Store(int64(24 * time.Hour))
-		time.Sleep(11 * time.Minute)
+		pass(11 * time.Minute)
 		close(gate)
 		<-done
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		l, ok := table.ByAddr(ip(10))
 		if left := l.Expiry.Sub(wall.now()); !ok || left < lifetime-12*time.Minute || left > lifetime {
 			t.Errorf("got %v left of a lease of %v, active %v", left, lifetime, ok)

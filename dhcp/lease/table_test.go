@@ -20,8 +20,6 @@ import (
 
 const lifetime = 8 * time.Hour
 
-var equal = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})}
-
 func ip(n int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(n)}) }
 
 func client(n int) lease.Client {
@@ -30,13 +28,13 @@ func client(n int) lease.Client {
 
 // voice is 192.0.2.0/24 with the pools .10 to .19 and .30 to .32; .12 is excluded, .15 is reserved for client 15 and
 // .200 for client 200; .1 is ours, .11 a router's and .13 a relay agent's.
-func voice(t testing.TB) lease.Scope {
-	t.Helper()
+func voice(tb testing.TB) lease.Scope {
+	tb.Helper()
 	router, err := network.ParseOption("router", "192.0.2.11")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return scope(t, network.Network{
+	return scope(tb, network.Network{
 		ID: "voice", Prefix: netip.MustParsePrefix("192.0.2.0/24"), Server: ip(1),
 		Relays:  []netip.Addr{ip(13)},
 		Options: []network.Option{router},
@@ -48,53 +46,53 @@ func voice(t testing.TB) lease.Scope {
 	})
 }
 
-func scope(t testing.TB, n network.Network) lease.Scope {
-	t.Helper()
+func scope(tb testing.TB, n network.Network) lease.Scope {
+	tb.Helper()
 	nets := []network.Network{n}
 	set, err := network.NewSet(nets)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return lease.Scope{Network: &nets[0], Networks: set, Pools: n.Pools, Lifetime: lifetime}
 }
 
-func open(t testing.TB, s lease.Store) *lease.Table {
-	t.Helper()
-	table, err := lease.Open(t.Context(), s, time.Now, slog.New(slog.DiscardHandler))
+func open(tb testing.TB, s lease.Store) *lease.Table {
+	tb.Helper()
+	table, err := lease.Open(tb.Context(), s, time.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return table
 }
 
-func bind(t testing.TB, table *lease.Table, s lease.Scope, c lease.Client, addr netip.Addr) lease.Lease {
-	t.Helper()
-	l, err := table.Bind(t.Context(), s, c, addr)
+func bind(tb testing.TB, table *lease.Table, s lease.Scope, c lease.Client, addr netip.Addr) lease.Lease {
+	tb.Helper()
+	l, err := table.Bind(tb.Context(), s, c, addr)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l
 }
 
-func offer(t testing.TB, table *lease.Table, s lease.Scope, c lease.Client, want netip.Addr) netip.Addr {
-	t.Helper()
-	l, err := table.Offer(t.Context(), s, c, want)
+func offer(tb testing.TB, table *lease.Table, s lease.Scope, c lease.Client, want netip.Addr) netip.Addr {
+	tb.Helper()
+	l, err := table.Offer(tb.Context(), s, c, want)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if l.State != lease.Offered || l.Client.HW != c.HW || l.Rev != 0 {
-		t.Errorf("got offer %+v, want one for %s", l, c.HW)
+		tb.Errorf("got offer %+v, want one for %s", l, c.HW)
 	}
 	return l.Addr
 }
 
 // story returns the events of a store after a number, as "kind address client".
-func story(t testing.TB, s lease.Store, after uint64) []string {
-	t.Helper()
+func story(tb testing.TB, s lease.Store, after uint64) []string {
+	tb.Helper()
 	var all []string
-	for e, err := range s.Events(t.Context(), after) {
+	for e, err := range s.Events(tb.Context(), after) {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		all = append(all, tell(e))
 	}
@@ -107,10 +105,10 @@ func tell(e lease.Event) string {
 	return fmt.Sprintf("%s .%d %d", kind, e.Lease.Addr.As4()[3], int(hw[4])<<8|int(hw[5]))
 }
 
-func check(t testing.TB, what string, want, got any) {
-	t.Helper()
-	if d := cmp.Diff(want, got, equal); d != "" {
-		t.Errorf("%s (-want +got):\n%s", what, d)
+func check(tb testing.TB, what string, want, got any) {
+	tb.Helper()
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})); d != "" {
+		tb.Errorf("%s (-want +got):\n%s", what, d)
 	}
 }
 
@@ -129,7 +127,7 @@ func TestBind(t *testing.T) {
 		check(t, "by address", []any{want, true}, []any{got, ok})
 		check(t, "by client", []lease.Lease{want}, table.ByHW(client(1).HW))
 
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		want.Expiry, want.Rev = time.Now().Add(lifetime), 2
 		check(t, "renewed", want, bind(t, table, voice(t), client(1), ip(10)))
 		got, ok = open(t, store).ByAddr(ip(10))
@@ -312,14 +310,14 @@ func TestDecline(t *testing.T) {
 			t.Errorf("got an offer of the declined %s", got)
 		}
 
-		time.Sleep(24*time.Hour - time.Minute)
+		pass(24*time.Hour - time.Minute)
 		table = open(t, store)
 		go table.Run(t.Context())
 		synctest.Wait()
 		if _, err := table.Bind(t.Context(), s, client(2), ip(10)); !errors.Is(err, lease.ErrTaken) {
 			t.Errorf("in quarantine: got error %v, want ErrTaken", err)
 		}
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if got := offer(t, table, s, client(2), ip(10)); got != ip(10) {
 			t.Errorf("after the quarantine: got an offer of %s, want %s", got, ip(10))
 		}
@@ -345,7 +343,7 @@ func TestDeclineReserved(t *testing.T) {
 			t.Fatalf("got an offer of the declined %s", other)
 		}
 		bind(t, table, s, client(15), other)
-		time.Sleep(11 * time.Minute)
+		pass(11 * time.Minute)
 		if _, err := table.Bind(t.Context(), s, client(15), other); !errors.Is(err, lease.ErrWrongNet) {
 			t.Errorf("renewal when the reserved address is back: got error %v, want ErrWrongNet", err)
 		}
@@ -446,7 +444,7 @@ func TestViews(t *testing.T) {
 		states := func() (got []string) {
 			for _, l := range table.All() {
 				got = append(got, fmt.Sprintf("%s %d %s", l.Addr, l.State, l.Client.HW))
-				if at, ok := table.At(l.Addr); !ok || !cmp.Equal(at, l, equal) {
+				if at, ok := table.At(l.Addr); !ok || !cmp.Equal(at, l, cmpopts.EquateComparable(netip.Addr{})) {
 					t.Errorf("got %v at %s, want %v", at, l.Addr, l)
 				}
 			}
@@ -455,7 +453,7 @@ func TestViews(t *testing.T) {
 		check(t, "all", []string{
 			"192.0.2.10 1 00:15:65:00:00:04", "192.0.2.14 2 00:15:65:00:00:01", "192.0.2.16 2 00:15:65:00:00:03",
 		}, states())
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		check(t, "all, later", []string{
 			"192.0.2.10 3 00:15:65:00:00:02", "192.0.2.14 2 00:15:65:00:00:01", "192.0.2.16 2 00:15:65:00:00:03",
 		}, states())
@@ -465,7 +463,7 @@ func TestViews(t *testing.T) {
 		if l, ok := table.Held("data", client(1).HW); ok {
 			t.Errorf("got %v in another network, want nothing", l)
 		}
-		time.Sleep(lifetime)
+		pass(lifetime)
 		if _, ok := table.ByAddr(ip(14)); ok || len(table.ByHW(client(1).HW)) != 0 {
 			t.Error("got a lease that has run out, want none, though nobody swept it")
 		}

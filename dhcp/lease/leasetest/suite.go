@@ -46,8 +46,6 @@ func TestStore(t *testing.T, open func(t *testing.T) lease.Store) {
 	}
 }
 
-var compare = gocmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})}
-
 // sample returns a lease that uses all fields; the number tells it from others.
 func sample(n byte) lease.Lease {
 	start := time.Date(2026, 3, 1, 8, 0, 0, 123456789, time.UTC)
@@ -110,7 +108,8 @@ func events(t *testing.T, s lease.Store, after uint64) []lease.Event {
 
 func diff(t *testing.T, what string, want, got any) {
 	t.Helper()
-	if d := gocmp.Diff(want, got, compare); d != "" {
+	opts := gocmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})}
+	if d := gocmp.Diff(want, got, opts); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}
 }
@@ -266,17 +265,17 @@ func testEventsAfter(t *testing.T, s lease.Store) {
 			t.Errorf("events after %d: got %v, want none", after, got)
 		}
 	}
-	n := 0
-	for range s.Events(t.Context(), 0) {
-		n++
+	for e, err := range s.Events(t.Context(), 2) {
+		if err != nil || e.Seq != 3 {
+			t.Errorf("first event after 2: got %d, error %v; want 3", e.Seq, err)
+		}
 		break
 	}
-	for range s.LoadLeases(t.Context()) {
-		n++
+	for l, err := range s.LoadLeases(t.Context()) {
+		if err != nil || l.Addr != sample(1).Addr {
+			t.Errorf("first lease: got %s, error %v; want %s", l.Addr, err, sample(1).Addr)
+		}
 		break
-	}
-	if n != 2 {
-		t.Errorf("got %d first elements, want 2", n)
 	}
 	commit(t, s, create(sample(9))) // an iteration that ends early holds nothing
 }
