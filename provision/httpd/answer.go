@@ -1,0 +1,204 @@
+package httpd
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dialtone-project/dialtone/provision"
+)
+
+// What a client is told. A file that is forbidden is refused like one that doesn't exist.
+const (
+	notFound  = "Not found\n"
+	temporary = "Temporary failure\n"
+	method    = "Method not allowed\n"
+)
+
+// retryAfter is when a phone may try again after a failure of ours, in seconds.
+const retryAfter = "30"
+
+// maxRanges is how many ranges of a file one request may ask for; with more it gets the whole.
+const maxRanges = 4
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.running.Add(1)
+	defer s.running.Done()
+	s.count.inProgress.Add(1)
+	defer s.count.inProgress.Add(-1)
+	out := &writer{ResponseWriter: w}
+	came := resultFailed
+	defer func() {
+		s.count.results[came].Add(1)
+		s.count.bytes.Add(uint64(out.n)) //nolint:gosec // a sum of lengths
+	}()
+	defer func() {
+		if v := recover(); v != nil {
+			came = resultFailed
+			s.caught(r, v)
+			if out.status != 0 {
+				panic(http.ErrAbortHandler) // breaks the connection, so that nobody takes the part for the whole
+			}
+			refuse(out, http.StatusServiceUnavailable)
+		}
+	}()
+	came = s.answer(out, r)
+}
+
+// answer asks the pipeline and sends what it has.
+func (s *Server) answer(w *writer, r *http.Request) result {
+	w.Header().Set("Server", "Dialtone")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		refuse(w, http.StatusMethodNotAllowed)
+		return resultMethod
+	}
+	ctx := r.Context()
+	local, _ := ctx.Value(http.LocalAddrContextKey).(net.Addr)
+	from := peer(r)
+	clean, raw, err := path(r.RequestURI)
+	if err != nil {
+		s.Log.WarnContext(ctx, "http request for an impossible path", "ip", from, "path", raw, "err", err)
+		refuse(w, http.StatusNotFound)
+		return resultNotFound
+	}
+	answer, out := s.Handler.Handle(ctx, &provision.Request{
+		Proto: provision.HTTP,
+		At:    time.Now(),
+		Peer:  from,
+		Local: addrPort(local).Addr(),
+		Path:  clean,
+		Raw:   raw,
+		Head:  r.Method == http.MethodHead,
+		Fields: map[string]string{
+			provision.FieldUserAgent: printable(r.UserAgent()),
+			provision.FieldHost:      printable(r.Host),
+			provision.FieldMethod:    r.Method,
+		},
+	})
+	if answer == nil {
+		status := statusFor(out.Err)
+		refuse(w, status)
+		if status == http.StatusNotFound {
+			return resultNotFound
+		}
+		return resultFailed
+	}
+	return s.deliver(w, r, answer, out.Request.ID)
+}
+
+// statusFor is the status table.
+func statusFor(err error) int {
+	switch {
+	case errors.Is(err, provision.ErrNotFound), errors.Is(err, provision.ErrForbidden), errors.Is(err, provision.ErrInvalid):
+		return http.StatusNotFound
+	default:
+		return http.StatusServiceUnavailable
+	}
+}
+
+// deliver sends the answer, closes its body and reports.
+func (s *Server) deliver(w *writer, r *http.Request, answer *provision.Answer, id uint64) (came result) {
+	begun := time.Now()
+	var err error
+	defer func() {
+		v := recover()
+		if v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+		if err := answer.Body.Close(); err != nil {
+			s.Log.WarnContext(r.Context(), "close a served file", "path", printable(r.URL.Path), "err", err)
+		}
+		s.Handler.Delivered(id, provision.Delivery{Bytes: w.n, Took: time.Since(begun), Err: err})
+		if v != nil {
+			panic(v) // counted by the caller
+		}
+	}()
+	if err = rewind(answer); err != nil {
+		refuse(w, http.StatusServiceUnavailable)
+		return resultFailed
+	}
+	// A slow line gets its time, but nobody gets more than that.
+	if err := http.NewResponseController(w).SetWriteDeadline(begun.Add(s.times.send(answer.Size))); err != nil {
+		s.Log.DebugContext(r.Context(), "set a write deadline", "err", err)
+	}
+	describe(w.Header(), answer)
+	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
+		r.Header.Del("Range") // RFC 9110 §14.2: a server may ignore it
+	}
+	http.ServeContent(w, r, "", answer.ModTime, answer.Body)
+	err = w.shortfall(r.Method)
+	switch {
+	case err != nil:
+		return resultBroken
+	case w.status == http.StatusNotModified, w.status == http.StatusPreconditionFailed:
+		return resultUnchanged
+	case w.status == http.StatusRequestedRangeNotSatisfiable:
+		return resultRange
+	}
+	return resultSent
+}
+
+// rewind checks that the body can be sought and has the size that it should have.
+func rewind(a *provision.Answer) error {
+	size, err := a.Body.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("size of the answer: %w", err)
+	}
+	if size != a.Size {
+		return fmt.Errorf("the answer has %d bytes, not %d", size, a.Size)
+	}
+	_, err = a.Body.Seek(0, io.SeekStart)
+	return err
+}
+
+// describe sets the headers of an answer.
+func describe(h http.Header, a *provision.Answer) {
+	contentType := a.Type
+	if contentType == "" {
+		contentType = "application/octet-stream" // never guessed from the content
+	}
+	h.Set("Content-Type", contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	// Two phones get different files at one URL: no proxy may keep them, and a phone must ask again.
+	h.Set("Cache-Control", "private, no-cache")
+	if a.Hash != [32]byte{} {
+		h.Set("ETag", `"`+hex.EncodeToString(a.Hash[:16])+`"`)
+	}
+}
+
+// refuse sends a fixed sentence.
+func refuse(w http.ResponseWriter, status int) {
+	body := notFound
+	h := w.Header()
+	switch status {
+	case http.StatusServiceUnavailable:
+		body = temporary
+		h.Set("Retry-After", retryAfter)
+	case http.StatusMethodNotAllowed:
+		body = method
+		h.Set("Allow", "GET, HEAD")
+	}
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body) // the client may be gone
+}
+
+// caught counts and logs a panic.
+func (s *Server) caught(r *http.Request, v any) {
+	s.count.panics.Add(1)
+	s.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "panic while answering an http request",
+		slog.String("ip", r.RemoteAddr), slog.String("path", printable(r.URL.Path)), slog.Any("err", v),
+		slog.String("stack", string(debug.Stack())))
+}

@@ -1,0 +1,9 @@
+// Package httpd is the HTTP front end for phones: it turns GET and HEAD into requests of the pipeline and sends what
+// comes back.
+//
+// It is plain net/http without a mux, which would redirect "//x" and "a/../b" before anybody saw them. The path of the
+// request target is decoded once, cleaned by [provision.Clean] and looked up; nothing here opens a file. Everything that
+// comes from outside has a limit: connections in all and by address, headers, the time for each step, ranges.
+//
+// The console and the API are elsewhere, on a listener of their own.
+package httpd

@@ -1,0 +1,60 @@
+package httpd
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+)
+
+// writer remembers what was sent.
+type writer struct {
+	http.ResponseWriter
+	status int   // zero: nothing yet
+	n      int64 // bytes of the body
+	err    error // of the first write that failed
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *writer) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (w *writer) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	return n, w.wrote(int64(n), err)
+}
+
+// ReadFrom implements [io.ReaderFrom]: net/http's own sends files by sendfile.
+func (w *writer) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(w.ResponseWriter, r)
+	return n, w.wrote(n, err)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *writer) wrote(n int64, err error) error {
+	w.n += n
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	if w.err == nil {
+		w.err = err
+	}
+	return err
+}
+
+// shortfall returns why the body isn't as long as the headers said, or nil.
+func (w *writer) shortfall(method string) error {
+	if w.err != nil || method == http.MethodHead {
+		return w.err
+	}
+	if want, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); err == nil && w.n < want {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
