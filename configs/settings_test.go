@@ -13,8 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var equal = cmp.Options{cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
-	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
+var equal = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+}
 
 func TestDefaultFileSaysTheDefaults(t *testing.T) {
 	t.Parallel()
@@ -221,8 +223,14 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"a", "", 1}, {"", "abc", 3}, {"listen", "listen", 0}, {"lisen", "listen", 1},
-		{"listten", "listen", 1}, {"lsiten", "listen", 1}, {"kitten", "sitting", 3},
+		{"", "", 0},
+		{"a", "", 1},
+		{"", "abc", 3},
+		{"listen", "listen", 0},
+		{"lisen", "listen", 1},
+		{"listten", "listen", 1},
+		{"lsiten", "listen", 1},
+		{"kitten", "sitting", 3},
 	} {
 		if got := distance(tc.a, tc.b); got != tc.want {
 			t.Errorf("distance(%q, %q) = %d, want %d", tc.a, tc.b, got, tc.want)

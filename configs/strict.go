@@ -272,7 +272,7 @@ func (d *decoder) slice(n *yaml.Node, v reflect.Value, path string) {
 	for i, item := range n.Content {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		d.lines[at] = item.Line
-		if x, ok := out.Index(i).Addr().Interface().(defaulter); ok {
+		if x, ok := reflect.TypeAssert[defaulter](out.Index(i).Addr()); ok {
 			x.setDefaults()
 		}
 		if item.Kind == yaml.ScalarNode && item.ShortTag() == "!!null" {
@@ -306,9 +306,10 @@ func (d *decoder) plain(n *yaml.Node, path string, depth int) any {
 		return list
 	case yaml.ScalarNode:
 		return d.plainScalar(n, path)
+	default:
+		d.fault(n.Line, path, "want a value")
+		return nil
 	}
-	d.fault(n.Line, path, "want a value")
-	return nil
 }
 
 func (d *decoder) plainScalar(n *yaml.Node, path string) any {
@@ -339,6 +340,7 @@ func kindOf(n *yaml.Node) string {
 		return "a list"
 	case yaml.ScalarNode:
 		return strconv.Quote(n.Value)
+	default:
+		return "something else"
 	}
-	return "something else"
 }

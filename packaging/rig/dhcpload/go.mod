@@ -1,0 +1,4 @@
+// A module of its own: a measuring tool is no part of the program.
+module github.com/dialtone-project/dialtone/packaging/rig/dhcpload
+
+go 1.26.0
