@@ -1,12 +1,10 @@
 package httpd
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -108,6 +106,7 @@ func statusFor(err error) int {
 
 // deliver sends the answer, closes its body and reports.
 func (s *Server) deliver(w *writer, r *http.Request, answer *provision.Answer, id uint64) (came result) {
+	ctx := r.Context()
 	begun := time.Now()
 	var err error
 	defer func() {
@@ -116,7 +115,7 @@ func (s *Server) deliver(w *writer, r *http.Request, answer *provision.Answer, i
 			err = fmt.Errorf("panic: %v", v)
 		}
 		if err := answer.Body.Close(); err != nil {
-			s.Log.WarnContext(r.Context(), "close a served file", "path", printable(r.URL.Path), "err", err)
+			s.Log.WarnContext(ctx, "close a served file", "path", printable(r.URL.Path), "err", err)
 		}
 		s.Handler.Delivered(id, provision.Delivery{Bytes: w.n, Took: time.Since(begun), Err: err})
 		if v != nil {
@@ -129,7 +128,7 @@ func (s *Server) deliver(w *writer, r *http.Request, answer *provision.Answer, i
 	}
 	// A slow line gets its time, but nobody gets more than that.
 	if err := http.NewResponseController(w).SetWriteDeadline(begun.Add(s.times.send(answer.Size))); err != nil {
-		s.Log.DebugContext(r.Context(), "set a write deadline", "err", err)
+		s.Log.DebugContext(ctx, "set a write deadline", "err", err)
 	}
 	describe(w.Header(), answer)
 	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
@@ -198,7 +197,6 @@ func refuse(w http.ResponseWriter, status int) {
 // caught counts and logs a panic.
 func (s *Server) caught(r *http.Request, v any) {
 	s.count.panics.Add(1)
-	s.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "panic while answering an http request",
-		slog.String("ip", r.RemoteAddr), slog.String("path", printable(r.URL.Path)), slog.Any("err", v),
-		slog.String("stack", string(debug.Stack())))
+	s.Log.ErrorContext(r.Context(), "panic while answering an http request", "ip", r.RemoteAddr,
+		"path", printable(r.URL.Path), "err", v, "stack", string(debug.Stack()))
 }

@@ -96,7 +96,7 @@ func serving(files map[string]string) *fakeHandler {
 // start runs a server until the test ends. change may be nil.
 func start(tb testing.TB, h provision.Handler, change func(*Server)) *Server {
 	tb.Helper()
-	s := &Server{Addr: "127.0.0.1:0", Handler: h, Log: slog.New(slog.DiscardHandler), times: defaultTiming}
+	s := &Server{Addr: "127.0.0.1:0", Handler: h, Log: slog.New(slog.DiscardHandler), times: defaultTiming()}
 	s.times.drain = 50 * time.Millisecond
 	if change != nil {
 		change(s)

@@ -30,13 +30,15 @@ type timing struct {
 	rate   int64         // the slowest line, in bytes a second: what an answer of some size gets in addition
 }
 
-var defaultTiming = timing{
-	header: 10 * time.Second,
-	read:   20 * time.Second,
-	write:  30 * time.Second,
-	idle:   time.Minute,
-	drain:  5 * time.Second,
-	rate:   16 << 10,
+func defaultTiming() timing {
+	return timing{
+		header: 10 * time.Second,
+		read:   20 * time.Second,
+		write:  30 * time.Second,
+		idle:   time.Minute,
+		drain:  5 * time.Second,
+		rate:   16 << 10,
+	}
 }
 
 // send returns how long an answer may take.
@@ -77,7 +79,7 @@ func (s *Server) Open() error {
 		return fmt.Errorf("http: %w%s", err, remedy(err, addr.Port))
 	}
 	s.listener = limit(l, cmp.Or(s.Connections, 1024), cmp.Or(s.PeerConnections, 32), &s.count)
-	s.times = cmp.Or(s.times, defaultTiming)
+	s.times = cmp.Or(s.times, defaultTiming())
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
@@ -134,7 +136,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}
-	<-failed // http.ErrServerClosed
+	if why := <-failed; !errors.Is(why, http.ErrServerClosed) {
+		err = errors.Join(err, why)
+	}
 	s.running.Wait()
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -119,7 +120,7 @@ func TestHead(t *testing.T) {
 	h := serving(files)
 	s := start(t, h, nil)
 	got := ask(t, s, strings.Replace(get("/aastra.cfg"), "GET", "HEAD", 1))
-	if got.StatusCode != 200 || got.ContentLength != int64(len(files["aastra.cfg"])) {
+	if got.StatusCode != http.StatusOK || got.ContentLength != int64(len(files["aastra.cfg"])) {
 		t.Errorf("got %d, %d bytes", got.StatusCode, got.ContentLength)
 	}
 	if r, d := h.last(t); !r.Head || d.Err != nil || d.Bytes != 0 {
@@ -170,7 +171,7 @@ func TestConditionsAndRanges(t *testing.T) {
 		})
 	}
 	many := ask(t, s, get("/aastra.cfg", "Range: bytes=0-0,2-2"))
-	if got := many.Header.Get("Content-Type"); many.StatusCode != 206 || !strings.HasPrefix(got, "multipart/byteranges") {
+	if got := many.Header.Get("Content-Type"); many.StatusCode != http.StatusPartialContent || !strings.HasPrefix(got, "multipart/byteranges") {
 		t.Errorf("two ranges: got %d %q", many.StatusCode, got)
 	}
 }
@@ -244,7 +245,7 @@ func TestBodyFails(t *testing.T) {
 			}
 			s := start(t, h, nil)
 			conn := dial(t, s, "127.0.0.1")
-			if _, err := io.WriteString(conn, get("/x")); err != nil {
+			if _, err := io.WriteString(conn, get("/x", "Connection: close")); err != nil {
 				t.Fatal(err)
 			}
 			got, _ := io.ReadAll(conn)
@@ -318,7 +319,7 @@ func TestSlowReader(t *testing.T) {
 
 func TestTimeForSize(t *testing.T) {
 	t.Parallel()
-	if got, want := defaultTiming.send(16<<20), 30*time.Second+1024*time.Second; got != want {
+	if got, want := defaultTiming().send(16<<20), 30*time.Second+1024*time.Second; got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -356,7 +357,7 @@ func TestCaps(t *testing.T) {
 func TestStop(t *testing.T) {
 	t.Parallel()
 	h := serving(map[string]string{"f": strings.Repeat("x", 64<<20)})
-	s := &Server{Addr: "127.0.0.1:0", Handler: h, times: defaultTiming}
+	s := &Server{Addr: "127.0.0.1:0", Handler: h, times: defaultTiming()}
 	s.times.drain = 20 * time.Millisecond
 	if err := s.Open(); err != nil {
 		t.Fatal(err)

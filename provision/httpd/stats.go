@@ -17,12 +17,12 @@ const (
 	resultCount
 )
 
-var resultNames = [resultCount]string{
-	"sent", "unchanged", "range", "not found", "failed", "broken", "method", "unreadable",
-}
-
 // String names the result as [Stats] does.
-func (r result) String() string { return resultNames[r] }
+func (r result) String() string {
+	return [resultCount]string{
+		"sent", "unchanged", "range", "not found", "failed", "broken", "method", "unreadable",
+	}[r]
+}
 
 // Stats are counts since the server was opened.
 type Stats struct {

@@ -97,22 +97,22 @@ func answerOf(content string) *provision.Answer {
 }
 
 // start runs a server until the test ends. change may be nil.
-func start(t testing.TB, h provision.Handler, change func(*Server)) *Server {
-	t.Helper()
+func start(tb testing.TB, h provision.Handler, change func(*Server)) *Server {
+	tb.Helper()
 	s := &Server{Addr: "127.0.0.1:0", Handler: h, Log: slog.New(slog.DiscardHandler), times: quick}
 	if change != nil {
 		change(s)
 	}
 	if err := s.Open(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
+			tb.Errorf("Run: %v", err)
 		}
 	})
 	return s
@@ -128,15 +128,18 @@ type client struct {
 	held   [][]byte // received again later
 }
 
-func dial(t testing.TB, s *Server) *client { return dialFrom(t, s, "127.0.0.1") }
+func dial(tb testing.TB, s *Server) *client {
+	tb.Helper()
+	return dialFrom(tb, s, "127.0.0.1")
+}
 
-func dialFrom(t testing.TB, s *Server, from string) *client {
-	t.Helper()
+func dialFrom(tb testing.TB, s *Server, from string) *client {
+	tb.Helper()
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(from)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
+	tb.Cleanup(func() { _ = conn.Close() })
 	return &client{conn: conn, server: s.LocalAddr()}
 }
 
@@ -252,8 +255,8 @@ func (c *client) fetch(request []byte) (content []byte, options map[string]strin
 }
 
 // eventually waits until cond holds.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	limit := time.After(10 * time.Second)
@@ -261,7 +264,7 @@ func eventually(t testing.TB, what string, cond func() bool) {
 		select {
 		case <-tick.C:
 		case <-limit:
-			t.Fatalf("never happened: %s", what)
+			tb.Fatalf("never happened: %s", what)
 		}
 	}
 }

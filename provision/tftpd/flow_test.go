@@ -33,7 +33,7 @@ func expect(t *testing.T, c *client, want string) {
 const data1, data2 = "\x00\x03\x00\x01", "\x00\x03\x00\x02"
 
 // slow are times at which nothing is sent again during a test.
-func slow(s *Server) { s.times = defaultTiming; s.times.drain = 0 }
+func slow(s *Server) { s.times = defaultTiming(); s.times.drain = 0 }
 
 // TestDuplicateAck: the sorcerer's apprentice (T-FLOW-01, T-FLOW-03).
 func TestDuplicateAck(t *testing.T) {
@@ -203,27 +203,27 @@ func TestSlowReader(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	var r roundTrip
-	if got := r.timeout(defaultTiming); got != time.Second {
+	if got := r.timeout(defaultTiming()); got != time.Second {
 		t.Errorf("at first: got %v, want 1s", got)
 	}
 	for range 20 {
 		r.add(400 * time.Millisecond)
 	}
 	// T-FLOW-06: a distant phone isn't sent everything twice.
-	if got := r.timeout(defaultTiming); got < 400*time.Millisecond || got > time.Second {
+	if got := r.timeout(defaultTiming()); got < 400*time.Millisecond || got > time.Second {
 		t.Errorf("400 ms away: got %v", got)
 	}
 	for range 50 {
 		r.add(time.Millisecond)
 	}
-	if got := r.timeout(defaultTiming); got != defaultTiming.floor {
-		t.Errorf("1 ms away: got %v, want %v", got, defaultTiming.floor)
+	if got := r.timeout(defaultTiming()); got != defaultTiming().floor {
+		t.Errorf("1 ms away: got %v, want %v", got, defaultTiming().floor)
 	}
 	for range 10 {
-		r.backOff(defaultTiming)
+		r.backOff(defaultTiming())
 	}
-	if got := r.timeout(defaultTiming); got != defaultTiming.ceiling {
-		t.Errorf("backed off: got %v, want %v", got, defaultTiming.ceiling)
+	if got := r.timeout(defaultTiming()); got != defaultTiming().ceiling {
+		t.Errorf("backed off: got %v, want %v", got, defaultTiming().ceiling)
 	}
 }
 
@@ -231,13 +231,13 @@ func TestRoundTrip(t *testing.T) {
 func TestResendsEndInTime(t *testing.T) {
 	t.Parallel()
 	var r roundTrip
-	total := r.timeout(defaultTiming)
+	total := r.timeout(defaultTiming())
 	for range maxResends {
-		r.backOff(defaultTiming)
-		total += r.timeout(defaultTiming)
+		r.backOff(defaultTiming())
+		total += r.timeout(defaultTiming())
 	}
-	if limit := 30 * time.Second; total > limit || defaultTiming.patience > limit {
-		t.Errorf("got %v and %v, want at most %v", total, defaultTiming.patience, limit)
+	if limit := 30 * time.Second; total > limit || defaultTiming().patience > limit {
+		t.Errorf("got %v and %v, want at most %v", total, defaultTiming().patience, limit)
 	}
 }
 

@@ -20,7 +20,11 @@ func FuzzRequest(f *testing.F) {
 		rrq("f", "octet", "BLKSIZE", "65464", "blksize", "8"),
 		rrq("f", "octet", "blksize", "99999999999999999999"),
 		rrq("f", "octet", "blksize"), rrq("f"), rrq("", ""), rrq("f", "mail"),
-		[]byte("\x00\x01f\x00octet"), []byte("\x00\x02f\x00octet\x00"), {0, 1}, {0}, {}, []byte(notFound), ack(7),
+		[]byte("\x00\x01f\x00octet"), []byte("\x00\x02f\x00octet\x00"),
+		{0, 1},
+		{0},
+		{},
+		[]byte(notFound), ack(7),
 		rrq(strings.Repeat("n", 300), "octet"), rrq("f", "octet", strings.Repeat("o", 600)),
 	} {
 		f.Add(p, wireBlock)
@@ -94,6 +98,7 @@ func bareServer(b *testing.B, content string) *Server {
 func BenchmarkSmallFile(b *testing.B) {
 	content := text(2048)
 	fetch := func(b *testing.B, s *Server) {
+		b.Helper()
 		b.Run("one", func(b *testing.B) {
 			for b.Loop() {
 				fetchOnce(b, s, content)
@@ -111,7 +116,7 @@ func BenchmarkSmallFile(b *testing.B) {
 	b.Run("ours", func(b *testing.B) {
 		h := serving(map[string]string{"f": content})
 		h.arrived = make(chan struct{}, 1<<22)
-		fetch(b, start(b, h, func(s *Server) { s.PeerTransfers = 1000; s.times = defaultTiming }))
+		fetch(b, start(b, h, func(s *Server) { s.PeerTransfers = 1000; s.times = defaultTiming() }))
 	})
 	b.Run("library", func(b *testing.B) { fetch(b, bareServer(b, content)) })
 }
@@ -120,6 +125,7 @@ func BenchmarkSmallFile(b *testing.B) {
 func BenchmarkFirmware(b *testing.B) {
 	content := text(4 << 20)
 	run := func(b *testing.B, s *Server) {
+		b.Helper()
 		b.SetBytes(int64(len(content)))
 		for b.Loop() {
 			fetchOnce(b, s, content)
@@ -130,6 +136,7 @@ func BenchmarkFirmware(b *testing.B) {
 }
 
 func fetchOnce(b *testing.B, s *Server, want string) {
+	b.Helper()
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		b.Error(err)

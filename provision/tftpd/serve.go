@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -159,7 +158,7 @@ func (s *Server) send(ctx context.Context, a asking, t *transfer, answer *provis
 func (s *Server) caught(ctx context.Context, a asking, v any) {
 	s.count.panics.Add(1)
 	s.Log.ErrorContext(ctx, "panic while answering a tftp request", "ip", a.peer.Addr(), "path", printable(a.name),
-		slog.Any("err", v), "stack", string(debug.Stack()))
+		"err", v, "stack", string(debug.Stack()))
 }
 
 // printable makes text of a client fit for journal and log.

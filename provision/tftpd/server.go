@@ -82,7 +82,7 @@ func (s *Server) Open() error {
 	}
 	s.slots = newSlots(cmp.Or(s.Transfers, 256), cmp.Or(s.PeerTransfers, 8))
 	s.BlockSize = min(cmp.Or(s.BlockSize, wireBlock), largestBlock)
-	s.times = cmp.Or(s.times, defaultTiming)
+	s.times = cmp.Or(s.times, defaultTiming())
 	return nil
 }
 
@@ -138,30 +138,29 @@ func (s *Server) receive(ctx, work context.Context, running *sync.WaitGroup) err
 	buf := make([]byte, maxRequest+1)
 	oob := make([]byte, 128)
 	failures := 0
-	for {
+	for ctx.Err() == nil {
 		n, oobn, _, peer, err := s.conn.ReadMsgUDPAddrPort(buf, oob)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			// An interface that goes away must neither end the server nor make it spin.
-			if failures++; failures > maxReadErrors || errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("tftp: read requests: %w", err)
-			}
-			s.Log.WarnContext(ctx, "tftp socket", "err", err)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(retryPause):
+		switch {
+		case err == nil:
+			failures = 0
+			if a, ok := s.admit(buf[:n], unmap(peer), s.destination(oob[:oobn])); ok {
+				running.Go(func() { s.serve(work, a) })
 			}
 			continue
+		case ctx.Err() != nil:
+			continue // Run ended the read
 		}
-		failures = 0
-		a, ok := s.admit(buf[:n], unmap(peer), s.destination(oob[:oobn]))
-		if ok {
-			running.Go(func() { s.serve(work, a) })
+		// An interface that goes away must neither end the server nor make it spin.
+		if failures++; failures > maxReadErrors || errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("tftp: read requests: %w", err)
+		}
+		s.Log.WarnContext(ctx, "tftp socket", "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryPause):
 		}
 	}
+	return nil
 }
 
 // admit decides about a datagram: a request that it lets pass has a slot.

@@ -92,8 +92,11 @@ func TestCase(t *testing.T) {
 		{"T-OPT-08 empty", rrq("empty", "octet", "tsize", "0"), "", map[string]string{"tsize": "0"}, nil},
 		{"T-OPT-09", rrq("b513", "octet", "tsize", "777"), names["b513"], map[string]string{"tsize": "513"}, nil},
 		{"T-OPT-10", rrq("text", "netascii", "tsize", "0"), "one\r\ntwo\r\x00three\r\x00\r\n", nil, nil},
-		{"T-OPT-14", rrq("b513", "octet", "windowsize", "4", "tsize", "0", "blksize", "600"), names["b513"],
-			map[string]string{"tsize": "513", "blksize": "600"}, nil},
+		{
+			"T-OPT-14", rrq("b513", "octet", "windowsize", "4", "tsize", "0", "blksize", "600"), names["b513"],
+			map[string]string{"tsize": "513", "blksize": "600"},
+			nil,
+		},
 		{"T-OPT-17", rrq("b513", "octet", "blksize", "600", "BlkSize", "700"), names["b513"], map[string]string{"blksize": "600"}, nil},
 		{"T-OPT-18", rrq("b513", "octet", "blksize"), names["b513"], nil, nil},
 		{"T-OPT-19", rrq("b513", "octet", "x", strings.Repeat("z", 400), "blksize", "1428"), names["b513"], big, nil},

@@ -18,12 +18,12 @@ const (
 	resultCount
 )
 
-var resultNames = [resultCount]string{
-	"sent", "unconfirmed", "not found", "failed", "refused", "timeout", "stopped", "write", "illegal",
-}
-
 // String names the result as [Stats] does.
-func (r result) String() string { return resultNames[r] }
+func (r result) String() string {
+	return [resultCount]string{
+		"sent", "unconfirmed", "not found", "failed", "refused", "timeout", "stopped", "write", "illegal",
+	}[r]
+}
 
 // drop is why a datagram got no answer.
 type drop uint8
@@ -39,10 +39,10 @@ const (
 	dropCount
 )
 
-var dropNames = [dropCount]string{"", "opcode", "source", "broadcast", "repeated", "busy", "peer busy"}
-
 // String names the reason as [Stats] does.
-func (d drop) String() string { return dropNames[d] }
+func (d drop) String() string {
+	return [dropCount]string{"", "opcode", "source", "broadcast", "repeated", "busy", "peer busy"}[d]
+}
 
 // Stats are counts since the server was opened.
 type Stats struct {

@@ -29,12 +29,14 @@ type timing struct {
 	drain    time.Duration // how long running transfers may go on when the server stops
 }
 
-var defaultTiming = timing{
-	first:    time.Second,
-	floor:    100 * time.Millisecond,
-	ceiling:  6 * time.Second,
-	patience: 25 * time.Second,
-	drain:    5 * time.Second,
+func defaultTiming() timing {
+	return timing{
+		first:    time.Second,
+		floor:    100 * time.Millisecond,
+		ceiling:  6 * time.Second,
+		patience: 25 * time.Second,
+		drain:    5 * time.Second,
+	}
 }
 
 // A datagram is sent at most 1 + maxResends times. The last one of a file, which many a client doesn't acknowledge
@@ -316,10 +318,16 @@ func (t *transfer) LocalAddr() net.Addr {
 	return net.UDPAddrFromAddrPort(netip.AddrPortFrom(local(t.conn).Addr().WithZone(""), local(t.conn).Port()))
 }
 
-// Close and the setters of deadlines implement [net.PacketConn]. They do nothing: the socket is the transfer's.
-func (t *transfer) Close() error                     { return nil }
-func (t *transfer) SetDeadline(time.Time) error      { return nil }
-func (t *transfer) SetReadDeadline(time.Time) error  { return nil }
+// Close implements [net.PacketConn]. It does nothing: the socket is the transfer's, and finish closes it.
+func (t *transfer) Close() error { return nil }
+
+// SetDeadline implements [net.PacketConn]. It does nothing, like the two below: the transfer has its own deadlines.
+func (t *transfer) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline implements [net.PacketConn].
+func (t *transfer) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline implements [net.PacketConn].
 func (t *transfer) SetWriteDeadline(time.Time) error { return nil }
 
 var _ net.PacketConn = (*transfer)(nil)
