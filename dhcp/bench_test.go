@@ -21,12 +21,17 @@ func (g grants) Offer(context.Context, lease.Scope, lease.Client, netip.Addr) (l
 func (g grants) Bind(context.Context, lease.Scope, lease.Client, netip.Addr) (lease.Lease, error) {
 	return g.lease, nil
 }
-func (grants) Withdraw(network.ID, hwaddr.Addr)                                         {}
-func (grants) Release(context.Context, lease.Scope, lease.Client, netip.Addr) error     { return nil }
-func (grants) ByAddr(netip.Addr) (lease.Lease, bool)                                    { return lease.Lease{}, false }
-func (grants) ByHW(hwaddr.Addr) []lease.Lease                                           { return nil }
-func (grants) Held(network.ID, hwaddr.Addr) (lease.Lease, bool)                         { return lease.Lease{}, false }
+func (grants) Withdraw(network.ID, hwaddr.Addr)                                     {}
+func (grants) Release(context.Context, lease.Scope, lease.Client, netip.Addr) error { return nil }
+
+func (grants) ByAddr(netip.Addr) (lease.Lease, bool) { return lease.Lease{}, false }
+
+func (grants) ByHW(hwaddr.Addr) []lease.Lease { return nil }
+
+func (grants) Held(network.ID, hwaddr.Addr) (lease.Lease, bool) { return lease.Lease{}, false }
+
 func (grants) Quarantine(context.Context, lease.Scope, netip.Addr, time.Duration) error { return nil }
+
 func (grants) Decline(context.Context, lease.Scope, lease.Client, netip.Addr, time.Duration) error {
 	return nil
 }

@@ -31,9 +31,9 @@ func cisco(c lease.Client, base netip.Addr) network.Boot {
 	}
 }
 
-func optionCases() map[string]func(*testing.T) {
-	return map[string]func(*testing.T){
-		"D-OPT-01": func(t *testing.T) {
+func optionCases() map[string]func(*caseT) {
+	return map[string]func(*caseT){
+		"D-OPT-01": func(t *caseT) {
 			a := newLab(t).say(client(phone, discover, opt(optClientID, 1, 2, 3)).relayed(relay, 1, 1, 'x'), byRelay(relay))
 			b := newLab(t).say(client(phone, discover, opt(optClientID, 1, 2, 3)), direct())
 			if got, want := b.order(), []uint8{53, 54, 51, 58, 59, 1, 3, 6}; !slices.Equal(got[:len(want)], want) {
@@ -43,7 +43,7 @@ func optionCases() map[string]func(*testing.T) {
 				t.Errorf("order %v, want 53 first and 82 last", got)
 			}
 		},
-		"D-OPT-02": func(t *testing.T) {
+		"D-OPT-02": func(t *caseT) {
 			for _, a := range []answer{
 				newLab(t).say(client(phone, discover), direct()), newLab(t).say(selecting(phone, ipFixed, ourAddr), direct()),
 			} {
@@ -52,7 +52,7 @@ func optionCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-OPT-03": func(t *testing.T) {
+		"D-OPT-03": func(t *caseT) {
 			nets := site()
 			for code := range uint8(6) {
 				nets[0].Options = append(nets[0].Options, network.Option{Code: 128 + code, Data: make([]byte, 200), Force: true})
@@ -68,7 +68,7 @@ func optionCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-OPT-04": func(t *testing.T) {
+		"D-OPT-04": func(t *caseT) {
 			nets := site()
 			nets[0].Options = append(nets[0].Options, network.Option{Code: 224, Data: make([]byte, 250), Force: true},
 				network.Option{Code: 66, Data: bytes.Repeat([]byte("u"), 200), Force: true})
@@ -82,10 +82,10 @@ func optionCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-OPT-06": func(t *testing.T) {
+		"D-OPT-06": func(t *caseT) {
 			newLab(t).say(client(phone, discover), direct()).has(t, 15, []byte("example.org")...)
 		},
-		"D-OPT-07": func(t *testing.T) {
+		"D-OPT-07": func(t *caseT) {
 			l := newLab(t)
 			l.Boot = vendors(func(lease.Client, netip.Addr) network.Boot {
 				return network.Boot{Sname: "192.0.2.1", File: "digium.cfg"}
@@ -97,7 +97,7 @@ func optionCases() map[string]func(*testing.T) {
 				t.Errorf("sname %q, file %q", a.ServerHostName, a.BootFileName)
 			}
 		},
-		"D-OPT-08": func(t *testing.T) {
+		"D-OPT-08": func(t *caseT) {
 			l := newLab(t)
 			l.Boot = vendors(cisco)
 			class := text(optVendorClass, "Cisco Systems, Inc. IP Phone CP-7941G\x00")
@@ -109,7 +109,7 @@ func optionCases() map[string]func(*testing.T) {
 			}
 			a.has(t, optTFTPAddrs, 192, 0, 2, 1)
 		},
-		"D-OPT-09": func(t *testing.T) {
+		"D-OPT-09": func(t *caseT) {
 			for n, want := range map[int]int{127: 127, 128: 0} {
 				l := newLab(t)
 				l.Boot = vendors(func(lease.Client, netip.Addr) network.Boot { return network.Boot{File: strings.Repeat("f", n)} })
@@ -118,7 +118,7 @@ func optionCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-OPT-10": func(t *testing.T) {
+		"D-OPT-10": func(t *caseT) {
 			l := newLab(t)
 			l.Boot = vendors(cisco)
 			class := text(optVendorClass, "Cisco")
@@ -129,13 +129,13 @@ func optionCases() map[string]func(*testing.T) {
 				t.Errorf("siaddr %s in a NAK", a.ServerIPAddr)
 			}
 		},
-		"D-OPT-11": func(t *testing.T) {
+		"D-OPT-11": func(t *caseT) {
 			got := newLab(t).say(client(phone, discover, prl(3, 1)), direct()).order()
 			if slices.Index(got, optMask) > slices.Index(got, optRouter) {
 				t.Errorf("order %v, want 1 before 3", got)
 			}
 		},
-		"D-OPT-12": func(t *testing.T) {
+		"D-OPT-12": func(t *caseT) {
 			nets := site()
 			routes := []byte{24, 203, 0, 113, 192, 0, 2, 250}
 			nets[0].Options = append(nets[0].Options, network.Option{Code: optRoutes, Data: routes})
@@ -143,45 +143,45 @@ func optionCases() map[string]func(*testing.T) {
 			a.has(t, optRoutes, routes...)
 			a.has(t, optRouter, 192, 0, 2, 254)
 		},
-		"D-OPT-13": func(t *testing.T) {
+		"D-OPT-13": func(t *caseT) {
 			nets := site()
 			nets[0].Options = append(nets[0].Options, network.Option{Code: optRoutes, Data: []byte{0, 192, 0, 2, 254}},
 				network.Option{Code: optStaticRoutes, Data: []byte{203, 0, 113, 5, 192, 0, 2, 250}})
 			a := newLab(t, nets...).say(client(phone, discover, prl(33, 121)), direct())
 			a.has(t, optStaticRoutes)
 		},
-		"D-OPT-15": func(t *testing.T) {
+		"D-OPT-15": func(t *caseT) {
 			nets := site()
 			nets[0].Options = append(nets[0].Options, option("150", "192.0.2.9, 192.0.2.1"))
 			newLab(t, nets...).say(client(phone, discover, prl(150)), direct()).has(t, 150, 192, 0, 2, 9, 192, 0, 2, 1)
 		},
-		"D-OPT-16": func(t *testing.T) {
+		"D-OPT-16": func(t *caseT) {
 			newLab(t).say(client(phone, discover, prl(1)), direct()).has(t, 160)
 			newLab(t).say(client(phone, discover, prl(160)), direct()).has(t, 160, []byte("http://192.0.2.1/")...)
 		},
 		"D-OPT-22": agentCase(1, 3, 'g', 'e', '1', 2, 2, 'r', '1'),
-		"D-OPT-23": func(t *testing.T) {
+		"D-OPT-23": func(t *caseT) {
 			agentCase(1, 200, 'x')(t)
 			a := newLab(t).say(client(phone, discover).relayed(relay, 1, 1, 'c', 2, 200, 'x'), byRelay(relay))
 			if a.v.Client.Circuit != "" {
 				t.Errorf("circuit %q of an option that lies", a.v.Client.Circuit)
 			}
 		},
-		"D-OPT-24": func(t *testing.T) {
+		"D-OPT-24": func(t *caseT) {
 			a := newLab(t).say(client(phone, discover, opt(optAgent, 1, 1, 'x')), direct()).want(t, offer)
 			a.has(t, optAgent)
 			if a.v.Client.Circuit != "" {
 				t.Errorf("circuit %q from a host", a.v.Client.Circuit)
 			}
 		},
-		"D-OPT-25": func(t *testing.T) {
+		"D-OPT-25": func(t *caseT) {
 			id := opt(optClientID, 1, 2, 3)
 			l := newLab(t)
 			l.say(client(phone, discover, id), direct()).want(t, offer).has(t, optClientID, 1, 2, 3)
 			l.say(selecting(phone, ipFixed, ourAddr, id), direct()).want(t, nak).has(t, optClientID, 1, 2, 3)
 			l.say(selecting(phone, ip("192.0.2.50"), ourAddr, id), direct()).want(t, ack).has(t, optClientID, 1, 2, 3)
 		},
-		"D-OPT-26": func(t *testing.T) {
+		"D-OPT-26": func(t *caseT) {
 			p := selecting(phone, ip("198.51.100.200"), ourFar, opt(optClientID, 1, 2)).relayed(relay, 1, 1, 'x')
 			a := newLab(t).say(p, byRelay(relay)).want(t, nak)
 			if got, want := a.order(), []uint8{53, 54, 61, 56, 82}; !slices.Equal(got, want) {
@@ -193,13 +193,13 @@ func optionCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-OPT-27": func(t *testing.T) {
+		"D-OPT-27": func(t *caseT) {
 			got := newLab(t).say(selecting(phone, ipFixed, ourAddr), direct()).want(t, nak).Options[optMessage]
 			if string(got) != "address is taken" {
 				t.Errorf("message %q", got)
 			}
 		},
-		"D-OPT-28": func(t *testing.T) {
+		"D-OPT-28": func(t *caseT) {
 			l := newLab(t)
 			l.Boot = vendors(func(lease.Client, netip.Addr) network.Boot {
 				return network.Boot{Options: []network.Option{option("42", "192.0.2.7"), option("2", "3600"), option("domain-name", "vendor.example")}}
@@ -211,29 +211,29 @@ func optionCases() map[string]func(*testing.T) {
 			a.has(t, 15, []byte("example.org")...)
 			l.say(client(fixed, discover, list), direct()).has(t, 42, 192, 0, 2, 9)
 		},
-		"D-OPT-29": func(t *testing.T) {
+		"D-OPT-29": func(t *caseT) {
 			nets := site()
 			nets[0].Options = append(nets[0].Options, network.Option{Code: 100, Data: []byte("UTC"), Force: true})
 			a := newLab(t, nets...).say(client(phone, discover, prl(1)), direct())
 			a.has(t, 15)
 			a.has(t, 100, []byte("UTC")...)
 		},
-		"D-OPT-32": func(t *testing.T) {
+		"D-OPT-32": func(t *caseT) {
 			value := bytes.Repeat([]byte{0xaa}, 600)
 			nets := site()
 			nets[0].Options = append(nets[0].Options, network.Option{Code: optVendor, Data: value})
 			p := client(phone, discover, prl(43), opt(optMaxSize, 1500>>8, 1500&0xff))
 			newLab(t, nets...).say(p, direct()).has(t, optVendor, value...)
 		},
-		"D-OPT-35": func(t *testing.T) {
+		"D-OPT-35": func(t *caseT) {
 			newLab(t).say(client(fixed, discover, prl(12), text(12, "mine")), direct()).has(t, 12, []byte("lobby")...)
 		},
 	}
 }
 
 // agentCase has an option 82 echoed as it came, and last.
-func agentCase(agent ...byte) func(*testing.T) {
-	return func(t *testing.T) {
+func agentCase(agent ...byte) func(*caseT) {
+	return func(t *caseT) {
 		a := newLab(t).say(client(phone, discover).relayed(relay, agent...), byRelay(relay)).want(t, offer)
 		a.has(t, optAgent, agent...)
 		if got := a.order(); got[len(got)-1] != optAgent {
@@ -242,13 +242,13 @@ func agentCase(agent ...byte) func(*testing.T) {
 	}
 }
 
-func timeCases() map[string]func(*testing.T) {
-	life := func(t *testing.T, opts ...[]byte) uint32 {
-		t.Helper()
-		return newLab(t).say(client(phone, discover, opts...), direct()).want(t, offer).secs(t, optLifetime)
+func timeCases() map[string]func(*caseT) {
+	life := func(tb testing.TB, opts ...[]byte) uint32 {
+		tb.Helper()
+		return newLab(tb).say(client(phone, discover, opts...), direct()).want(tb, offer).secs(tb, optLifetime)
 	}
-	return map[string]func(*testing.T){
-		"D-TIM-01": func(t *testing.T) {
+	return map[string]func(*caseT){
+		"D-TIM-01": func(t *caseT) {
 			a := newLab(t).say(client(phone, discover), direct()).want(t, offer)
 			l, t1, t2 := a.secs(t, optLifetime), a.secs(t, optT1), a.secs(t, optT2)
 			// Up to 1/16 early, so that not all phones renew at once.
@@ -256,22 +256,22 @@ func timeCases() map[string]func(*testing.T) {
 				t.Errorf("lease %d, T1 %d, T2 %d", l, t1, t2)
 			}
 		},
-		"D-TIM-02": func(t *testing.T) {
+		"D-TIM-02": func(t *caseT) {
 			if short, long := life(t, secs(optLifetime, 10)), life(t, secs(optLifetime, 1e6)); short != 300 || long != 7200 {
 				t.Errorf("10 s became %d, a million %d; want 300 and 7200", short, long)
 			}
 		},
-		"D-TIM-03": func(t *testing.T) {
+		"D-TIM-03": func(t *caseT) {
 			if got := life(t, secs(optLifetime, 0)); got != 300 {
 				t.Errorf("0 s became %d, want 300", got)
 			}
 		},
-		"D-TIM-04": func(t *testing.T) {
+		"D-TIM-04": func(t *caseT) {
 			if got := life(t, secs(optLifetime, 0xffffffff)); got != 7200 {
 				t.Errorf("for ever became %d, want 7200", got)
 			}
 		},
-		"D-TIM-05": func(t *testing.T) {
+		"D-TIM-05": func(t *caseT) {
 			for _, d := range []time.Duration{0, time.Second, 2 * time.Second, 9 * time.Second, time.Minute, 1 << 62} {
 				m := &dhcpv4.DHCPv4{Options: dhcpv4.Options{}}
 				times(m, d, phone)
@@ -287,7 +287,7 @@ func timeCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-TIM-06": func(t *testing.T) {
+		"D-TIM-06": func(t *caseT) {
 			l := newLab(t)
 			o := l.say(client(phone, discover), direct()).want(t, offer)
 			a := l.say(selecting(phone, o.yiaddr(), ourAddr), direct()).want(t, ack)

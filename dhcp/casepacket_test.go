@@ -12,32 +12,32 @@ import (
 )
 
 // tamper answers one DISCOVER that f has changed.
-func tamper(t *testing.T, f func(*draft)) answer {
-	t.Helper()
-	return newLab(t).say(client(phone, discover).with(f), direct())
+func tamper(tb testing.TB, f func(*draft)) answer {
+	tb.Helper()
+	return newLab(tb).say(client(phone, discover).with(f), direct())
 }
 
-func packetCases() map[string]func(*testing.T) {
-	return map[string]func(*testing.T){
-		"D-PKT-01": func(t *testing.T) {
+func packetCases() map[string]func(*caseT) {
+	return map[string]func(*caseT){
+		"D-PKT-01": func(t *caseT) {
 			whole := client(phone, discover).bytes()
 			for _, n := range []int{0, 1, 28, 235} {
 				newLab(t).sayBytes(whole[:n], direct()).because(t, ReasonShort)
 			}
 		},
-		"D-PKT-02": func(t *testing.T) {
+		"D-PKT-02": func(t *caseT) {
 			whole := client(phone, discover).bytes()
 			for n := 236; n < 240; n++ {
 				newLab(t).sayBytes(whole[:n], direct()).because(t, ReasonNoCookie)
 			}
 		},
-		"D-PKT-03": func(t *testing.T) {
+		"D-PKT-03": func(t *caseT) {
 			b := client(phone, discover).bytes()
 			b[cookieAt]++
 			newLab(t).sayBytes(b, direct()).because(t, ReasonNoCookie)
 		},
-		"D-PKT-04": func(t *testing.T) { tamper(t, func(p *draft) { p.noEnd = true }).want(t, offer) },
-		"D-PKT-05": func(t *testing.T) {
+		"D-PKT-04": func(t *caseT) { tamper(t, func(p *draft) { p.noEnd = true }).want(t, offer) },
+		"D-PKT-05": func(t *caseT) {
 			p := client(phone, discover).with(func(p *draft) {
 				p.opts, p.noEnd = append(p.opts, optHostname, 10, 'a', 'b', 'c'), true
 			})
@@ -47,53 +47,53 @@ func packetCases() map[string]func(*testing.T) {
 			}
 			newLab(t).say(p, direct()).want(t, offer)
 		},
-		"D-PKT-06": func(t *testing.T) {
+		"D-PKT-06": func(t *caseT) {
 			tamper(t, func(p *draft) { p.opts, p.noEnd = append(p.opts, optHostname), true }).want(t, offer)
 		},
-		"D-PKT-07": func(t *testing.T) {
+		"D-PKT-07": func(t *caseT) {
 			tamper(t, func(p *draft) { p.opts = append(make([]byte, 200), p.opts...) }).want(t, offer)
 		},
-		"D-PKT-08": func(t *testing.T) {
+		"D-PKT-08": func(t *caseT) {
 			tamper(t, func(p *draft) { p.opts = append(append(p.opts, optEnd), opt(optType, request3)...) }).want(t, offer)
 		},
-		"D-PKT-09": func(t *testing.T) { tamper(t, func(p *draft) { p.opts = nil }).because(t, ReasonBOOTP) },
-		"D-PKT-10": func(t *testing.T) {
+		"D-PKT-09": func(t *caseT) { tamper(t, func(p *draft) { p.opts = nil }).because(t, ReasonBOOTP) },
+		"D-PKT-10": func(t *caseT) {
 			tamper(t, func(p *draft) { p.opts = append(p.opts, opt(optType, request3)...) }).want(t, offer)
 		},
-		"D-PKT-11": func(t *testing.T) {
+		"D-PKT-11": func(t *caseT) {
 			tamper(t, func(p *draft) { p.opts = opt(optType) }).because(t, ReasonUnknownType)
 			tamper(t, func(p *draft) { p.opts = opt(optType, discover, 9) }).want(t, offer)
 		},
-		"D-PKT-12": func(t *testing.T) {
+		"D-PKT-12": func(t *caseT) {
 			for _, kind := range []byte{0, 9, 99, 255} {
 				tamper(t, func(p *draft) { p.opts = opt(optType, kind) }).because(t, ReasonUnknownType)
 			}
 		},
-		"D-PKT-13": func(t *testing.T) {
+		"D-PKT-13": func(t *caseT) {
 			for _, kind := range []byte{2, 5, 6} {
 				tamper(t, func(p *draft) { p.opts = opt(optType, kind) }).because(t, ReasonUnknownType)
 			}
 		},
-		"D-PKT-14": func(t *testing.T) {
+		"D-PKT-14": func(t *caseT) {
 			tamper(t, func(p *draft) { p.op = 2 }).because(t, ReasonReply)
 		},
-		"D-PKT-15": func(t *testing.T) { tamper(t, func(p *draft) { p.hlen = 0 }).because(t, ReasonNoIdentity) },
-		"D-PKT-17": func(t *testing.T) {
+		"D-PKT-15": func(t *caseT) { tamper(t, func(p *draft) { p.hlen = 0 }).because(t, ReasonNoIdentity) },
+		"D-PKT-17": func(t *caseT) {
 			for _, n := range []byte{5, 8, 16} {
 				tamper(t, func(p *draft) { p.hlen = n }).because(t, ReasonNoIdentity)
 			}
 		},
-		"D-PKT-18": func(t *testing.T) {
+		"D-PKT-18": func(t *caseT) {
 			for _, n := range []byte{17, 255} {
 				tamper(t, func(p *draft) { p.hlen = n }).because(t, ReasonNoIdentity)
 			}
 		},
-		"D-PKT-19": func(t *testing.T) {
+		"D-PKT-19": func(t *caseT) {
 			for _, hw := range []hwaddr.Addr{{}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {1, 0, 0x5e, 0, 0, 1}} {
 				tamper(t, func(p *draft) { p.hw = hw[:] }).because(t, ReasonBadAddress)
 			}
 		},
-		"D-PKT-20": func(t *testing.T) {
+		"D-PKT-20": func(t *caseT) {
 			a := tamper(t, func(p *draft) {
 				p.opts = append(p.opts, bytes.Repeat(text(optVendorClass, strings.Repeat("x", 250)), 35)...)
 			})
@@ -102,7 +102,7 @@ func packetCases() map[string]func(*testing.T) {
 				t.Errorf("%d bytes of a string are kept", n)
 			}
 		},
-		"D-PKT-21": func(t *testing.T) {
+		"D-PKT-21": func(t *caseT) {
 			a := tamper(t, func(p *draft) {
 				for _, part := range []string{"abc", strings.Repeat("x", 255), "def"} {
 					p.opts = append(p.opts, text(optVendorClass, part)...)
@@ -113,7 +113,7 @@ func packetCases() map[string]func(*testing.T) {
 			}
 		},
 		"D-PKT-22": overloadCase,
-		"D-PKT-23": func(t *testing.T) {
+		"D-PKT-23": func(t *caseT) {
 			for _, code := range []byte{optRequested, optServer, optLifetime} {
 				for _, n := range []int{3, 5} {
 					a := tamper(t, func(p *draft) { p.opts = append(p.opts, opt(code, make([]byte, n)...)...) })
@@ -124,12 +124,12 @@ func packetCases() map[string]func(*testing.T) {
 			}
 		},
 		"D-PKT-24": hostnameCase,
-		"D-PKT-25": func(t *testing.T) {
+		"D-PKT-25": func(t *caseT) {
 			for _, v := range [][]byte{nil, {0, 0}, {0, 0, 0, 0xc0, 3}, make([]byte, 255)} {
 				tamper(t, func(p *draft) { p.opts = append(p.opts, opt(81, v...)...) }).want(t, offer)
 			}
 		},
-		"D-PKT-26": func(t *testing.T) {
+		"D-PKT-26": func(t *caseT) {
 			for _, id := range [][]byte{nil, {1}} {
 				a := tamper(t, func(p *draft) { p.opts = append(p.opts, opt(optClientID, id...)...) }).want(t, offer)
 				a.has(t, optClientID)
@@ -138,13 +138,13 @@ func packetCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-PKT-27": func(t *testing.T) {
+		"D-PKT-27": func(t *caseT) {
 			id := bytes.Repeat([]byte{7}, 255)
 			tamper(t, func(p *draft) {
 				p.opts = append(append(p.opts, opt(optClientID, id...)...), opt(optMaxSize, 1500>>8, 1500&0xff)...)
 			}).want(t, offer).has(t, optClientID, id...)
 		},
-		"D-PKT-28": func(t *testing.T) {
+		"D-PKT-28": func(t *caseT) {
 			all := make([]byte, 255)
 			for i := range all {
 				all[i] = byte(i)
@@ -157,21 +157,21 @@ func packetCases() map[string]func(*testing.T) {
 				t.Errorf("parameter list %v, want %v", got, want)
 			}
 		},
-		"D-PKT-29": func(t *testing.T) {
+		"D-PKT-29": func(t *caseT) {
 			const raw = "Cisco Systems, Inc. IP Phone CP-7911G\x00"
 			a := tamper(t, func(p *draft) { p.opts = append(p.opts, text(optVendorClass, raw)...) })
 			if a.v.Client.VendorClass != raw {
 				t.Errorf("vendor class %q, want %q", a.v.Client.VendorClass, raw)
 			}
 		},
-		"D-PKT-30": func(t *testing.T) {
+		"D-PKT-30": func(t *caseT) {
 			const raw = "\x80\x01Thomson ST2022S"
 			a := tamper(t, func(p *draft) { p.opts = append(p.opts, text(optVendorClass, raw)...) })
 			if a.v.Client.VendorClass != raw {
 				t.Errorf("vendor class %q, want %q", a.v.Client.VendorClass, raw)
 			}
 		},
-		"D-PKT-31": func(t *testing.T) {
+		"D-PKT-31": func(t *caseT) {
 			for raw, want := range map[string]string{
 				"Thomson ST2022S": "Thomson ST2022S", "\x0fThomson ST2022S": "Thomson ST2022S", "\x01a\x02bc": "a,bc", "\x00": "\x00",
 			} {
@@ -181,30 +181,30 @@ func packetCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-PKT-32": func(t *testing.T) {
+		"D-PKT-32": func(t *caseT) {
 			for _, code := range []byte{optVendor, optVendorInfo} {
 				tamper(t, func(p *draft) { p.opts = append(p.opts, opt(code, 0, 0, 1, 2, 200, 1)...) }).want(t, offer)
 			}
 		},
-		"D-PKT-33": func(t *testing.T) {
+		"D-PKT-33": func(t *caseT) {
 			l := newLab(t)
 			for range 101 {
 				l.say(client(phone, discover, opt(81), opt(optVendor, 1, 255)).with(func(p *draft) { p.opts = append(p.opts, 12, 255) }), direct())
 			}
 			l.say(client(phone2, discover), direct()).want(t, offer)
 		},
-		"D-PKT-37": func(t *testing.T) {
+		"D-PKT-37": func(t *caseT) {
 			ing := direct()
 			ing.Src = netip.MustParseAddrPort("0.0.0.0:4011")
 			if got := newLab(t).say(client(phone, discover), ing).to.To.Port(); got != clientPort {
 				t.Errorf("reply goes to port %d, want %d", got, clientPort)
 			}
 		},
-		"D-BTP-01": func(t *testing.T) { tamper(t, func(p *draft) { p.opts = nil }).want(t, silence) },
+		"D-BTP-01": func(t *caseT) { tamper(t, func(p *draft) { p.opts = nil }).want(t, silence) },
 	}
 }
 
-func overloadCase(t *testing.T) {
+func overloadCase(t *caseT) {
 	want := ip("192.0.2.77")
 	inField := append(append(addr(optRequested, want), opt(optClientID, 1, 2, 3)...), optEnd)
 	looping := append(slices.Clip(addr(optRequested, want)), opt(optOverload, 3)...) // no End, and says it again
@@ -227,7 +227,7 @@ func overloadCase(t *testing.T) {
 	}
 }
 
-func hostnameCase(t *testing.T) {
+func hostnameCase(t *caseT) {
 	for _, name := range []string{"a\x00b", "a\nb level=ERROR", "\x1b[2J", strings.Repeat("x", 255), "\xff\xfe", "\x00", ""} {
 		var log bytes.Buffer
 		l := newLab(t)

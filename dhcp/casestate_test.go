@@ -3,7 +3,6 @@ package dhcp
 import (
 	"errors"
 	"net/netip"
-	"testing"
 	"time"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
@@ -41,9 +40,9 @@ func tiny(n byte) []network.Network {
 	return nets
 }
 
-func discoverCases() map[string]func(*testing.T) {
-	return map[string]func(*testing.T){
-		"D-DISC-01": func(t *testing.T) {
+func discoverCases() map[string]func(*caseT) {
+	return map[string]func(*caseT){
+		"D-DISC-01": func(t *caseT) {
 			a := newLab(t).say(client(phone, discover).with(func(p *draft) { p.flags = 0x8000 }), direct()).want(t, offer)
 			if !site()[0].Pools[0].Contains(a.yiaddr()) || string(a.TransactionID[:]) != testXID || a.Flags != 0x8000 ||
 				a.HopCount != 0 || fromIP(a.ClientIPAddr).IsValid() || a.ClientHWAddr.String() != phone.String() {
@@ -57,7 +56,7 @@ func discoverCases() map[string]func(*testing.T) {
 				a.secs(t, code)
 			}
 		},
-		"D-DISC-02": func(t *testing.T) {
+		"D-DISC-02": func(t *caseT) {
 			l := newLab(t)
 			first := l.say(client(phone, discover), direct()).yiaddr()
 			for range 3 {
@@ -66,7 +65,7 @@ func discoverCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-DISC-03": func(t *testing.T) {
+		"D-DISC-03": func(t *caseT) {
 			l := newLab(t)
 			l.store.OnCommit = func([]lease.Change) leasetest.Fault {
 				t.Error("a DISCOVER wrote to the store")
@@ -76,22 +75,22 @@ func discoverCases() map[string]func(*testing.T) {
 				l.say(client(hwaddr.Addr{0, 0x15, 0x65, 1, byte(i >> 8), byte(i)}, discover), direct())
 			}
 		},
-		"D-DISC-04": func(t *testing.T) {
+		"D-DISC-04": func(t *caseT) {
 			l := newLab(t, tiny(1)...)
 			l.say(client(phone, discover), direct()).want(t, offer)
 			l.say(client(phone2, discover), direct()).want(t, silence)
 		},
-		"D-DISC-05": func(t *testing.T) {
+		"D-DISC-05": func(t *caseT) {
 			l := newLab(t, tiny(1)...)
 			l.lease(phone)
 			l.say(client(phone2, discover), direct()).want(t, silence).because(t, ReasonExhausted)
 		},
-		"D-DISC-06": func(t *testing.T) {
+		"D-DISC-06": func(t *caseT) {
 			if a := newLab(t).say(client(phone, discover, addr(optServer, ourAddr)), direct()).want(t, offer); !a.v.Violation {
 				t.Error("the violation is not noted")
 			}
 		},
-		"D-DISC-07": func(t *testing.T) {
+		"D-DISC-07": func(t *caseT) {
 			for _, ing := range []Ingress{direct(), unicast(ip("203.0.113.66"))} {
 				a := newLab(t).say(client(phone, discover).from(ip("203.0.113.66")), ing).want(t, offer)
 				if fromIP(a.ClientIPAddr).IsValid() || a.to.To.Addr() != a.yiaddr() {
@@ -99,7 +98,7 @@ func discoverCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-DISC-08": func(t *testing.T) {
+		"D-DISC-08": func(t *caseT) {
 			a := tamper(t, func(p *draft) {
 				p.si, p.yi, p.sname, p.file = ip("203.0.113.6"), ip("203.0.113.7"), []byte("evil"), []byte("evil")
 			}).want(t, offer)
@@ -107,13 +106,13 @@ func discoverCases() map[string]func(*testing.T) {
 				t.Errorf("the client's own values came back: %+v", a.DHCPv4)
 			}
 		},
-		"D-DISC-09": func(t *testing.T) {
+		"D-DISC-09": func(t *caseT) {
 			want := ip("192.0.2.77")
 			if got := newLab(t).say(client(phone, discover, addr(optRequested, want)), direct()).yiaddr(); got != want {
 				t.Errorf("offered %s, want %s", got, want)
 			}
 		},
-		"D-DISC-10": func(t *testing.T) {
+		"D-DISC-10": func(t *caseT) {
 			l := newLab(t)
 			taken := l.lease(phone2)
 			for _, want := range []netip.Addr{taken, ipFixed, ip("192.0.2.5"), ip("203.0.113.5"), ourAddr, ip("192.0.2.255")} {
@@ -122,13 +121,13 @@ func discoverCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-DISC-15": func(t *testing.T) {
+		"D-DISC-15": func(t *caseT) {
 			a := newLab(t).say(client(phone, discover), direct()).want(t, offer)
 			a.has(t, 15, []byte("example.org")...)
 			a.has(t, 42, 192, 0, 2, 123)
 			a.has(t, 160) // a vendor's meaning: only for who asks
 		},
-		"D-DISC-16": func(t *testing.T) {
+		"D-DISC-16": func(t *caseT) {
 			nets := site()
 			nets[0].Probe = true
 			l, ing := newLab(t, nets...), direct()
@@ -154,9 +153,9 @@ func discoverCases() map[string]func(*testing.T) {
 	}
 }
 
-func selectingCases() map[string]func(*testing.T) {
-	return map[string]func(*testing.T){
-		"D-SEL-01": func(t *testing.T) {
+func selectingCases() map[string]func(*caseT) {
+	return map[string]func(*caseT){
+		"D-SEL-01": func(t *caseT) {
 			l := newLab(t)
 			o := l.say(client(phone, discover), direct()).want(t, offer)
 			a := l.say(selecting(phone, o.yiaddr(), ourAddr), direct()).want(t, ack)
@@ -164,11 +163,11 @@ func selectingCases() map[string]func(*testing.T) {
 				t.Errorf("holder %s, %d events", l.holder(o.yiaddr()), l.events())
 			}
 			o.Options[optType] = a.Options[optType]
-			if o.DHCPv4.Options.String() != a.DHCPv4.Options.String() || a.yiaddr() != o.yiaddr() {
+			if o.Options.String() != a.Options.String() || a.yiaddr() != o.yiaddr() {
 				t.Errorf("OFFER and ACK differ:\n%s\n%s", o.Options, a.Options)
 			}
 		},
-		"D-SEL-02": func(t *testing.T) {
+		"D-SEL-02": func(t *caseT) {
 			l := newLab(t)
 			got := l.lease(phone)
 			was, _ := l.table.ByAddr(got)
@@ -178,18 +177,18 @@ func selectingCases() map[string]func(*testing.T) {
 				t.Errorf("the duplicate changed the lease from %+v to %+v", was, now)
 			}
 		},
-		"D-SEL-03": func(t *testing.T) {
+		"D-SEL-03": func(t *caseT) {
 			l := newLab(t, tiny(1)...)
 			o := l.say(client(phone, discover), direct()).want(t, offer)
 			l.say(selecting(phone, o.yiaddr(), ip("192.0.2.2")), direct()).want(t, silence).because(t, ReasonOtherServer)
 			l.say(client(phone2, discover), direct()).want(t, offer)
 		},
-		"D-SEL-04": func(t *testing.T) {
+		"D-SEL-04": func(t *caseT) {
 			l := newLab(t)
 			o := l.say(client(phone, discover), direct())
 			l.say(selecting(phone, o.yiaddr(), ourFar), direct()).want(t, ack).has(t, optServer, 192, 0, 2, 1)
 		},
-		"D-SEL-05": func(t *testing.T) {
+		"D-SEL-05": func(t *caseT) {
 			l := newLab(t)
 			o := l.say(client(phone2, discover), direct())
 			a := l.say(selecting(phone, o.yiaddr(), ourAddr), direct()).want(t, nak)
@@ -197,40 +196,40 @@ func selectingCases() map[string]func(*testing.T) {
 				t.Errorf("NAK goes to %s", a.to.To)
 			}
 		},
-		"D-SEL-06": func(t *testing.T) {
+		"D-SEL-06": func(t *caseT) {
 			newLab(t).say(selecting(phone, ip("192.0.2.50"), ourAddr), direct()).want(t, ack)
 		},
-		"D-SEL-07": func(t *testing.T) { newLab(t).say(selecting(phone, ipFixed, ourAddr), direct()).want(t, nak) },
-		"D-SEL-08": func(t *testing.T) {
+		"D-SEL-07": func(t *caseT) { newLab(t).say(selecting(phone, ipFixed, ourAddr), direct()).want(t, nak) },
+		"D-SEL-08": func(t *caseT) {
 			p := selecting(phone, ip("203.0.113.9"), ourAddr)
 			newLab(t).say(p, direct()).want(t, nak)
 			newLab(t, timid()...).say(p, direct()).want(t, silence)
 		},
-		"D-SEL-09": func(t *testing.T) {
+		"D-SEL-09": func(t *caseT) {
 			newLab(t).say(selecting(phone, ip("192.0.2.150"), ourAddr), direct()).want(t, nak).because(t, ReasonNotTheirs)
 		},
-		"D-SEL-10": func(t *testing.T) {
+		"D-SEL-10": func(t *caseT) {
 			a := newLab(t).say(client(phone, request3, addr(optServer, ourAddr)), direct()).want(t, silence)
 			if !a.v.Violation {
 				t.Error("the violation is not noted")
 			}
 		},
-		"D-SEL-11": func(t *testing.T) {
+		"D-SEL-11": func(t *caseT) {
 			newLab(t).say(client(phone, request3), direct()).want(t, silence).because(t, ReasonIncomplete)
 		},
-		"D-SEL-13": func(t *testing.T) {
+		"D-SEL-13": func(t *caseT) {
 			l := newLab(t, tiny(1)...)
 			got := l.lease(phone2)
 			l.say(selecting(phone, got, ourAddr), direct()).want(t, nak)
 		},
-		"D-SEL-14": func(t *testing.T) {
+		"D-SEL-14": func(t *caseT) {
 			l := newLab(t)
 			o := l.say(client(phone, discover, prl(15)), direct())
 			a := l.say(selecting(phone, o.yiaddr(), ourAddr, prl(42)), direct()).want(t, ack)
 			a.has(t, 15)
 			a.has(t, 42, 192, 0, 2, 123)
 		},
-		"D-SEL-15": func(t *testing.T) {
+		"D-SEL-15": func(t *caseT) {
 			l := newLab(t)
 			l.store.OnCommit = func([]lease.Change) leasetest.Fault { return leasetest.Fault{Err: errors.New("no space left")} }
 			a := l.say(selecting(phone, ip("192.0.2.50"), ourAddr), direct()).want(t, silence)
@@ -239,13 +238,13 @@ func selectingCases() map[string]func(*testing.T) {
 				t.Error("the verdict hides the error")
 			}
 		},
-		"D-SEL-16": func(t *testing.T) {
+		"D-SEL-16": func(t *caseT) {
 			l := newLab(t)
 			got := l.lease(phone)
 			l.restart()
 			l.say(selecting(phone, got, ourAddr), direct()).want(t, ack)
 		},
-		"D-SEL-17": func(t *testing.T) {
+		"D-SEL-17": func(t *caseT) {
 			l := newLab(t)
 			old := l.lease(phone)
 			l.say(selecting(phone, ip("192.0.2.60"), ourAddr), direct()).want(t, ack)
@@ -256,9 +255,9 @@ func selectingCases() map[string]func(*testing.T) {
 	}
 }
 
-func rebootCases() map[string]func(*testing.T) {
-	return map[string]func(*testing.T){
-		"D-INIT-01": func(t *testing.T) {
+func rebootCases() map[string]func(*caseT) {
+	return map[string]func(*caseT){
+		"D-INIT-01": func(t *caseT) {
 			l := newLab(t, timid()...)
 			got := l.lease(phone)
 			was, _ := l.table.ByAddr(got)
@@ -268,20 +267,20 @@ func rebootCases() map[string]func(*testing.T) {
 				t.Errorf("expiry stays at %s", now.Expiry)
 			}
 		},
-		"D-INIT-02": func(t *testing.T) {
+		"D-INIT-02": func(t *caseT) {
 			l := newLab(t, timid()...)
 			l.lease(phone)
 			l.say(reboot(phone, ip("192.0.2.98")), direct()).want(t, nak).because(t, ReasonOtherLease)
 		},
-		"D-INIT-03": func(t *testing.T) {
+		"D-INIT-03": func(t *caseT) {
 			l := newLab(t, timid()...)
 			l.lease(phone)
 			l.say(reboot(phone, ip("198.51.100.20")), direct()).want(t, nak).because(t, ReasonWrongNetwork)
 		},
-		"D-INIT-04": func(t *testing.T) {
+		"D-INIT-04": func(t *caseT) {
 			newLab(t, timid()...).say(reboot(phone, ip("192.0.2.50")), direct()).want(t, silence).because(t, ReasonUnknownClient)
 		},
-		"D-INIT-05": func(t *testing.T) {
+		"D-INIT-05": func(t *caseT) {
 			nets := site()
 			nets[0].Probe = true
 			l, ing, seen := newLab(t, nets...), direct(), Unasked
@@ -292,17 +291,17 @@ func rebootCases() map[string]func(*testing.T) {
 			seen = Vacant
 			l.say(reboot(phone, ip("192.0.2.50")), ing).want(t, ack)
 		},
-		"D-INIT-06": func(t *testing.T) {
+		"D-INIT-06": func(t *caseT) {
 			l := newLab(t)
 			got := l.lease(phone2)
 			l.say(reboot(phone, got), direct()).want(t, nak)
 			l.say(reboot(phone, ipFixed), direct()).want(t, nak)
 		},
-		"D-INIT-07": func(t *testing.T) {
+		"D-INIT-07": func(t *caseT) {
 			newLab(t).say(reboot(phone, ip("203.0.113.5")), direct()).want(t, nak)
 			newLab(t, timid()...).say(reboot(phone, ip("203.0.113.5")), direct()).want(t, silence)
 		},
-		"D-INIT-08": func(t *testing.T) {
+		"D-INIT-08": func(t *caseT) {
 			newLab(t).say(reboot(phone, ip("192.0.2.50")).from(ip("192.0.2.50")), direct()).want(t, silence)
 		},
 		"D-INIT-09": gridCase,
@@ -310,7 +309,7 @@ func rebootCases() map[string]func(*testing.T) {
 }
 
 // gridCase is every combination of who the client is, what it asks for, in which state, and whether we are the only server.
-func gridCase(t *testing.T) {
+func gridCase(t *caseT) {
 	const free, taken, beyond = "192.0.2.50", "192.0.2.60", "192.0.2.150"
 	for _, c := range []struct {
 		authoritative, known, boot bool
@@ -346,9 +345,9 @@ func gridCase(t *testing.T) {
 	}
 }
 
-func renewCases() map[string]func(*testing.T) {
-	return map[string]func(*testing.T){
-		"D-REN-01": func(t *testing.T) {
+func renewCases() map[string]func(*caseT) {
+	return map[string]func(*caseT){
+		"D-REN-01": func(t *caseT) {
 			l := newLab(t)
 			got := l.lease(phone)
 			l.pass(30 * time.Minute)
@@ -360,7 +359,7 @@ func renewCases() map[string]func(*testing.T) {
 				t.Errorf("expiry %s, want an hour from %s", now.Expiry, time.Now())
 			}
 		},
-		"D-REN-02": func(t *testing.T) {
+		"D-REN-02": func(t *caseT) {
 			l := newLab(t)
 			got := l.lease(phone)
 			ing := direct()
@@ -370,14 +369,14 @@ func renewCases() map[string]func(*testing.T) {
 				t.Errorf("state %s, sent to %s", a.v.State, a.to.To)
 			}
 		},
-		"D-REN-03": func(t *testing.T) {
+		"D-REN-03": func(t *caseT) {
 			l := newLab(t)
 			got := l.lease(phone)
 			p := selecting(phone, got, ourAddr).from(got)
 			l.say(p, unicast(got)).want(t, ack)
 			l.say(p.from(ip("192.0.2.44")), unicast(got)).want(t, silence)
 		},
-		"D-REN-04": func(t *testing.T) {
+		"D-REN-04": func(t *caseT) {
 			l := newLab(t)
 			victim := l.lease(phone2)
 			a := l.say(renew(phone, victim), unicast(victim)).want(t, nak)
@@ -385,11 +384,11 @@ func renewCases() map[string]func(*testing.T) {
 				t.Errorf("NAK goes to %s", a.to.To)
 			}
 		},
-		"D-REN-05": func(t *testing.T) {
+		"D-REN-05": func(t *caseT) {
 			l := newLab(t, timid()...)
 			l.say(renew(phone, ip("192.0.2.50")), unicast(ip("192.0.2.50"))).want(t, ack)
 		},
-		"D-REN-06": func(t *testing.T) {
+		"D-REN-06": func(t *caseT) {
 			nets := site()
 			nets[0].Pools[0].Exclude = []netip.Addr{ip("192.0.2.51")}
 			l := newLab(t, nets...)
@@ -398,11 +397,11 @@ func renewCases() map[string]func(*testing.T) {
 				l.say(renew(phone, a), unicast(a)).want(t, nak)
 			}
 		},
-		"D-REN-07": func(t *testing.T) {
+		"D-REN-07": func(t *caseT) {
 			newLab(t, timid()...).say(renew(phone, ip("192.0.2.50")), direct()).want(t, silence)
 			newLab(t).say(renew(phone, ip("192.0.2.50")), direct()).want(t, ack)
 		},
-		"D-REN-08": func(t *testing.T) {
+		"D-REN-08": func(t *caseT) {
 			for _, c := range []struct {
 				nets []network.Network
 				ack  bool
@@ -415,7 +414,7 @@ func renewCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-REN-09": func(t *testing.T) {
+		"D-REN-09": func(t *caseT) {
 			l := newLab(t)
 			got := l.lease(phone)
 			nets := site()
@@ -426,7 +425,7 @@ func renewCases() map[string]func(*testing.T) {
 				t.Errorf("got %s, want the reserved address", now)
 			}
 		},
-		"D-REN-10": func(t *testing.T) {
+		"D-REN-10": func(t *caseT) {
 			l := newLab(t)
 			got := l.lease(phone)
 			nets := site()
@@ -437,7 +436,7 @@ func renewCases() map[string]func(*testing.T) {
 			}
 			l.say(renew(phone, got), unicast(got)).want(t, nak)
 		},
-		"D-REN-11": func(t *testing.T) {
+		"D-REN-11": func(t *caseT) {
 			l := newLab(t)
 			got := l.lease(phone)
 			nets := site()
@@ -445,7 +444,7 @@ func renewCases() map[string]func(*testing.T) {
 			l.networks(nets...)
 			l.say(renew(phone, got), unicast(got)).want(t, nak)
 		},
-		"D-REN-12": func(t *testing.T) {
+		"D-REN-12": func(t *caseT) {
 			l := newLab(t)
 			got := l.lease(phone)
 			nets := site()
@@ -453,7 +452,7 @@ func renewCases() map[string]func(*testing.T) {
 			l.networks(nets...)
 			l.say(renew(phone, got), unicast(got)).want(t, ack).has(t, optRouter, 192, 0, 2, 253)
 		},
-		"D-REN-13": func(t *testing.T) {
+		"D-REN-13": func(t *caseT) {
 			for _, nets := range [][]network.Network{site(), timid()} {
 				l := newLab(t, nets...)
 				got := l.lease(phone)
@@ -463,7 +462,7 @@ func renewCases() map[string]func(*testing.T) {
 				l.say(renew(phone, got), direct()).want(t, ack)
 			}
 		},
-		"D-REN-14": func(t *testing.T) {
+		"D-REN-14": func(t *caseT) {
 			l := newLab(t)
 			got := l.lease(phone)
 			ing := unicast(got)

@@ -68,8 +68,8 @@ func (s *Server) Snapshot() Counters {
 		ListenerFails: c.listenerFails.Load(),
 	}
 	for t := range types {
-		name := typeName(dhcpv4.MessageType(t)) //nolint:gosec // below types
-		switch dhcpv4.MessageType(t) {          //nolint:gosec // below types
+		name := typeName(dhcpv4.MessageType(t))
+		switch dhcpv4.MessageType(t) {
 		case dhcpv4.MessageTypeOffer, dhcpv4.MessageTypeAck, dhcpv4.MessageTypeNak:
 			out.Sent[name] = c.sent[t].Load()
 		default:

@@ -3,6 +3,7 @@ package dhcp
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
@@ -65,10 +66,8 @@ func source(reply *dhcpv4.DHCPv4, ing Ingress) netip.Addr {
 		return ing.Local
 	}
 	id := fromIP(reply.Options[optServer])
-	for _, a := range ing.Addrs {
-		if a == id {
-			return id
-		}
+	if slices.Contains(ing.Addrs, id) {
+		return id
 	}
 	if len(ing.Addrs) > 0 {
 		return ing.Addrs[0]
@@ -133,5 +132,5 @@ func fold(acc uint32) uint16 {
 	for acc > 0xffff {
 		acc = acc>>16 + acc&0xffff
 	}
-	return uint16(acc) //nolint:gosec // just folded
+	return uint16(acc)
 }

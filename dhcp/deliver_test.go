@@ -3,11 +3,10 @@ package dhcp
 import (
 	"encoding/binary"
 	"net/netip"
-	"testing"
 )
 
 // frameCase checks a frame field by field, with a checksum of its own.
-func frameCase(t *testing.T) {
+func frameCase(t *caseT) {
 	src, dst := netip.MustParseAddrPort("192.0.2.1:67"), netip.MustParseAddrPort("192.0.2.20:68")
 	for _, payload := range [][]byte{make([]byte, 300), []byte("odd"), nil, {0xff, 0xff, 0xff}} {
 		b := frame(phone2, phone, src, dst, payload)

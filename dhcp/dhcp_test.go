@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,9 +145,10 @@ func site() []network.Network {
 	}
 }
 
-type inForce struct{ set *network.Set }
+// inForce is networks that may be swapped while a server runs.
+type inForce struct{ atomic.Pointer[network.Set] }
 
-func (s inForce) Networks() *network.Set { return s.set }
+func (s *inForce) Networks() *network.Set { return s.Load() }
 
 // lab is a server without sockets, over a table with a store in memory.
 type lab struct {
@@ -155,12 +157,13 @@ type lab struct {
 	store *leasetest.Memory
 	table *lease.Table
 	set   *network.Set
+	nets  inForce
 }
 
-func newLab(t testing.TB, nets ...network.Network) *lab {
-	t.Helper()
-	l := &lab{t: t, store: &leasetest.Memory{}}
-	l.Server = &Server{Log: slog.New(slog.DiscardHandler)}
+func newLab(tb testing.TB, nets ...network.Network) *lab {
+	tb.Helper()
+	l := &lab{t: tb, store: &leasetest.Memory{}}
+	l.Server = &Server{Networks: &l.nets, Log: slog.New(slog.DiscardHandler)}
 	if nets == nil {
 		nets = site()
 	}
@@ -176,7 +179,7 @@ func (l *lab) networks(nets ...network.Network) {
 		l.t.Fatal(err)
 	}
 	l.set = set
-	l.Networks = inForce{set}
+	l.nets.Store(set)
 }
 
 func (l *lab) restart() {
@@ -189,7 +192,7 @@ func (l *lab) restart() {
 }
 
 // pass lets time go by; in the bubble of a case that takes none.
-func (l *lab) pass(d time.Duration) { time.Sleep(d) }
+func (l *lab) pass(d time.Duration) { <-time.After(d) }
 
 // direct is how a broadcast on our link reaches us.
 func direct() Ingress {
@@ -255,37 +258,37 @@ func (l *lab) sayBytes(b []byte, ing Ingress) answer {
 }
 
 // want checks the type of a reply; silence is [dhcpv4.MessageTypeNone].
-func (a answer) want(t testing.TB, kind dhcpv4.MessageType) answer {
-	t.Helper()
+func (a answer) want(tb testing.TB, kind dhcpv4.MessageType) answer {
+	tb.Helper()
 	if a.kind != kind {
-		t.Fatalf("got %s (%s), want %s", typeName(a.kind), a.v.Reason, typeName(kind))
+		tb.Fatalf("got %s (%s), want %s", typeName(a.kind), a.v.Reason, typeName(kind))
 	}
 	return a
 }
 
-func (a answer) because(t testing.TB, why Reason) {
-	t.Helper()
+func (a answer) because(tb testing.TB, why Reason) {
+	tb.Helper()
 	if a.v.Reason != why {
-		t.Errorf("reason %q, want %q", a.v.Reason, why)
+		tb.Errorf("reason %q, want %q", a.v.Reason, why)
 	}
 }
 
 func (a answer) yiaddr() netip.Addr { return fromIP(a.YourIPAddr) }
 
 // has checks an option's bytes; none at all means that it must not be there.
-func (a answer) has(t testing.TB, code uint8, want ...byte) {
-	t.Helper()
+func (a answer) has(tb testing.TB, code uint8, want ...byte) {
+	tb.Helper()
 	got, ok := a.Options[code]
 	if ok != (want != nil) || !bytes.Equal(got, want) {
-		t.Errorf("option %d = %q (there: %t), want %q", code, got, ok, want)
+		tb.Errorf("option %d = %q (there: %t), want %q", code, got, ok, want)
 	}
 }
 
-func (a answer) secs(t testing.TB, code uint8) uint32 {
-	t.Helper()
+func (a answer) secs(tb testing.TB, code uint8) uint32 {
+	tb.Helper()
 	v := a.Options[code]
 	if len(v) != 4 {
-		t.Fatalf("option %d = %v, want four bytes", code, v)
+		tb.Fatalf("option %d = %v, want four bytes", code, v)
 	}
 	return binary.BigEndian.Uint32(v)
 }

@@ -121,7 +121,7 @@ func (x *exchange) derived(m *dhcpv4.DHCPv4, asked []bool, boot network.Boot, r 
 // differs by client and not by message. Phones that got their leases in the same moment, after a power cut, so don't
 // renew in the same moment for ever.
 func times(m *dhcpv4.DHCPv4, life time.Duration, hw hwaddr.Addr) {
-	secs := uint32(min(max(life/time.Second, 1), 1<<32-1)) //nolint:gosec // within bounds
+	secs := uint32(min(max(life/time.Second, 1), 1<<32-1))
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, 12), secs)
 	m.Options[optLifetime] = b[:4:4]
 	t1, t2 := secs/2, secs-secs/8

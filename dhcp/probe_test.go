@@ -60,7 +60,7 @@ func TestProbe(t *testing.T) {
 				if got := p.sighting(a, phone); got != c.want {
 					t.Errorf("after: %v, want %v", got, c.want)
 				}
-				time.Sleep(probeFresh + time.Second)
+				<-time.After(probeFresh + time.Second)
 				if got := p.sighting(a, phone); got != Unasked {
 					t.Errorf("much later: %v", got)
 				}
@@ -82,8 +82,9 @@ func TestProbeGivesUp(t *testing.T) {
 		if _, err := p.probe(t.Context(), a); err != nil || time.Since(start) > 0 || p.sighting(a, phone) != Vacant {
 			t.Errorf("beyond the bound: %v after %s, %v", err, time.Since(start), p.sighting(a, phone))
 		}
+		<-time.After(probeFor)
+		synctest.Wait()
 		p.send = func([]byte) error { return errors.New("network is down") }
-		time.Sleep(probeFor)
 		b := ip("192.0.2.21")
 		if _, err := p.probe(t.Context(), b); err == nil || p.sighting(b, phone) != Vacant {
 			t.Errorf("with a dead wire: %v, %v", err, p.sighting(b, phone))

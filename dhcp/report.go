@@ -60,7 +60,7 @@ func (s *Server) report(ctx context.Context, j *job, v Verdict) {
 	if v.Err != nil {
 		attrs = append(attrs, slog.Any("err", v.Err))
 	}
-	s.Log.LogAttrs(ctx, level, text, attrs...)
+	s.Log.LogAttrs(ctx, level, text, attrs...) //nolint:sloglint // one of the constants above
 }
 
 // silenceLevel is debug but for what an administrator has to mend, and that once a minute for each network.

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -213,6 +212,3 @@ func (r *request) lifetime(def, least, most time.Duration) time.Duration {
 	// 0xffffffff means for ever (RFC 2131 §3.3), which the bound makes the longest time there is.
 	return min(max(time.Duration(r.life)*time.Second, least), most)
 }
-
-// asks reports whether the client's parameter request list has the code.
-func (r *request) asks(code uint8) bool { return slices.Contains(r.client.Params, code) }

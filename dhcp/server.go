@@ -338,7 +338,7 @@ func (s *Server) handle(ctx context.Context, j *job) {
 		s.count.leftOut.Add(uint64(len(left)))
 		if s.mayWarn("left out " + string(v.Network)) {
 			s.Log.WarnContext(ctx, "dhcp options left out: the client takes no longer reply",
-				"mac", v.Client.HW, "network", v.Network, "options", fmt.Sprint(left), "size", len(b))
+				"mac", v.Client.HW, "network", v.Network, "options", fmt.Sprintf("%d", left), "size", len(b))
 		}
 	}
 	to := deliver(j.msg, reply, j.ing)

@@ -35,7 +35,8 @@ type Reason uint8
 // The reasons.
 const (
 	ReasonNone Reason = iota
-	// What can't be read, or is no client's.
+
+	// ReasonShort and those below it: it can't be read, or is no client's.
 	ReasonShort
 	ReasonNoCookie
 	ReasonReply
@@ -43,7 +44,8 @@ const (
 	ReasonBadAddress
 	ReasonBOOTP
 	ReasonUnknownType
-	// What we have no business with.
+
+	// ReasonHops and those below it: we have no business with it.
 	ReasonHops
 	ReasonLoop
 	ReasonRelay
@@ -53,14 +55,16 @@ const (
 	ReasonIncomplete
 	ReasonSpoofed
 	ReasonUnknownClient
-	// What the table says.
+
+	// ReasonWrongNetwork and those below it: the lease table has nothing for it.
 	ReasonWrongNetwork
 	ReasonTaken
 	ReasonNotTheirs
 	ReasonOtherLease
 	ReasonExhausted
 	ReasonStore
-	// What the server does with itself.
+
+	// ReasonBusy and those below it: the server has trouble of its own.
 	ReasonBusy
 	ReasonSuperseded
 	ReasonConflict
@@ -99,10 +103,10 @@ func (r Reason) text() (label, words string) {
 		ReasonConflict:      {"conflict", "addresses are in use by strangers"},
 		ReasonPanic:         {"panic", "fault of ours"},
 	}
-	if r >= reasons {
-		return "unknown", "unknown"
+	if int(r) < len(texts) {
+		return texts[r][0], texts[r][1]
 	}
-	return texts[r][0], texts[r][1]
+	return "unknown", "unknown"
 }
 
 // String returns the reason in words; they are ASCII and short, since a NAK carries them in option 56.
