@@ -46,7 +46,7 @@ func TestRender(t *testing.T) {
 		err  string
 	}{
 		{"line", render.Line, "display name: {{.name}}\n", "display name: Reception\n", ""},
-		{"line, second setting", render.Line, "a\nname: {{.evil}}\n", "", "t:2: at <_esc>: error calling _esc: the value has the character U+000A at place 2"},
+		{"line, second setting", render.Line, "a\nname: {{.evil}}\n", "", "t:2: the value has the character U+000A at place 2"},
 		{"line, in an assignment nothing is printed", render.Line, "{{$x := .evil}}ok", "ok", ""},
 		{"line, not UTF-8", render.Line, "{{.bad}}", "", "UTF-8"},
 		{"line, map", render.Line, "{{.lines}}", "", "a map, not a single value"},

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"text/template"
 	"text/template/parse"
 	"time"
@@ -216,5 +217,6 @@ func explain(name string, err error) error {
 	if c := atPlace.FindStringSubmatch(text); c != nil {
 		text = "at " + c[1] + ": " + c[2]
 	}
+	text = strings.TrimPrefix(text, "at <"+escFunc+">: error calling "+escFunc+": ")
 	return &Error{Template: cmp.Or(m[1], name), Line: line, Text: text}
 }
