@@ -31,13 +31,14 @@ func must[T any](t *testing.T) func(T, error) T {
 
 func ids(t *testing.T, db *DB) (devices, configs string) {
 	t.Helper()
-	for _, d := range must[[]provision.Device](t)(db.Devices(t.Context())) {
-		devices += " " + string(d.ID)
+	var d, c []string
+	for _, v := range must[[]provision.Device](t)(db.Devices(t.Context())) {
+		d = append(d, string(v.ID))
 	}
-	for _, c := range must[[]provision.Config](t)(db.Configs(t.Context())) {
-		configs += " " + string(c.ID)
+	for _, v := range must[[]provision.Config](t)(db.Configs(t.Context())) {
+		c = append(c, string(v.ID))
 	}
-	return strings.TrimSpace(devices), strings.TrimSpace(configs)
+	return strings.Join(d, " "), strings.Join(c, " ")
 }
 
 func TestDeleteDevice(t *testing.T) {
@@ -89,8 +90,11 @@ func TestDeleteConfig(t *testing.T) {
 	t.Parallel()
 	db, ctx := openDB(t, t.TempDir()), t.Context()
 	for _, c := range []provision.Config{
-		{ID: "base", Role: provision.RoleDefault}, {ID: "child", Parents: []provision.ConfigID{"other", "base", "base"}},
-		{ID: "site", Locked: true}, {ID: "used"}, {ID: "use"},
+		{ID: "base", Role: provision.RoleDefault},
+		{ID: "child", Parents: []provision.ConfigID{"other", "base", "base"}},
+		{ID: "site", Locked: true},
+		{ID: "used"},
+		{ID: "use"},
 	} {
 		must[provision.Config](t)(db.PutConfig(ctx, c))
 	}
@@ -277,7 +281,7 @@ func TestOutboxEnds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	db, ctx := openDB(t, dir), t.Context()
-	const slice = 1000
+	const slice = 5000
 	prev := make([]lease.Lease, slice)
 	renew := func(n int) {
 		changes := make([]lease.Change, n)
@@ -301,16 +305,16 @@ func TestOutboxEnds(t *testing.T) {
 			t.Errorf("last event: got %d, want %d", seq-1, last)
 		}
 	}
-	for range 70 {
+	for range 14 {
 		renew(slice)
 	}
-	check(70*slice-maxEvents+1, 70*slice)
+	check(14*slice-maxEvents+1, 14*slice)
 	renew(1)
-	check(70*slice-maxEvents+2, 70*slice+1)
+	check(14*slice-maxEvents+2, 14*slice+1)
 
 	// As if an older program had kept more.
 	err := db.bolt.Update(func(tx *bbolt.Tx) error {
-		for seq := uint64(70*slice - maxEvents + 1); seq > 70*slice-maxEvents-299; seq-- {
+		for seq := uint64(14*slice - maxEvents + 1); seq > 14*slice-maxEvents-299; seq-- {
 			if err := apply(tx, op{bucketEvents, seqKey(seq), seal(bucketEvents, seqKey(seq), nil)}); err != nil {
 				return err
 			}

@@ -225,7 +225,7 @@ func eachField(b []byte, f func(tag uint64, v []byte) error) error {
 			return errShort
 		}
 		size, m := binary.Uvarint(b[n:])
-		if m <= 0 || size > uint64(len(b)-n-m) {
+		if m <= 0 || size > uint64(len(b)-n-m) { //nolint:gosec // the two numbers were within b
 			return errShort
 		}
 		b = b[n+m:]
@@ -250,7 +250,7 @@ func readByte[T ~uint8](v []byte) (T, error) {
 	if err == nil && n > 0xff {
 		err = errors.New("a number out of range")
 	}
-	return T(n), err //nolint:gosec // checked above
+	return T(n), err
 }
 
 func readTime(v []byte) (time.Time, error) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
-	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -161,14 +160,18 @@ func (db *DB) planLeases(tx *bbolt.Tx, changes []change) (ops []op, events []lea
 	if err != nil {
 		return nil, nil, err
 	}
-	for i, c := range changes {
-		stored, err := db.storedRev(tx, changes[:i], c.key)
-		if err != nil {
-			return nil, nil, err
+	written := make(map[netip.Addr]uint64, len(changes)) // revisions after the changes so far
+	for _, c := range changes {
+		stored, ok := written[c.Next.Addr]
+		if !ok {
+			if stored, err = db.storedRev(tx, c.key); err != nil {
+				return nil, nil, err
+			}
 		}
 		if stored != c.Prev.Rev {
 			return nil, nil, fmt.Errorf("lease %s is at revision %d, not %d: %w", c.Next.Addr, stored, c.Prev.Rev, lease.ErrConflict)
 		}
+		written[c.Next.Addr] = c.Next.Rev
 		ops = append(ops, op{bucketLeases, c.key, c.value})
 		if c.body != nil {
 			key := seqKey(next)
@@ -186,13 +189,8 @@ func (db *DB) planLeases(tx *bbolt.Tx, changes []change) (ops []op, events []lea
 	return ops, events, nil
 }
 
-// storedRev returns the revision of a lease as it will be after the changes before, 0 if there is none.
-func (db *DB) storedRev(tx *bbolt.Tx, before []change, key []byte) (uint64, error) {
-	for _, c := range slices.Backward(before) {
-		if bytes.Equal(c.key, key) {
-			return c.Next.Rev, nil
-		}
-	}
+// storedRev returns the revision of a lease, 0 if there is none.
+func (db *DB) storedRev(tx *bbolt.Tx, key []byte) (uint64, error) {
 	payload, ok, err := db.get(tx, bucketLeases, key)
 	if err != nil || !ok {
 		return 0, err

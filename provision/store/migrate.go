@@ -71,15 +71,30 @@ func readSchema(tx *bbolt.Tx) (uint32, error) {
 	return binary.BigEndian.Uint32(payload), nil
 }
 
-// createBuckets makes schema 1 of nothing.
-func createBuckets(tx *bbolt.Tx) error {
-	for _, name := range []string{
+// buckets returns all that schema 1 has.
+func buckets() []string {
+	return []string{
 		bucketMeta, bucketLeases, bucketEvents, bucketCursors,
 		bucketDevices, bucketDeviceMAC, bucketDeviceSerial, bucketDeviceUUID, bucketDeviceConfig,
 		bucketConfigs, bucketConfigRole, bucketConfigParent, bucketNetworks,
-	} {
+	}
+}
+
+// createBuckets makes schema 1 of nothing.
+func createBuckets(tx *bbolt.Tx) error {
+	for _, name := range buckets() {
 		if _, err := tx.CreateBucket([]byte(name)); err != nil {
 			return fmt.Errorf("create bucket %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// checkBuckets sees that each bucket is there, so that nobody has to who reads one.
+func checkBuckets(tx *bbolt.Tx) error {
+	for _, name := range buckets() {
+		if tx.Bucket([]byte(name)) == nil {
+			return fmt.Errorf("%w: bucket %s is missing; restore a backup", ErrDamaged, name)
 		}
 	}
 	return nil

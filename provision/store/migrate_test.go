@@ -21,7 +21,7 @@ import (
 	"github.com/dialtone-project/dialtone/provision"
 )
 
-var update = flag.Bool("update", false, "write the golden store of the present schema anew") //nolint:gochecknoglobals // a flag
+var update = flag.Bool("update", false, "write the golden store of the present schema anew")
 
 const golden = "testdata/schema1.db.gz"
 
@@ -232,4 +232,12 @@ func TestOpenNewer(t *testing.T) {
 		return tx.Bucket([]byte(bucketMeta)).Put([]byte(keySchema), []byte{0, 0, 0, 0, 0, 0, 0, 1})
 	})
 	fails(t, dir, path, "damaged")
+}
+
+func TestOpenIncomplete(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	fill(t, dir)
+	edit(t, filepath.Join(dir, fileDB), func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketEvents)) })
+	fails(t, dir, fileDB, bucketEvents, "backup")
 }

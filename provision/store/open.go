@@ -50,7 +50,7 @@ func Open(dir string, log *slog.Logger) (*DB, error) {
 // renamed into place; bbolt locks that one as well.
 func lockDir(dir string) (*os.File, error) {
 	path := filepath.Join(dir, fileLock)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the administrator names the folder
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the state folder: %w", err)
 	}
@@ -79,7 +79,7 @@ func writeLock(f *os.File) error {
 
 // holder tells who has the lock, as far as it can be read.
 func holder(path string) string {
-	b, err := os.ReadFile(path) //nolint:gosec // the lock file again
+	b, err := os.ReadFile(path)
 	pid := strings.TrimSpace(string(b))
 	if err != nil || pid == "" || len(pid) > 10 {
 		return ""
@@ -117,6 +117,9 @@ func open(dir string, log *slog.Logger) (*bbolt.DB, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	from, err := migrate(bolt, migrations())
+	if err == nil {
+		err = bolt.View(checkBuckets)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), bolt.Close())
 	}
@@ -161,7 +164,7 @@ func create(dir string) error {
 
 // mark leaves the install marker. It is on the disk before the first write to the store is.
 func mark(dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, fileMarker), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the administrator names the folder
+	f, err := os.OpenFile(filepath.Join(dir, fileMarker), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -173,7 +176,7 @@ func mark(dir string) error {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the administrator names the folder
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

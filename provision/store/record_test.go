@@ -43,7 +43,7 @@ func populate(t *testing.T, p any) {
 			f.Set(reflect.ValueOf([]provision.ConfigID{"base", "site"}))
 			continue
 		}
-		switch f.Kind() { //nolint:exhaustive // the default is for all others
+		switch f.Kind() {
 		case reflect.String:
 			f.SetString("the " + name)
 		case reflect.Bool:

@@ -191,9 +191,6 @@ func (db *DB) transact(fn func(*bbolt.Tx) (bool, error)) error {
 
 func apply(tx *bbolt.Tx, o op) error {
 	b := tx.Bucket([]byte(o.bucket))
-	if b == nil {
-		return fmt.Errorf("there is no bucket %s", o.bucket)
-	}
 	if o.value == nil {
 		return b.Delete(o.key)
 	}
