@@ -33,9 +33,7 @@ func (t *Table) Bind(ctx context.Context, s Scope, c Client, addr netip.Addr) (L
 	if err != nil {
 		return Lease{}, fmt.Errorf("bind %s to %s: %w", addr, c.HW, err)
 	}
-	l := o.changes[len(o.changes)-1].Next
-	l.Rev = o.changes[len(o.changes)-1].Prev.Rev + 1
-	return l, nil
+	return o.changes[len(o.changes)-1].Next, nil
 }
 
 // Release ends the client's lease of the address. It is ErrNone if the client doesn't hold it, or holds it of another
@@ -90,7 +88,9 @@ func (t *Table) end(ctx context.Context, s Scope, c Client, addr netip.Addr, cha
 		next := e.lease
 		next.Expiry = now
 		kind := change(now, &next)
-		return &op{entries: []*entry{e}, changes: []Change{{At: now, Kind: kind, Prev: e.lease, Next: next}}}, nil, nil
+		o := &op{entries: []*entry{e}}
+		o.add(now, kind, e.lease, next)
+		return o, nil, nil
 	})
 	if err != nil {
 		return err
@@ -227,7 +227,6 @@ func (t *Table) apply(o *op) {
 	}
 	for _, c := range o.changes {
 		e := t.entries[c.Next.Addr]
-		c.Next.Rev = c.Prev.Rev + 1
 		e.local = true
 		t.set(e, c.Next)
 		if t.clock.steps != o.steps {
@@ -256,7 +255,9 @@ func (t *Table) doubt(o *op) {
 
 func (t *Table) planBind(now time.Time, s Scope, c Client, addr netip.Addr) (o, wait *op, err error) {
 	switch {
-	case c.HW.IsZero() || s.Lifetime <= 0:
+	case s.Lifetime <= 0:
+		return nil, nil, fmt.Errorf("a lifetime of %s is none", s.Lifetime)
+	case c.HW.IsZero():
 		return nil, nil, ErrWrongNet
 	case s.allows(c.HW, addr) != nil:
 		return nil, nil, s.allows(c.HW, addr)
@@ -378,6 +379,7 @@ func (o *op) clear(now time.Time, e *entry) Lease {
 	}
 }
 
+// add plans a change, and returns the lease as it will be stored.
 func (o *op) add(now time.Time, kind Kind, prev, next Lease) Lease {
 	next.Rev = prev.Rev + 1
 	o.changes = append(o.changes, Change{At: now, Kind: kind, Prev: prev, Next: next})

@@ -92,7 +92,7 @@ type op struct {
 var errUnsure = errors.New("what the store holds of the lease is not known until it is read again")
 
 // Open reads the store and returns the table of what is in it. Records that can't be read are logged, and their
-// addresses are nobody's until they can be; it is an error if none can be read.
+// addresses are nobody's until they can be. It is an error if the store can't be read at all.
 //
 // Wall is the clock that leases are written and compared with, time.Now but in tests; see [Table.Run] for what happens
 // when it steps.
@@ -109,7 +109,9 @@ func Open(ctx context.Context, store Store, wall func() time.Time, log *slog.Log
 	for l, err := range store.LoadLeases(ctx) {
 		switch {
 		case err != nil:
-			fault = err
+			if !l.Addr.IsValid() {
+				fault = err
+			}
 			log.ErrorContext(ctx, "lease can't be read", "ip", l.Addr, "err", err)
 			if l.Addr.IsValid() {
 				t.doubt(&op{entries: []*entry{t.entry(l.Addr)}})
@@ -123,7 +125,7 @@ func Open(ctx context.Context, store Store, wall func() time.Time, log *slog.Log
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read leases: %w", err)
 	}
-	if fault != nil && len(t.entries) == len(t.doubts) {
+	if fault != nil && len(t.entries) == 0 {
 		return nil, fmt.Errorf("read leases: %w", fault)
 	}
 	last, err := lastEvent(ctx, store)

@@ -180,6 +180,11 @@ func TestBindRefuses(t *testing.T) {
 			t.Errorf("%s: got error %v, want %v", c.name, err, c.want)
 		}
 	}
+	forNothing := s
+	forNothing.Lifetime = 0
+	if l, err := table.Bind(t.Context(), forNothing, client(9), ip(17)); err == nil || errors.Is(err, lease.ErrWrongNet) {
+		t.Errorf("no lifetime: got %v, error %v; want one that is no NAK", l, err)
+	}
 	check(t, "events", []string{"bound .10 1", "bound .16 3", "declined .16 3"}, story(t, store, 0))
 	bind(t, table, s, client(15), ip(15))
 	if l := bind(t, table, s, client(200), ip(200)); l.Origin != lease.Reserved {
