@@ -3,18 +3,18 @@
 #
 #   up                build the network
 #   down              end what runs in it and remove it
-#   exec NODE CMD...  run a command in a node: srv, p1 to p5, rtr, r1, r2
+#   exec NODE CMD...  run a command in a node: srv, p1 to p6, rtr, r1, r2
 #   relay start|stop [isc|dnsmasq]
 #   sniff start|stop  capture DHCP, ARP and TFTP on the office's switch into $LAB_DIR/lan.pcap
 #
 # Every box is a namespace called $LAB_NS-<node>; the switches are namespaces too, so nothing touches the machine's own
 # interfaces:
 #
-#   p1..p5 ---\                         /--- r1
+#   p1..p6 ---\                         /--- r1
 #   srv ------ sw (br0) -- rtr -- sw2 (br1)
 #   10.99.1.1/24   10.99.1.254 | 10.99.2.254   \--- r2
 #
-# p1, p2 and r1 have addresses of Cisco's, p3, p4 and r2 of Aastra's, p5 is a PC.
+# p1, p2, p6 and r1 have addresses of Cisco's, p3, p4 and r2 of Aastra's, p5 is a PC.
 set -euo pipefail
 LAB_NS=${LAB_NS:-dtlab}
 LAB_DIR=${LAB_DIR:-${TMPDIR:-/tmp}/$LAB_NS.d}
@@ -34,6 +34,7 @@ mac_of() {
 	p3) echo 00:08:5d:00:00:03 ;;
 	p4) echo 00:08:5d:00:00:04 ;;
 	p5) echo 3c:52:82:00:00:05 ;;
+	p6) echo 00:1b:d4:00:00:06 ;;
 	r1) echo 00:1b:d4:00:00:11 ;;
 	r2) echo 00:08:5d:00:00:12 ;;
 	lan) echo 02:00:00:00:01:fe ;;
@@ -71,7 +72,7 @@ up() {
 	wire srv eth0 sw br0 "$(mac_of srv)"
 	ip -n "$(ns srv)" addr add 10.99.1.1/24 brd + dev eth0
 	ip -n "$(ns srv)" route add 10.99.2.0/24 via 10.99.1.254
-	for node in p1 p2 p3 p4 p5; do
+	for node in p1 p2 p3 p4 p5 p6; do
 		make_node $node
 		wire $node eth0 sw br0 "$(mac_of $node)"
 	done
@@ -101,16 +102,17 @@ down() {
 	done
 }
 
+# What runs in the background is started without in_ns: $! would be the function's shell, not the program.
 relay() {
 	local pid
 	case ${1:-} in
 	start)
 		case ${2:-isc} in
 		isc)
-			in_ns rtr dhcrelay -4 -d -q -pf "$LAB_DIR/relay.pid" -id far -iu lan 10.99.1.1 >"$LAB_DIR/relay.log" 2>&1 &
+			ip netns exec "$(ns rtr)" dhcrelay -4 -d -q -pf "$LAB_DIR/relay.pid" -id far -iu lan 10.99.1.1 >"$LAB_DIR/relay.log" 2>&1 &
 			;;
 		dnsmasq)
-			in_ns rtr dnsmasq -k -p 0 -C /dev/null -u root -i far --dhcp-relay=10.99.2.254,10.99.1.1 \
+			ip netns exec "$(ns rtr)" dnsmasq -k -p 0 -C /dev/null -u root -i far --dhcp-relay=10.99.2.254,10.99.1.1 \
 				--pid-file="$LAB_DIR/relay.pid" --log-facility=- >"$LAB_DIR/relay.log" 2>&1 &
 			;;
 		esac
@@ -126,7 +128,7 @@ relay() {
 sniff() {
 	case ${1:-} in
 	start)
-		in_ns sw tcpdump -U -qni br0 -w "$LAB_DIR/lan.pcap" 'arp or icmp or udp port 67 or 68 or 69' >/dev/null 2>&1 &
+		ip netns exec "$(ns sw)" tcpdump -U -qni br0 -w "$LAB_DIR/lan.pcap" 'arp or icmp or udp port 67 or 68 or 69' >/dev/null 2>&1 &
 		echo $! >"$LAB_DIR/sniff.bg"
 		sleep 0.7
 		;;
