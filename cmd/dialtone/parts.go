@@ -1,0 +1,344 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/dialtone-project/dialtone/configs"
+	"github.com/dialtone-project/dialtone/dhcp"
+	"github.com/dialtone-project/dialtone/dhcp/hook"
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/dhcp/network"
+	"github.com/dialtone-project/dialtone/plugins"
+	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/admin"
+	"github.com/dialtone-project/dialtone/provision/golden"
+	"github.com/dialtone-project/dialtone/provision/httpd"
+	"github.com/dialtone-project/dialtone/provision/plugin"
+	"github.com/dialtone-project/dialtone/provision/store"
+	"github.com/dialtone-project/dialtone/provision/tftpd"
+	"github.com/dialtone-project/dialtone/web"
+)
+
+// parts are the daemon's parts, opened and wired but not yet running.
+type parts struct {
+	settings configs.Settings
+	log      *slog.Logger
+	networks atomic.Pointer[network.Set]
+
+	db       *store.DB
+	table    *lease.Table
+	plugins  *plugin.Host
+	pipeline *provision.Pipeline
+	hooks    []*hook.Hook
+	tftp     *tftpd.Server // nil: not served
+	http     *httpd.Server // nil: not served
+	web      *web.Server
+	dhcp     *dhcp.Server // nil: not served
+}
+
+// Networks returns the networks in force.
+func (p *parts) Networks() *network.Set { return p.networks.Load() }
+
+// openParts opens everything in the order in which each needs the one before: store, leases, plugins, pipeline, front
+// ends, and DHCP last, so that nothing is offered that can't be provisioned. After an error nothing is open.
+func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Logger) (p *parts, err error) {
+	p = &parts{settings: s, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	if p.db, err = store.Open(s.State, log); err != nil {
+		return p, err
+	}
+	if err = p.importSite(ctx, c); err != nil {
+		return p, err
+	}
+	if p.table, err = lease.Open(ctx, p.db, time.Now, log); err != nil {
+		return p, err
+	}
+	if err = p.openPlugins(ctx); err != nil {
+		return p, err
+	}
+	p.pipeline = &provision.Pipeline{
+		Leases: p.table, PolicyFor: p.policy, Devices: p.db, Configs: p.db, Plugins: p.plugins,
+		Journal: provision.NewJournal(s.Journal.Size), Sightings: provision.NewSightings(0), HTTP: p.httpURL, Log: log,
+	}
+	if err = p.openHooks(); err != nil {
+		return p, err
+	}
+	return p, p.openServers(ctx)
+}
+
+// importSite fills an empty state with the site's content, and takes the networks into force that the state has then.
+func (p *parts) importSite(ctx context.Context, c content) error {
+	nets, rev, err := p.db.LoadNetworks(ctx)
+	if err != nil {
+		return err
+	}
+	if rev == 0 {
+		if err := c.fill(ctx, p.db); err != nil {
+			return fmt.Errorf("import %s: %w", c.name, err)
+		}
+		p.log.InfoContext(ctx, "first content imported", "site", c.name,
+			"networks", len(c.networks.All()), "configs", len(c.configs), "devices", len(c.devices))
+		if nets, _, err = p.db.LoadNetworks(ctx); err != nil {
+			return err
+		}
+	} else if p.settings.Site != "" {
+		p.log.InfoContext(ctx, "site file left alone: the state has content already", "site", c.name)
+	}
+	set, err := network.NewSet(nets)
+	if err != nil {
+		return fmt.Errorf("networks in %s: %w", p.settings.State, err)
+	}
+	p.networks.Store(set)
+	return nil
+}
+
+func (p *parts) openPlugins(ctx context.Context) error {
+	p.plugins = &plugin.Host{
+		Dir: filepath.Join(p.settings.State, "plugins"), Overlays: filepath.Join(p.settings.State, "overlays"),
+		Firmware: filepath.Join(p.settings.State, "firmware"),
+		Check:    golden.Check, Log: p.log, HTTPPort: p.settings.HTTP.Listen.Port(),
+	}
+	if !p.settings.HTTP.Enabled {
+		p.plugins.HTTPPort = 0
+	}
+	if err := p.plugins.InstallBundled(ctx, plugins.Files()); err != nil {
+		return err
+	}
+	return p.plugins.Rescan(ctx)
+}
+
+// openHooks makes the external hooks that the settings name.
+func (p *parts) openHooks() error {
+	for _, h := range p.settings.Hooks {
+		x := &hook.Hook{Name: h.Name, Exec: h.Exec, URL: h.URL, Timeout: h.Timeout, Log: p.log}
+		if h.KeyFile != "" {
+			key, err := os.ReadFile(h.KeyFile)
+			if err != nil {
+				return fmt.Errorf("hook %s: key: %w", h.Name, err)
+			}
+			x.Key = key
+		}
+		p.hooks = append(p.hooks, x)
+	}
+	return nil
+}
+
+// openServers opens every socket.
+func (p *parts) openServers(ctx context.Context) error {
+	s := p.settings
+	if s.TFTP.Enabled {
+		srv := &tftpd.Server{
+			Addr: s.TFTP.Listen.String(), Handler: p.pipeline, Log: p.log,
+			Transfers: s.TFTP.MaxTransfers, PeerTransfers: s.TFTP.MaxPerPeer, BlockSize: s.TFTP.BlockSizeLimit,
+		}
+		if err := srv.Open(); err != nil {
+			return err
+		}
+		p.tftp = srv
+	}
+	if s.HTTP.Enabled {
+		srv := &httpd.Server{
+			Addr: s.HTTP.Listen.String(), Handler: p.pipeline, Log: p.log,
+			Connections: s.HTTP.MaxConnections, PeerConnections: s.HTTP.MaxPerPeer,
+		}
+		if err := srv.Open(); err != nil {
+			return err
+		}
+		p.http = srv
+	}
+	srv := &web.Server{Admin: p.admin(), Build: build(), Socket: filepath.Join(s.State, socketName), Log: p.log}
+	if s.Console.Enabled {
+		srv.Console = s.Console.Listen.String()
+	}
+	if err := srv.Open(ctx); err != nil {
+		return err
+	}
+	p.web = srv
+	if !s.DHCP.Enabled {
+		return nil
+	}
+	d := &dhcp.Server{Table: p.table, Networks: p, Boot: p.plugins, Listen: p.listeners(), Log: p.log}
+	if len(d.Listen) == 0 {
+		p.log.WarnContext(ctx, "dhcp is enabled but no network is declared: no address will be leased")
+		return nil
+	}
+	if err := d.Open(ctx); err != nil {
+		return err
+	}
+	p.dhcp = d
+	return nil
+}
+
+// listeners returns where DHCP is heard: where the settings say, else on every interface that a network is on.
+func (p *parts) listeners() []dhcp.Listener {
+	var list []dhcp.Listener
+	for _, a := range p.settings.DHCP.Relay {
+		list = append(list, dhcp.Listener{Addr: a})
+	}
+	names := p.settings.DHCP.Interfaces
+	if len(names) == 0 && len(list) == 0 {
+		names = p.interfaces()
+	}
+	for _, name := range names {
+		list = append(list, dhcp.Listener{Interface: name})
+	}
+	return list
+}
+
+// interfaces returns the interfaces that the networks name, and those that have an address in one that names none.
+func (p *parts) interfaces() []string {
+	var names []string
+	add := func(name string) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	all, err := net.Interfaces()
+	if err != nil {
+		p.log.Warn("interfaces can't be listed", "err", err)
+	}
+	for _, n := range p.Networks().All() {
+		if n.Interface != "" {
+			add(n.Interface)
+			continue
+		}
+		for _, ifi := range all {
+			if ifi.Flags&net.FlagLoopback == 0 && hasAddrIn(ifi, n.Prefix) {
+				add(ifi.Name)
+			}
+		}
+	}
+	return names
+}
+
+func hasAddrIn(ifi net.Interface, prefix netip.Prefix) bool {
+	addrs, err := ifi.Addrs()
+	return err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		p, err := netip.ParsePrefix(a.String())
+		return err == nil && prefix.Contains(p.Addr())
+	})
+}
+
+func (p *parts) admin() *admin.Service {
+	return &admin.Service{
+		Leases: p.table, Devices: p.db, Pipeline: p.pipeline, Plugins: pluginHost{p.plugins},
+		Journal: p.pipeline.Journal, Sightings: p.pipeline.Sightings, Local: p.local,
+	}
+}
+
+// policy is what the administrator decided for the network that an address is in. Addresses of no network of ours are
+// treated as the defaults say.
+func (p *parts) policy(addr netip.Addr) provision.Policy {
+	n := p.Networks().Containing(addr)
+	if n == nil {
+		return provision.Policy{AutoAdd: provision.AddRecognised, Configure: true}
+	}
+	return provision.Policy{Network: string(n.ID), AutoAdd: provision.AutoAdd(n.AutoAdd), Configure: n.Configure}
+}
+
+// httpURL is the URL of our HTTP server as a phone that reached us at local sees it.
+func (p *parts) httpURL(local netip.Addr) string {
+	if !p.settings.HTTP.Enabled || !local.IsValid() {
+		return ""
+	}
+	if port := p.settings.HTTP.Listen.Port(); port != 80 {
+		return "http://" + netip.AddrPortFrom(local, port).String()
+	}
+	return "http://" + local.String()
+}
+
+// local is the address of ours that a phone at an address speaks to: its network's server address, else the one that
+// the host would send from.
+func (p *parts) local(peer netip.Addr) netip.Addr {
+	if n := p.Networks().Containing(peer); n != nil && n.Server.IsValid() {
+		return n.Server
+	}
+	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(peer, 9))) // sends nothing
+	if err != nil {
+		return netip.Addr{}
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+}
+
+func (p *parts) consoleAddr() string {
+	if a := p.web.ConsoleAddr(); a != nil {
+		return a.String()
+	}
+	return ""
+}
+
+// tasks returns what runs, in the order of starting; stopping goes the other way.
+func (p *parts) tasks() []Task {
+	tasks := []Task{
+		{Name: "leases", Run: p.table.Run},
+		{Name: "observer", Run: func(ctx context.Context) error {
+			return lease.Follow(ctx, p.table, p.db, "observer", p.observe, p.log)
+		}},
+	}
+	for _, h := range p.hooks {
+		tasks = append(tasks, Task{Name: "hook " + h.Name, Run: func(ctx context.Context) error {
+			return lease.Follow(ctx, p.table, p.db, "hook "+h.Name, h.Deliver, p.log)
+		}})
+	}
+	if p.settings.Plugins.Watch {
+		tasks = append(tasks, Task{Name: "plugins", Run: p.plugins.Run})
+	}
+	tasks = append(tasks, Task{Name: "web", Run: p.web.Run})
+	if p.tftp != nil {
+		tasks = append(tasks, Task{Name: "tftp", Run: p.tftp.Run})
+	}
+	if p.http != nil {
+		tasks = append(tasks, Task{Name: "http", Run: p.http.Run})
+	}
+	if p.dhcp != nil {
+		tasks = append(tasks, Task{Name: "dhcp", Run: p.dhcp.Run})
+	}
+	return tasks
+}
+
+// observe makes a device known by its lease before it asks for anything.
+func (p *parts) observe(ctx context.Context, e lease.Event) error {
+	outcome := p.pipeline.Observe(ctx, e)
+	if outcome == nil {
+		return nil
+	}
+	return outcome.Err
+}
+
+// close closes the store. What is open beside it is closed by its task; before the tasks run, by the end of the
+// program.
+func (p *parts) close() error {
+	if p.db == nil {
+		return nil
+	}
+	return p.db.Close()
+}
+
+// pluginHost shows the plugin host as the use cases see it.
+type pluginHost struct{ *plugin.Host }
+
+// Statuses implements admin.PluginHost.
+func (h pluginHost) Statuses() []admin.PluginStatus {
+	var list []admin.PluginStatus
+	for _, s := range h.Host.Statuses() {
+		list = append(list, admin.PluginStatus{
+			ID: s.ID, Version: s.Version, Vendor: s.Vendor, Models: s.Models, Firmware: s.Firmware, InForce: s.InForce, Problem: s.Problem,
+		})
+	}
+	return list
+}

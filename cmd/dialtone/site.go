@@ -1,0 +1,200 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dialtone-project/dialtone/configs"
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/network"
+	"github.com/dialtone-project/dialtone/provision"
+)
+
+// content is a site file in the types that the store keeps.
+type content struct {
+	name     string // of the file
+	networks *network.Set
+	configs  []provision.Config
+	devices  []provision.Device
+}
+
+// readSite checks all that a site file says. The error joins every fault, each with the file and line of its item.
+func readSite(name string, data []byte) (content, error) {
+	site, err := configs.ParseSite(name, data)
+	if err != nil {
+		return content{}, err
+	}
+	var errs []error
+	at := func(line int, what string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s:%d: %s: %w", name, line, what, err))
+		}
+	}
+	c := content{name: name}
+	var nets []network.Network
+	for _, n := range site.Networks {
+		net, err := toNetwork(n)
+		at(n.Line, "network "+n.Name, err)
+		nets = append(nets, net)
+	}
+	if len(errs) == 0 {
+		if c.networks, err = network.NewSet(nets); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	for _, x := range site.Configs {
+		config, err := toConfig(x)
+		at(x.Line, "config "+x.ID, err)
+		c.configs = append(c.configs, config)
+	}
+	for _, x := range site.Devices {
+		device, err := toDevice(x)
+		at(x.Line, "device "+x.MAC, err)
+		c.devices = append(c.devices, device)
+	}
+	for i, x := range site.Configs {
+		at(x.Line, "config "+x.ID, c.resolves(c.configs[i].ID))
+	}
+	for i, x := range site.Devices {
+		if id := c.devices[i].Config; id != "" {
+			at(x.Line, "device "+x.MAC, c.resolves(id))
+		}
+	}
+	return c, errors.Join(errs...)
+}
+
+// resolves reports what keeps a config from being flattened, or the flattened whole from being valid.
+func (c content) resolves(id provision.ConfigID) error {
+	resolved, err := provision.Inherit(func(id provision.ConfigID) (provision.Config, error) {
+		for _, x := range c.configs {
+			if x.ID == id {
+				return x, nil
+			}
+		}
+		return provision.Config{}, fmt.Errorf("config %q: %w", id, provision.ErrNotFound)
+	}, id)
+	if err != nil {
+		return err
+	}
+	return provision.Check(resolved.Params)
+}
+
+func toNetwork(n configs.SiteNetwork) (network.Network, error) {
+	net := network.Network{
+		ID: network.ID(n.Name), Prefix: n.Prefix, Interface: n.Interface, Server: n.Server, Relays: n.Relays,
+		Lease:         network.Lifetime{Default: n.Lease.Default, Min: n.Lease.Min, Max: n.Lease.Max},
+		Authoritative: n.Authoritative, Probe: n.Probe, AutoAdd: network.AutoAdd(n.AutoAdd), Configure: n.Configure,
+	}
+	for _, p := range n.Pools {
+		net.Pools = append(net.Pools, network.Pool{First: p.First, Last: p.Last, Exclude: p.Exclude})
+	}
+	var errs []error
+	var err error
+	if net.Options, err = toOptions(n.Options); err != nil {
+		errs = append(errs, err)
+	}
+	for _, r := range n.Reservations {
+		hw, err := hwaddr.Parse(r.MAC)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("reservation of %s: %w", r.IP, err))
+			continue
+		}
+		options, err := toOptions(r.Options)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("reservation of %s: %w", r.IP, err))
+		}
+		net.Reservations = append(net.Reservations, network.Reservation{HW: hw, Addr: r.IP, Hostname: r.Hostname, Options: options})
+	}
+	return net, errors.Join(errs...)
+}
+
+func toOptions(list configs.SiteOptions) ([]network.Option, error) {
+	var options []network.Option
+	var errs []error
+	for _, o := range list {
+		option, err := network.ParseOption(o.Key, o.Value)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		options = append(options, option)
+	}
+	return options, errors.Join(errs...)
+}
+
+func toConfig(x configs.SiteConfig) (provision.Config, error) {
+	c := provision.Config{
+		ID: provision.ConfigID(x.ID), Label: x.Label, Role: provision.Role(x.Role), Params: provision.Wrap(x.Params),
+		Transient: x.Transient, Locked: x.Locked,
+	}
+	for _, p := range x.Parents {
+		c.Parents = append(c.Parents, provision.ConfigID(p))
+	}
+	return c, provision.CheckLayer(c.Params)
+}
+
+func toDevice(x configs.SiteDevice) (provision.Device, error) {
+	d := provision.Device{
+		Serial: x.SN, UUID: x.UUID, Vendor: x.Vendor, Model: x.Model, Version: x.Version,
+		Plugin: provision.PluginID(x.Plugin), Pinned: x.Pinned, Config: provision.ConfigID(x.Config),
+		Override: provision.Wrap(x.Override), Options: x.Options, Label: x.Label, Created: time.Now(),
+	}
+	var errs []error
+	if x.MAC != "" {
+		hw, err := hwaddr.Parse(x.MAC)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		d.HW = hw
+		d.ID = provision.DeviceID(hw.Join(""))
+	} else {
+		d.ID = provision.DeviceID(cmp.Or(x.SN, x.UUID))
+	}
+	if err := provision.CheckLayer(d.Override); err != nil {
+		errs = append(errs, fmt.Errorf("override: %w", err))
+	}
+	return d, errors.Join(errs...)
+}
+
+// siteStore is what an import writes to.
+type siteStore interface {
+	provision.DeviceStore
+	provision.ConfigStore
+	SaveNetworks(ctx context.Context, nets []network.Network, rev uint64) (uint64, error)
+}
+
+// fill imports the content into a state that never had networks. The networks are written last: an import that was
+// cut short is taken up where it ended, and what it had written is left as it is.
+func (c content) fill(ctx context.Context, to siteStore) error {
+	for _, x := range c.configs {
+		if _, err := to.Config(ctx, x.ID); !errors.Is(err, provision.ErrNotFound) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := to.PutConfig(ctx, x); err != nil {
+			return err
+		}
+	}
+	for _, x := range c.devices {
+		if _, err := to.Device(ctx, x.ID); !errors.Is(err, provision.ErrNotFound) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := to.PutDevice(ctx, x); err != nil {
+			return err
+		}
+	}
+	nets := make([]network.Network, 0, len(c.networks.All()))
+	for _, n := range c.networks.All() {
+		nets = append(nets, *n)
+	}
+	_, err := to.SaveNetworks(ctx, nets, 0)
+	return err
+}
