@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,8 +18,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/pin/tftp/v3"
 
 	"github.com/dialtone-project/dialtone/configs"
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
@@ -54,15 +53,10 @@ const (
 var nextAddr atomic.Uint32 //nolint:gochecknoglobals // hands out loopback addresses to parallel tests
 
 // newOffice starts a daemon with the sandbox's site, as change has it.
-func newOffice(t testing.TB, change func(site string) string) *office {
+func newOffice(t testing.TB, change func(site string) string, set ...func(*configs.Settings)) *office {
 	t.Helper()
 	n := nextAddr.Add(1)
 	addr := netip.AddrFrom4([4]byte{127, 99, byte(n >> 8), byte(n)})
-	return startOffice(t, addr, t.TempDir(), change)
-}
-
-func startOffice(t testing.TB, addr netip.Addr, state string, change func(site string) string) *office {
-	t.Helper()
 	_, data := configs.SandboxSite()
 	site := strings.Replace(string(data), "server: 127.0.0.1", "server: "+addr.String(), 1)
 	if change != nil {
@@ -73,12 +67,15 @@ func startOffice(t testing.TB, addr netip.Addr, state string, change func(site s
 		t.Fatal(err)
 	}
 	s := configs.Sandbox()
-	s.State = state
+	s.State = t.TempDir()
 	s.DHCP.Relay = []netip.AddrPort{netip.AddrPortFrom(addr, dhcpPort)}
 	s.TFTP.Listen = netip.AddrPortFrom(addr, tftpPort)
 	s.HTTP.Listen = netip.AddrPortFrom(addr, httpPort)
 	s.Console.Listen = netip.AddrPortFrom(addr, 8080)
-	o := &office{t: t, addr: addr, state: state, log: &syncBuffer{}}
+	for _, f := range set {
+		f(&s)
+	}
+	o := &office{t: t, addr: addr, state: s.State, log: &syncBuffer{}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	if o.parts, err = openParts(ctx, s, c, slog.New(slog.NewTextHandler(o.log, nil))); err != nil {
 		cancel()
@@ -159,25 +156,12 @@ func (o *office) get(from netip.Addr, path, agent string) (int, string) {
 // rrq asks by TFTP from an address; ok is false if the server says that there is no such file.
 func (o *office) rrq(from netip.Addr, name string) (body string, ok bool) {
 	o.t.Helper()
-	client, err := tftp.NewClient(netip.AddrPortFrom(o.addr, tftpPort).String())
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	if err := client.SetLocalAddr(from.String()); err != nil {
-		o.t.Fatal(err)
-	}
-	transfer, err := client.Receive(name, "octet")
-	if err != nil {
-		if !strings.Contains(err.Error(), "File not found") {
-			o.t.Errorf("RRQ %s: %v, want the fixed sentence for missing files", name, err)
-		}
-		return "", false
-	}
 	var b bytes.Buffer
-	if _, err := transfer.WriteTo(&b); err != nil {
-		o.t.Fatalf("RRQ %s: %v", name, err)
+	err := sim.TFTP(o.t.Context(), from, netip.AddrPortFrom(o.addr, tftpPort), name, &b)
+	if err != nil && !errors.Is(err, sim.ErrMissing) {
+		o.t.Errorf("RRQ %s: %v", name, err)
 	}
-	return b.String(), true
+	return b.String(), err == nil
 }
 
 // cli runs a verb against the daemon.
@@ -439,6 +423,38 @@ func TestExplain(t *testing.T) {
 	}
 	if strings.Contains(out, "sandbox-only") {
 		t.Error("explain shows a secret")
+	}
+}
+
+// A program named in the settings is told of each lease event, as JSON.
+func TestHook(t *testing.T) {
+	t.Parallel()
+	log := filepath.Join(t.TempDir(), "events")
+	program := filepath.Join(t.TempDir(), "hook")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\ncat >> "+log+"\n"), 0o700); err != nil { //nolint:gosec // it is run
+		t.Fatal(err)
+	}
+	o := newOffice(t, nil, func(s *configs.Settings) {
+		s.Hooks = []configs.Hook{{Name: "crm", Exec: []string{program}, Timeout: 5 * time.Second}}
+	})
+	addr := o.lease("00:1b:54:00:00:01", ciscoClass)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		data, err := os.ReadFile(log)
+		if err == nil && len(data) > 0 {
+			var e struct{ Event, IP, MAC string }
+			if err := json.Unmarshal(data, &e); err != nil {
+				t.Fatalf("the hook got %q: %v", data, err)
+			}
+			if e.Event != "bound" || e.IP != addr.String() || e.MAC != "00:1b:54:00:00:01" {
+				t.Errorf("the hook got %+v", e)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the hook was never told")
+		}
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // another process's work
 	}
 }
 

@@ -35,7 +35,7 @@ func (p *Phone) fetch(ctx context.Context, s plugin.BootStep, got *lease, step *
 	case "tftp":
 		server := netip.AddrPortFrom(got.tftp, pick(s.Port, p.TFTPPort))
 		step.From = "tftp://" + server.String()
-		err = p.tftp(ctx, got.addr, server, step.What, body)
+		err = TFTP(ctx, got.addr, server, step.What, body)
 	case "http":
 		base := fmt.Sprintf("http://%s", netip.AddrPortFrom(got.tftp, pick(s.Port, p.HTTPPort)))
 		for _, u := range got.urls {
@@ -48,7 +48,7 @@ func (p *Phone) fetch(ctx context.Context, s plugin.BootStep, got *lease, step *
 			base = fmt.Sprintf("http://%s", netip.AddrPortFrom(got.tftp, s.Port))
 		}
 		step.From = base
-		err = p.http(ctx, got.addr, base, step.What, p.expand(s.UserAgent), body)
+		err = HTTP(ctx, got.addr, base+"/"+(&url.URL{Path: step.What}).EscapedPath(), p.expand(s.UserAgent), body)
 	default:
 		err = fmt.Errorf("a phone can't ask by %q", s.Ask)
 	}
@@ -69,8 +69,9 @@ func pick(ports ...uint16) uint16 {
 	return 0
 }
 
-// tftp reads a file in octet mode from the leased address.
-func (p *Phone) tftp(ctx context.Context, from netip.Addr, server netip.AddrPort, name string, w io.Writer) error {
+// TFTP asks a server for a file, in octet mode and from an address of this host, as a phone does. ErrMissing: the server
+// says that there is none.
+func TFTP(ctx context.Context, from netip.Addr, server netip.AddrPort, name string, w io.Writer) error {
 	client, err := tftp.NewClient(server.String())
 	if err != nil {
 		return fmt.Errorf("TFTP server %s: %w", server, err)
@@ -97,13 +98,14 @@ func (p *Phone) tftp(ctx context.Context, from netip.Addr, server netip.AddrPort
 	case err == nil:
 		return nil
 	case strings.Contains(strings.ToLower(err.Error()), "not found"): // code 1; the library has only the text
-		return errMissing
+		return ErrMissing
 	}
 	return fmt.Errorf("TFTP: %w", err)
 }
 
-// http gets a file from the leased address. Like most phones it follows no redirect.
-func (p *Phone) http(ctx context.Context, from netip.Addr, base, path, agent string, w io.Writer) error {
+// HTTP gets a URL from an address of this host. Like most phones it follows no redirect. ErrMissing: the server says that
+// there is no such file.
+func HTTP(ctx context.Context, from netip.Addr, file, agent string, w io.Writer) error {
 	client := &http.Client{
 		Transport: &http.Transport{
 			DialContext:       (&net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}).DialContext,
@@ -111,9 +113,9 @@ func (p *Phone) http(ctx context.Context, from netip.Addr, base, path, agent str
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/"+(&url.URL{Path: path}).EscapedPath(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, file, http.NoBody)
 	if err != nil {
-		return fmt.Errorf("ask for %s: %w", path, err)
+		return fmt.Errorf("ask for %s: %w", file, err)
 	}
 	req.Header.Set("User-Agent", agent)
 	resp, err := client.Do(req)
@@ -124,7 +126,7 @@ func (p *Phone) http(ctx context.Context, from netip.Addr, base, path, agent str
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound:
-		return errMissing
+		return ErrMissing
 	default:
 		return fmt.Errorf("HTTP: %s", resp.Status)
 	}

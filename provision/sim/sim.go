@@ -65,8 +65,8 @@ type Result struct {
 	Took  time.Duration `json:"took_ns"`
 }
 
-// errMissing says that a server has no such file.
-var errMissing = errors.New("file not found")
+// ErrMissing says that a server has no such file.
+var ErrMissing = errors.New("file not found")
 
 // Boot goes through the steps. An error says why the phone doesn't come up: no lease, or no file that it can't do
 // without. A file that is missing otherwise is normal for most phones and only reported.
@@ -106,7 +106,7 @@ func (p *Phone) Boot(ctx context.Context) (Result, error) {
 		if p.Report != nil {
 			p.Report(step)
 		}
-		if err != nil && (step.Required || !errors.Is(err, errMissing)) {
+		if err != nil && (step.Required || !errors.Is(err, ErrMissing)) {
 			return r, fmt.Errorf("%s %s: %w", s.Ask, step.What, err)
 		}
 	}
