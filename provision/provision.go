@@ -31,9 +31,11 @@ const (
 	SIP  Proto = "sip"
 )
 
-// The fields of a request: a closed list, the same names as in plugin.yaml. FieldPath stands for [Request.Path].
+// The fields of a request: a closed list, the same names as in plugin.yaml. FieldPath stands for [Request.Path], FieldMAC
+// for [Request.HW] in hwaddr.Addr's spelling.
 const (
 	FieldPath        = "path"
+	FieldMAC         = "mac"
 	FieldUserAgent   = "user-agent"
 	FieldHost        = "host"
 	FieldMethod      = "method"

@@ -85,6 +85,8 @@ func sourceOf(field string, who bool) provision.Source {
 			return provision.SourcePath
 		}
 		return provision.SourceGuess
+	case provision.FieldMAC:
+		return provision.SourceGuess // it tells at most whose ranges it is from
 	case provision.FieldVendorClass, provision.FieldUserClass, provision.FieldHostname, provision.FieldParams, provision.FieldClientID:
 		return provision.SourceLease
 	case provision.FieldTLSName:
@@ -114,8 +116,13 @@ func (p *Plugin) Extract(req *provision.Request) []provision.Claim {
 	var claims []provision.Claim
 	for i := range p.rules {
 		f := &p.rules[i]
-		text := req.Path
-		if f.field != provision.FieldPath {
+		text := ""
+		switch f.field {
+		case provision.FieldPath:
+			text = req.Path
+		case provision.FieldMAC:
+			text = req.HW.String()
+		default:
 			text = strings.TrimRight(req.Fields[f.field], "\x00") // some clients count a C string's end
 		}
 		if text == "" {

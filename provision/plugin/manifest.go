@@ -21,7 +21,8 @@ import "regexp"
 //	    load: SCCP41.9-4-2    # any other key is the plugin's own: text, number or bool; templates see it as .Model.load
 //
 //	extract:                  # what a request's fields say of its sender. All rules are tried; each claims what it finds
-//	  - field: user-agent     # path user-agent host method vendor-class user-class hostname params client-id tls-cn
+//	  - field: user-agent     # path user-agent host method vendor-class user-class hostname params client-id tls-cn, and
+//	                          # mac: the address in a DHCP request, as 00:15:65:aa:bb:cc, for the ranges of a vendor
 //	    regexp: '^Aastra(?P<model>\S+) MAC:(?P<mac>[0-9A-F-]{17}) V:(?P<version>\S+)-SIP$'
 //	                          # RE2. Groups named mac, sn, uuid, vendor, model, version are claims; other named groups are
 //	                          # for set:. A trailing NUL of a DHCP field is gone already
@@ -38,7 +39,7 @@ import "regexp"
 // A captured value that can't be true makes no claim: a mac that isn't twelve hexadecimal digits in some usual spelling
 // or is all zero, more than 64 bytes, control characters, nothing at all. How strong claims are depends on the field:
 // vendor-class, user-class, hostname, params, client-id: the lease; tls-cn: the certificate; path: a path if the rule
-// has a mac, sn or uuid, else a guess; all others: a header.
+// has a mac, sn or uuid, else a guess; mac: a guess; all others: a header.
 //
 //	dhcp:                     # what clients are told. All rules whose class matches are united
 //	  - vendor_class: AastraIPPhone*

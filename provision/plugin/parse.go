@@ -156,6 +156,7 @@ func fields() []string {
 	return []string{
 		provision.FieldPath, provision.FieldUserAgent, provision.FieldHost, provision.FieldMethod, provision.FieldVendorClass,
 		provision.FieldUserClass, provision.FieldHostname, provision.FieldParams, provision.FieldClientID, provision.FieldTLSName,
+		provision.FieldMAC,
 	}
 }
 
