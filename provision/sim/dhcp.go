@@ -32,7 +32,7 @@ func (p *Phone) lease(ctx context.Context, s plugin.BootStep, step *Step) (*leas
 	for _, c := range s.Options {
 		codes = append(codes, dhcpv4.GenericOptionCode(c))
 	}
-	mods := []dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptClassIdentifier(class)), dhcpv4.WithRequestedOptions(codes...)}
+	mods := []dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptClassIdentifier(class)), dhcpv4.WithOption(dhcpv4.OptParameterRequestList(codes...))}
 	exchange := p.relayed
 	if p.Wire.Interface != "" {
 		exchange = p.direct

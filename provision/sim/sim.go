@@ -72,16 +72,22 @@ var ErrMissing = errors.New("file not found")
 // without. A file that is missing otherwise is normal for most phones and only reported.
 func (p *Phone) Boot(ctx context.Context) (Result, error) {
 	begun := time.Now()
+	r, err := p.boot(ctx)
+	r.Took = time.Since(begun)
+	return r, err
+}
+
+func (p *Phone) boot(ctx context.Context) (Result, error) {
 	r := Result{HW: p.HW, Model: p.Model}
 	var got *lease
-	defer func() { r.Took = time.Since(begun) }()
 	missed := false // the step before got nothing
 	for _, s := range p.Steps {
 		if len(s.Models) > 0 && !slices.Contains(s.Models, p.Model) || s.IfMissing && !missed {
 			continue
 		}
 		stepCtx, cancel := context.WithTimeout(ctx, p.timeout())
-		step, err := Step{Ask: s.Ask, Required: s.Required}, error(nil)
+		step := Step{Ask: s.Ask, Required: s.Required}
+		var err error
 		start := time.Now()
 		switch s.Ask {
 		case "dhcp":
