@@ -66,6 +66,7 @@ func (p *Plugin) buildDHCP() error {
 				return &Fault{File: ManifestFile, Line: o.Line, Text: err.Error()}
 			}
 			name := what + "options." + o.Key
+			lines[name] = o.Line
 			d := dhcpOption{key: o.Key, code: opt.Code, text: add(name, o.Text, o.Line)}
 			for _, s := range o.Sub {
 				d.sub = append(d.sub, subOption{s.Code, add(fmt.Sprintf("%s.%d", name, s.Code), s.Text, s.Line)})

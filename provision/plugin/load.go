@@ -89,21 +89,19 @@ func build(id provision.PluginID, from *parts) (*Plugin, error) {
 	}
 	p := &Plugin{id: id, manifest: m, parts: from, files: make(tree), firmware: from.firmware}
 	var errs []error
-	sources, origins := p.collect(&errs)
+	sources := p.collect(&errs)
 	p.templates, err = render.Parse(sources)
-	errs = append(errs, templateFault(err, func(name string) string { return origins[name] }))
+	errs = append(errs, templateFault(err, func(name string) string { return p.origins[name] }))
 	errs = append(errs, p.buildExtract(), p.buildRoutes(), p.buildDHCP())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	p.origins = origins
 	return p, nil
 }
 
 // collect sorts the files into templates and what is served as it is; an overlay's stand in the place of the plugin's.
-// origins has the file of each template.
-func (p *Plugin) collect(errs *[]error) (sources []render.Source, origins map[string]string) {
-	origins = make(map[string]string)
+func (p *Plugin) collect(errs *[]error) []render.Source {
+	p.origins = make(map[string]string)
 	texts := make(map[string]string)
 	for _, layer := range []struct {
 		name string
@@ -125,13 +123,14 @@ func (p *Plugin) collect(errs *[]error) (sources []render.Source, origins map[st
 				*errs = append(*errs, &Fault{File: layer.name + name, Text: fmt.Sprintf("a template has at most %d KiB", maxTemplate>>10)})
 				continue
 			}
-			texts[t], origins[t] = string(b.data), layer.name+name
+			texts[t], p.origins[t] = string(b.data), layer.name+name
 		}
 	}
+	sources := make([]render.Source, 0, len(texts))
 	for _, t := range slices.Sorted(maps.Keys(texts)) {
 		sources = append(sources, render.Source{Name: t, Text: texts[t]})
 	}
-	return sources, origins
+	return sources
 }
 
 // buildRoutes compiles the patterns and checks that what the routes name is there.
