@@ -44,10 +44,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if v := recover(); v != nil {
 			came = resultFailed
 			s.caught(r, v)
-			if out.status != 0 {
-				panic(http.ErrAbortHandler) // breaks the connection, so that nobody takes the part for the whole
+			// If a part is out, net/http closes the connection, because it is shorter than its Content-Length.
+			if out.status == 0 {
+				refuse(out, http.StatusServiceUnavailable)
 			}
-			refuse(out, http.StatusServiceUnavailable)
 		}
 	}()
 	came = s.answer(out, r)

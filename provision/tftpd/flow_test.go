@@ -33,7 +33,11 @@ func expect(t *testing.T, c *client, want string) {
 const data1, data2 = "\x00\x03\x00\x01", "\x00\x03\x00\x02"
 
 // slow are times at which nothing is sent again during a test.
-func slow(s *Server) { s.times = defaultTiming(); s.times.drain = 0 }
+func slow(s *Server) {
+	s.times = defaultTiming()
+	s.times.first, s.times.floor, s.times.ceiling = 20*time.Second, 20*time.Second, 20*time.Second
+	s.times.drain = 0
+}
 
 // TestDuplicateAck: the sorcerer's apprentice (T-FLOW-01, T-FLOW-03).
 func TestDuplicateAck(t *testing.T) {
