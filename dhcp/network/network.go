@@ -37,6 +37,8 @@ type Network struct {
 	Probe bool
 	// AutoAdd says which unknown devices of this network are added by their first request.
 	AutoAdd AutoAdd
+	// Configure gives new devices of this network a default config.
+	Configure bool
 }
 
 // AutoAdd says which devices become known by asking.
