@@ -62,7 +62,9 @@ func optionCases() map[string]func(*caseT) {
 				if size > 0 {
 					p.opts = append(p.opts, opt(optMaxSize, byte(size>>8), byte(size))...)
 				}
-				a := newLab(t, nets...).say(p, direct()).want(t, offer)
+				ing := direct()
+				ing.MTU = 9000
+				a := newLab(t, nets...).say(p, ing).want(t, offer)
 				if len(a.raw) > most || len(a.raw) < most-202 {
 					t.Errorf("option 57 of %d: %d bytes, want at most %d and nearly that", size, len(a.raw), most)
 				}
@@ -202,10 +204,15 @@ func optionCases() map[string]func(*caseT) {
 		"D-OPT-28": func(t *caseT) {
 			l := newLab(t)
 			l.Boot = vendors(func(lease.Client, netip.Addr) network.Boot {
-				return network.Boot{Options: []network.Option{option("42", "192.0.2.7"), option("2", "3600"), option("domain-name", "vendor.example")}}
+				return network.Boot{Options: []network.Option{
+					option("42", "192.0.2.7"), option("2", "3600"), option("domain-name", "vendor.example"),
+					{Code: optServer, Data: []byte{203, 0, 113, 1}, Force: true}, {Code: optAgent, Data: []byte("x"), Force: true},
+				}}
 			})
 			list := prl(2, 15, 42)
 			a := l.say(client(phone, discover, list), direct())
+			a.has(t, optServer, 192, 0, 2, 1) // the protocol's own
+			a.has(t, optAgent)
 			a.has(t, 42, 192, 0, 2, 123)
 			a.has(t, 2, 0, 0, 0x0e, 0x10)
 			a.has(t, 15, []byte("example.org")...)
@@ -223,7 +230,12 @@ func optionCases() map[string]func(*caseT) {
 			nets := site()
 			nets[0].Options = append(nets[0].Options, network.Option{Code: optVendor, Data: value})
 			p := client(phone, discover, prl(43), opt(optMaxSize, 1500>>8, 1500&0xff))
-			newLab(t, nets...).say(p, direct()).has(t, optVendor, value...)
+			a := newLab(t, nets...).say(p, direct())
+			a.has(t, optVendor, value...)
+			// Every piece costs two bytes; without them it would fit.
+			if b, left := Encode(a.DHCPv4, len(a.raw)-1); len(b) >= len(a.raw) || !slices.Equal(left, []uint8{160}) && !slices.Equal(left, []uint8{optVendor}) {
+				t.Errorf("%d bytes without %v, one byte less than %d", len(b), left, len(a.raw))
+			}
 		},
 		"D-OPT-35": func(t *caseT) {
 			newLab(t).say(client(fixed, discover, prl(12), text(12, "mine")), direct()).has(t, 12, []byte("lobby")...)

@@ -54,7 +54,11 @@ func packetCases() map[string]func(*caseT) {
 			tamper(t, func(p *draft) { p.opts = append(make([]byte, 200), p.opts...) }).want(t, offer)
 		},
 		"D-PKT-08": func(t *caseT) {
-			tamper(t, func(p *draft) { p.opts = append(append(p.opts, optEnd), opt(optType, request3)...) }).want(t, offer)
+			after := append([]byte{optPad}, text(optVendorClass, "junk")...)
+			a := tamper(t, func(p *draft) { p.opts = append(append(p.opts, optEnd), after...) }).want(t, offer)
+			if a.v.Client.VendorClass != "" {
+				t.Errorf("vendor class %q from behind the end", a.v.Client.VendorClass)
+			}
 		},
 		"D-PKT-09": func(t *caseT) { tamper(t, func(p *draft) { p.opts = nil }).because(t, ReasonBOOTP) },
 		"D-PKT-10": func(t *caseT) {

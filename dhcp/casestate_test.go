@@ -150,6 +150,16 @@ func discoverCases() map[string]func(*caseT) {
 				t.Errorf("state of the stranger's address: %v, want quarantine", at.State)
 			}
 		},
+		"D-DISC-18": func(t *caseT) {
+			nets := site()
+			nets[0].Probe = true
+			l, ing := newLab(t, nets...), direct()
+			ing.Seen = func(netip.Addr, hwaddr.Addr) Sighting { return Vacant }
+			l.say(client(phone, discover), ing).want(t, offer)
+			l.lease(phone)
+			ing.Seen = func(netip.Addr, hwaddr.Addr) Sighting { return Unasked }
+			l.say(client(phone, discover), ing).want(t, offer) // it is the one who would answer
+		},
 	}
 }
 
@@ -296,6 +306,12 @@ func rebootCases() map[string]func(*caseT) {
 			got := l.lease(phone2)
 			l.say(reboot(phone, got), direct()).want(t, nak)
 			l.say(reboot(phone, ipFixed), direct()).want(t, nak)
+			// What we know to be taken needs no look at the wire.
+			nets, ing := site(), direct()
+			nets[0].Probe = true
+			l.networks(nets...)
+			ing.Seen = func(netip.Addr, hwaddr.Addr) Sighting { return Unasked }
+			l.say(reboot(phone, got), ing).want(t, nak)
 		},
 		"D-INIT-07": func(t *caseT) {
 			newLab(t).say(reboot(phone, ip("203.0.113.5")), direct()).want(t, nak)
@@ -466,7 +482,7 @@ func renewCases() map[string]func(*caseT) {
 			l := newLab(t)
 			got := l.lease(phone)
 			ing := unicast(got)
-			ing.Iface, ing.Addrs, ing.Local = "eth1", []netip.Addr{ourFar}, ourFar
+			ing.Iface, ing.Addrs, ing.Local = "eth1", []netip.Addr{ip("198.51.100.2"), ourFar}, ourFar
 			if a := l.say(renew(phone, got), ing).want(t, ack); a.to.From != ourFar || a.v.Network != "voice" {
 				t.Errorf("sent from %s for network %s", a.to.From, a.v.Network)
 			}

@@ -17,6 +17,10 @@ func networkCases() map[string]func(*caseT) {
 			if a := newLab(t).say(client(phone, discover), ing).want(t, offer); a.v.Network != "far" || a.to.From != ourFar {
 				t.Errorf("network %s, from %s", a.v.Network, a.to.From)
 			}
+			// Nor does a source that isn't ciaddr lead into another network.
+			if a := newLab(t).say(renew(phone, ip("203.0.113.20")), unicast(ip("198.51.100.66"))).want(t, nak); a.v.Network != "voice" {
+				t.Errorf("network %s for a message on eth0", a.v.Network)
+			}
 		},
 		"D-NET-02": func(t *caseT) {
 			ing := direct()
