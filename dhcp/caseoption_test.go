@@ -206,7 +206,8 @@ func optionCases() map[string]func(*caseT) {
 			l.Boot = vendors(func(lease.Client, netip.Addr) network.Boot {
 				return network.Boot{Options: []network.Option{
 					option("42", "192.0.2.7"), option("2", "3600"), option("domain-name", "vendor.example"),
-					{Code: optServer, Data: []byte{203, 0, 113, 1}, Force: true}, {Code: optAgent, Data: []byte("x"), Force: true},
+					{Code: optServer, Data: []byte{203, 0, 113, 1}, Force: true},
+					{Code: optAgent, Data: []byte("x"), Force: true},
 				}}
 			})
 			list := prl(2, 15, 42)
