@@ -245,4 +245,19 @@ func TestResendsEndInTime(t *testing.T) {
 	}
 }
 
+// TestLibraryDoesNotSpin: the library ends with its transfer. Told too late, it reads a closed connection in a loop,
+// with a new buffer each time. Not parallel: it counts allocations.
+func TestLibraryDoesNotSpin(t *testing.T) {
+	h := serving(map[string]string{"f": text(2048)})
+	s := start(t, h, nil)
+	got := testing.AllocsPerRun(200, func() {
+		if _, _, err := dial(t, s).fetch(rrq("f", "octet")); err != nil {
+			t.Error(err)
+		}
+	})
+	if limit := 400.0; got > limit {
+		t.Errorf("allocations per transfer: got %v, want at most %v", got, limit)
+	}
+}
+
 var _ provision.Handler = (*fakeHandler)(nil)

@@ -128,8 +128,10 @@ func (s *Server) deliver(ctx context.Context, a asking, answer *provision.Answer
 func (s *Server) send(ctx context.Context, a asking, t *transfer, answer *provision.Answer) error {
 	var lib *tftp.Server
 	lib = tftp.NewServer(func(_ string, to io.ReaderFrom) error {
-		defer lib.Shutdown() // in single-port mode it doesn't wait
+		// In this order: the library reads again and again from a connection that fails before it was told to stop.
+		// In single-port mode Shutdown doesn't wait.
 		defer t.finish()
+		defer lib.Shutdown()
 		defer func() {
 			if v := recover(); v != nil {
 				s.caught(ctx, a, v)
