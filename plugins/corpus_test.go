@@ -129,13 +129,13 @@ func set(m map[string]string, key, value string) {
 
 // text is the request in short.
 func (e *evidence) text() string {
-	s := e.Path
+	parts := []string{e.Path}
 	for _, p := range []*string{e.Filename, e.UserAgent, e.Class} {
 		if p != nil {
-			s += fmt.Sprintf(" %.80q", *p)
+			parts = append(parts, fmt.Sprintf("%.80q", *p))
 		}
 	}
-	return s + " " + e.MAC
+	return strings.Join(append(parts, e.MAC), " ")
 }
 
 // told is an identity by the corpus's names, without the empty ones.
