@@ -20,38 +20,36 @@ const module = "github.com/dialtone-project/dialtone"
 
 // imports says what each package may import besides the standard library: packages of ours by their folder, others by
 // their module or a folder of it. ARCHITECTURE.md §3 has the reasons. A new package gets its row in the same commit.
-//
-//nolint:gochecknoglobals // a constant table
 var imports = map[string][]string{
 	"dhcp/hwaddr":          {},
 	"dhcp/network":         {"dhcp/hwaddr"},
 	"dhcp/lease":           {"dhcp/hwaddr", "dhcp/network"},
-	"dhcp/lease/leasetest": {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", goCmp},
+	"dhcp/lease/leasetest": {"dhcp/hwaddr", "dhcp/lease", goCmp},
 	"dhcp": {
 		"dhcp/hwaddr", "dhcp/network", "dhcp/lease",
-		insomniac, "github.com/mdlayher/packet", "golang.org/x/net", "golang.org/x/sys", "golang.org/x/sync",
+		insomniac, "github.com/mdlayher/packet", "golang.org/x/net", "golang.org/x/sys",
 	},
-	"dhcp/hook": {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "golang.org/x/sync"},
+	"dhcp/hook": {"dhcp/lease"},
 
 	"provision":               {"dhcp/hwaddr", "dhcp/lease"},
 	"provision/provisiontest": {"dhcp/hwaddr", "dhcp/lease", "provision", goCmp},
 	"provision/render":        {},
-	"provision/plugin":        {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/render", fsnotify, yaml, "golang.org/x/sync"},
-	"provision/golden":        {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/plugin", "golang.org/x/tools/txtar", yaml},
-	"provision/sim":           {"dhcp/hwaddr", "dhcp/network", "provision", "provision/plugin", insomniac, pinTFTP, "github.com/mdlayher/packet", "golang.org/x/sys", "golang.org/x/sync"},
-	"provision/store":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/admin", bbolt, "golang.org/x/sync"},
-	"provision/tftpd":         {"dhcp/hwaddr", "provision", pinTFTP, "golang.org/x/sync", "golang.org/x/net", "golang.org/x/sys"},
-	"provision/httpd":         {"dhcp/hwaddr", "provision", "golang.org/x/sync", "golang.org/x/net"},
-	"provision/admin":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision"},
+	"provision/plugin":        {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/render", fsnotify, yaml},
+	"provision/golden":        {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/plugin", "golang.org/x/tools/txtar", yaml},
+	"provision/sim":           {"dhcp/hwaddr", "provision/plugin", insomniac, pinTFTP, "golang.org/x/sys"},
+	"provision/store":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", bbolt},
+	"provision/tftpd":         {"provision", pinTFTP, "golang.org/x/net"},
+	"provision/httpd":         {"provision"},
+	"provision/admin":         {"dhcp/hwaddr", "dhcp/lease", "provision"},
 
-	"web":     {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/admin", "web/api", echo, "golang.org/x/sync"},
+	"web":     {"dhcp/lease", "provision", "provision/admin", "web/api", echo, "golang.org/x/sync"},
 	"web/api": {"github.com/oapi-codegen/runtime"},
 	"configs": {yaml},
 	"plugins": {},
 
 	"cmd/dialtone": {
 		"configs", "dhcp", "plugins", "provision", "web", // with all that is in their folders
-		"github.com/spf13/cobra", "golang.org/x/sync", "golang.org/x/sys", yaml,
+		"github.com/spf13/cobra", "golang.org/x/sync",
 	},
 }
 
@@ -68,8 +66,6 @@ const (
 
 // chosen are the packages that the house is built around, and the folders that know them: changing one is a change in one
 // folder. The simulated phone is the client to two of them.
-//
-//nolint:gochecknoglobals // a constant table
 var chosen = map[string][]string{
 	insomniac: {"dhcp", "provision/sim"},
 	pinTFTP:   {"provision/tftpd", "provision/sim"},
