@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -76,10 +77,12 @@ type operations struct {
 
 var _ api.StrictServerInterface = operations{}
 
+// GetVersion says what is running.
 func (o operations) GetVersion(context.Context, api.GetVersionRequestObject) (api.GetVersionResponseObject, error) {
 	return api.GetVersion200JSONResponse(o.build), nil
 }
 
+// ListLeases lists the leases.
 func (o operations) ListLeases(_ context.Context, r api.ListLeasesRequestObject) (api.ListLeasesResponseObject, error) {
 	now := time.Now()
 	list := api.ListLeases200JSONResponse{Leases: []api.Lease{}}
@@ -89,6 +92,7 @@ func (o operations) ListLeases(_ context.Context, r api.ListLeasesRequestObject)
 	return list, nil
 }
 
+// ListPhones lists the phones.
 func (o operations) ListPhones(ctx context.Context, _ api.ListPhonesRequestObject) (api.ListPhonesResponseObject, error) {
 	phones, err := o.admin.Phones(ctx)
 	if err != nil {
@@ -101,6 +105,7 @@ func (o operations) ListPhones(ctx context.Context, _ api.ListPhonesRequestObjec
 	return list, nil
 }
 
+// GetPhone returns one phone.
 func (o operations) GetPhone(ctx context.Context, r api.GetPhoneRequestObject) (api.GetPhoneResponseObject, error) {
 	p, err := o.admin.Phone(ctx, r.Phone)
 	if err != nil {
@@ -109,6 +114,7 @@ func (o operations) GetPhone(ctx context.Context, r api.GetPhoneRequestObject) (
 	return api.GetPhone200JSONResponse(toPhone(p)), nil
 }
 
+// ListSightings lists who was seen but not added.
 func (o operations) ListSightings(context.Context, api.ListSightingsRequestObject) (api.ListSightingsResponseObject, error) {
 	list := api.ListSightings200JSONResponse{Sightings: []api.Sighting{}}
 	for _, x := range o.admin.ListSightings() {
@@ -117,6 +123,7 @@ func (o operations) ListSightings(context.Context, api.ListSightingsRequestObjec
 	return list, nil
 }
 
+// AdoptSighting makes a sighting a phone.
 func (o operations) AdoptSighting(ctx context.Context, r api.AdoptSightingRequestObject) (api.AdoptSightingResponseObject, error) {
 	p, err := o.admin.Adopt(ctx, r.Sighting)
 	if err != nil {
@@ -125,10 +132,12 @@ func (o operations) AdoptSighting(ctx context.Context, r api.AdoptSightingReques
 	return api.AdoptSighting201JSONResponse(toPhone(p)), nil
 }
 
+// ListPlugins lists the plugins.
 func (o operations) ListPlugins(context.Context, api.ListPluginsRequestObject) (api.ListPluginsResponseObject, error) {
 	return api.ListPlugins200JSONResponse{Plugins: toPlugins(o.admin.ListPlugins())}, nil
 }
 
+// RescanPlugins reads the plugin folder again.
 func (o operations) RescanPlugins(ctx context.Context, _ api.RescanPluginsRequestObject) (api.RescanPluginsResponseObject, error) {
 	list, err := o.admin.RescanPlugins(ctx)
 	if err != nil {
@@ -137,6 +146,7 @@ func (o operations) RescanPlugins(ctx context.Context, _ api.RescanPluginsReques
 	return api.RescanPlugins200JSONResponse{Plugins: toPlugins(list)}, nil
 }
 
+// ListRequests lists the last outcomes.
 func (o operations) ListRequests(_ context.Context, r api.ListRequestsRequestObject) (api.ListRequestsResponseObject, error) {
 	limit := int(r.Params.Limit)
 	if limit < 0 || limit > 1000 {
@@ -156,6 +166,7 @@ func (o operations) ListRequests(_ context.Context, r api.ListRequestsRequestObj
 	return list, nil
 }
 
+// Explain tells what a request would come to.
 func (o operations) Explain(ctx context.Context, r api.ExplainRequestObject) (api.ExplainResponseObject, error) {
 	from, err := netip.ParseAddr(r.Body.From)
 	if err != nil {
@@ -204,7 +215,7 @@ func toSighting(x provision.Sighting) api.Sighting {
 	return api.Sighting{
 		Key: x.Key, Mac: id.HW.String(), Sn: id.Serial, UUID: id.UUID, Vendor: id.Vendor, Model: id.Model, Version: id.Version,
 		IP: x.Last.Peer.String(), Proto: string(x.Last.Proto), Path: provision.Printable(x.Last.Raw),
-		Count: int64(x.Count), First: x.First, Last: x.Last.At, Why: x.Why,
+		Count: int64(min(x.Count, math.MaxInt64)), First: x.First, Last: x.Last.At, Why: x.Why,
 	}
 }
 

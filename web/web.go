@@ -22,6 +22,9 @@ import (
 	"github.com/dialtone-project/dialtone/web/api"
 )
 
+// socketMode lets the daemon's group in: whoever may administer is put into it.
+const socketMode = 0o660
+
 // Server serves the API on a unix socket and the console on TCP. Open it, then Run it, both once.
 type Server struct {
 	Admin *admin.Service
@@ -45,7 +48,7 @@ func (s *Server) Open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", s.Socket, err)
 	}
-	if err := os.Chmod(s.Socket, 0o660); err != nil {
+	if err := os.Chmod(s.Socket, socketMode); err != nil {
 		return errors.Join(fmt.Errorf("protect %s: %w", s.Socket, err), l.Close())
 	}
 	s.socket = l

@@ -23,7 +23,7 @@ import (
 	"github.com/dialtone-project/dialtone/web/api"
 )
 
-var phoneHW = hwaddr.MustParse("00:08:5d:11:22:33") //nolint:gochecknoglobals // a constant
+var phoneHW = hwaddr.MustParse("00:08:5d:11:22:33")
 
 // leases is a lease table with one lease.
 type leases struct{}
@@ -219,7 +219,7 @@ func TestAPIProblems(t *testing.T) {
 func TestConsole(t *testing.T) {
 	t.Parallel()
 	_, _, addr := start(t, nil)
-	get := func(host, path string) (*http.Response, string) {
+	get := func(host, path string) (status int, header http.Header, page string) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
@@ -234,26 +234,26 @@ func TestConsole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return resp, string(body)
+		return resp.StatusCode, resp.Header, string(body)
 	}
-	resp, body := get(addr, "/")
-	if resp.StatusCode != http.StatusOK || !strings.Contains(body, phoneHW.String()) || !strings.Contains(body, "1 phone known") {
-		t.Errorf("page: %d %s", resp.StatusCode, body)
+	status, header, body := get(addr, "/")
+	if status != http.StatusOK || !strings.Contains(body, phoneHW.String()) || !strings.Contains(body, "1 phone known") {
+		t.Errorf("page: %d %s", status, body)
 	}
 	if strings.Contains(body, "<script>") {
 		t.Error("what a phone asked for is on the page unescaped")
 	}
-	if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
+	if csp := header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
 		t.Errorf("content security policy: %q", csp)
 	}
-	if resp, _ := get("localhost", "/console.css"); resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/css") {
-		t.Errorf("style: %d %s", resp.StatusCode, resp.Header.Get("Content-Type"))
+	if status, header, _ := get("localhost", "/console.css"); status != http.StatusOK || !strings.HasPrefix(header.Get("Content-Type"), "text/css") {
+		t.Errorf("style: %d %s", status, header.Get("Content-Type"))
 	}
-	if resp, _ := get("evil.example", "/"); resp.StatusCode != http.StatusMisdirectedRequest {
-		t.Errorf("a foreign name: %d, want 421", resp.StatusCode)
+	if status, _, _ := get("evil.example", "/"); status != http.StatusMisdirectedRequest {
+		t.Errorf("a foreign name: %d, want 421", status)
 	}
-	if resp, _ := get(addr, "/api/v1/phones"); resp.StatusCode != http.StatusNotFound {
-		t.Errorf("the API on the console's port: %d, want 404", resp.StatusCode)
+	if status, _, _ := get(addr, "/api/v1/phones"); status != http.StatusNotFound {
+		t.Errorf("the API on the console's port: %d, want 404", status)
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 )
 
 // version is set by the build (-ldflags "-X main.version=…"); else the module's own is shown.
-var version string //nolint:gochecknoglobals // the linker writes it
+var version string
 
 // app is what the verbs share: the streams, the environment and the flags that all of them have.
 type app struct {

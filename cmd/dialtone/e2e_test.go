@@ -35,7 +35,7 @@ const (
 
 // office is a daemon in this process, on a loopback address of its own.
 type office struct {
-	t     testing.TB
+	t     *testing.T
 	parts *parts
 	addr  netip.Addr
 	state string
@@ -50,10 +50,10 @@ const (
 	httpPort = 8667
 )
 
-var nextAddr atomic.Uint32 //nolint:gochecknoglobals // hands out loopback addresses to parallel tests
+var nextAddr atomic.Uint32 // hands out loopback addresses to parallel tests
 
 // newOffice starts a daemon with the sandbox's site, as change has it.
-func newOffice(t testing.TB, change func(site string) string, set ...func(*configs.Settings)) *office {
+func newOffice(t *testing.T, change func(site string) string, set ...func(*configs.Settings)) *office {
 	t.Helper()
 	n := nextAddr.Add(1)
 	addr := netip.AddrFrom4([4]byte{127, 99, byte(n >> 8), byte(n)})
@@ -431,7 +431,7 @@ func TestHook(t *testing.T) {
 	t.Parallel()
 	log := filepath.Join(t.TempDir(), "events")
 	program := filepath.Join(t.TempDir(), "hook")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\ncat >> "+log+"\n"), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(program, []byte("#!/bin/sh\ncat >> "+log+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	o := newOffice(t, nil, func(s *configs.Settings) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,11 +52,11 @@ func runTasks(ctx context.Context, log *slog.Logger, tasks []Task) error {
 	case <-ctx.Done():
 	case <-failed.Done():
 	}
-	for i := len(started) - 1; i >= 0; i-- {
+	for i, r := range slices.Backward(started) {
 		begun := time.Now()
-		started[i].stop()
-		<-started[i].done
-		log.Debug("task stopped", "task", tasks[i].Name, "took", time.Since(begun))
+		r.stop()
+		<-r.done
+		log.DebugContext(ctx, "task stopped", "task", tasks[i].Name, "took", time.Since(begun))
 	}
 	return group.Wait()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ func (a *app) listSightings(cmd *cobra.Command, c *api.ClientWithResponses) erro
 	return a.print(r.JSON200, func(w io.Writer) error {
 		var rows [][]string
 		for _, s := range r.JSON200.Sightings {
-			rows = append(rows, []string{s.Mac, s.IP, strings.TrimSpace(s.Vendor + " " + s.Model), fmt.Sprint(s.Count), s.Last.Local().Format(time.DateTime), s.Proto + " " + s.Path, s.Why})
+			rows = append(rows, []string{s.Mac, s.IP, strings.TrimSpace(s.Vendor + " " + s.Model), strconv.FormatInt(s.Count, 10), s.Last.Local().Format(time.DateTime), s.Proto + " " + s.Path, s.Why})
 		}
 		return table(w, []string{"MAC", "ADDRESS", "MODEL", "TIMES", "LAST", "ASKED FOR", "WHY NOT ADDED"}, rows)
 	})
@@ -123,9 +124,19 @@ func writePhone(w io.Writer, p api.Phone) error {
 		seen = p.Seen.Local().Format(time.DateTime)
 	}
 	for _, row := range [][2]string{
-		{"id", p.ID}, {"mac", p.Mac}, {"serial number", p.Sn}, {"uuid", p.UUID}, {"label", p.Label},
-		{"address", strings.Join(p.Addresses, ", ")}, {"vendor", p.Vendor}, {"model", p.Model}, {"firmware", p.Version},
-		{"plugin", plugin}, {"config", p.Config}, {"added", added}, {"last seen", seen},
+		{"id", p.ID},
+		{"mac", p.Mac},
+		{"serial number", p.Sn},
+		{"uuid", p.UUID},
+		{"label", p.Label},
+		{"address", strings.Join(p.Addresses, ", ")},
+		{"vendor", p.Vendor},
+		{"model", p.Model},
+		{"firmware", p.Version},
+		{"plugin", plugin},
+		{"config", p.Config},
+		{"added", added},
+		{"last seen", seen},
 	} {
 		if row[1] == "" {
 			continue

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -77,7 +78,7 @@ func (a *app) printPlugins(list api.PluginList) error {
 			} else if p.Problem != "" {
 				state = "former version in force"
 			}
-			rows = append(rows, []string{p.ID, p.Version, p.Vendor, fmt.Sprint(len(p.Models)), fmt.Sprint(len(p.Firmware)), state})
+			rows = append(rows, []string{p.ID, p.Version, p.Vendor, strconv.Itoa(len(p.Models)), strconv.Itoa(len(p.Firmware)), state})
 		}
 		if err := table(w, []string{"PLUGIN", "VERSION", "VENDOR", "MODELS", "FIRMWARE FILES", "STATE"}, rows); err != nil {
 			return err

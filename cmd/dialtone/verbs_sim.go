@@ -181,7 +181,7 @@ func (a *app) bootMany(ctx context.Context, first *sim.Phone, f simFlags) error 
 // plus returns the address that comes n after hw, in the last three bytes.
 func plus(hw hwaddr.Addr, n int) hwaddr.Addr {
 	v := (int(hw[3])<<16 | int(hw[4])<<8 | int(hw[5])) + n
-	hw[3], hw[4], hw[5] = byte(v>>16), byte(v>>8), byte(v)
+	hw[3], hw[4], hw[5] = byte(v>>16&0xff), byte(v>>8&0xff), byte(v&0xff)
 	return hw
 }
 

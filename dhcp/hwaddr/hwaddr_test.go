@@ -4,8 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"pgregory.net/rapid"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 )
 
 func TestParse(t *testing.T) {

@@ -1,5 +1,3 @@
-// Package api is the administration interface as openapi.yaml has it: types, a strict server and a client, generated.
-// The file is written first and the code follows it; nothing here is edited by hand.
 package api
 
 import _ "embed" // the document itself
