@@ -9,9 +9,10 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/dialtone-project/dialtone/provision/golden"
 	"github.com/dialtone-project/dialtone/provision/plugin"
-	"github.com/google/go-cmp/cmp"
 )
 
 const manifest = `format: 1
@@ -44,8 +45,8 @@ const (
 	answer   = "-- answer --\n200 text/plain; charset=utf-8\n#!version:1.0.0.1\naccount.1.user_name = 1001\n"
 )
 
-func load(t testing.TB, tests map[string]string) *plugin.Plugin {
-	t.Helper()
+func load(tb testing.TB, tests map[string]string) *plugin.Plugin {
+	tb.Helper()
 	fsys := fstest.MapFS{
 		"plugin.yaml":           {Data: []byte(manifest)},
 		"templates/device.tmpl": {Data: []byte(device)},
@@ -56,7 +57,7 @@ func load(t testing.TB, tests map[string]string) *plugin.Plugin {
 	}
 	p, err := plugin.Load("yealink-v86", plugin.Dirs{Plugin: fsys})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
@@ -78,15 +79,21 @@ func TestRun(t *testing.T) {
 		{"a known device", "-- request --\nGET /001565aabbcc.cfg HTTP/1.1\n-- device --\nmac=00:15:65:aa:bb:cc vendor=Yealink model=T46S plugin=yealink-v86 label=\"the lobby's\"\n" +
 			config + "-- lease --\n192.0.2.23 00:15:65:aa:bb:cc\n-- answer --\n200\naccount.1.password = s3cret\n", nil},
 		{"another's file", "-- request --\nGET /001565aabbcd.cfg HTTP/1.1\n" + leased + config + "-- answer --\n403\n", nil},
-		{"wrong identity", request + leased + config + "-- identity --\nmac=00:15:65:aa:bb:cc vendor=Yealink model=T48S sn=1\n",
-			[]string{`tests/a.txtar:9: sn is "", wanted "1"`, `tests/a.txtar:9: model is "T46S", wanted "T48S"`, `tests/a.txtar:9: version is "66.86.0.15", wanted ""`}},
+		{
+			"wrong identity", request + leased + config + "-- identity --\nmac=00:15:65:aa:bb:cc vendor=Yealink model=T48S sn=1\n",
+			[]string{`tests/a.txtar:9: sn is "", wanted "1"`, `tests/a.txtar:9: model is "T46S", wanted "T48S"`, `tests/a.txtar:9: version is "66.86.0.15", wanted ""`},
+		},
 		{"wrong status", request + leased + config + "-- answer --\n404\n", []string{"tests/a.txtar:9: the answer is 200, wanted 404"}},
 		{"why it is missing", "-- request --\nGET /nothing HTTP/1.1\n" + leased + "-- answer --\n200\n", []string{"tests/a.txtar:6: the answer is 404, wanted 200: route: plugin yealink-v86 has no such file: not found"}},
 		{"wrong type", request + leased + config + "-- answer --\n200 text/xml\n", []string{`tests/a.txtar:9: the content type is "text/plain; charset=utf-8", wanted "text/xml"`}},
-		{"wrong line", request + leased + config + "-- answer --\n200\naccount.1.user_name = 1002\n",
-			[]string{`tests/a.txtar:10: line 2 of the answer is "account.1.user_name = 1001", wanted "account.1.user_name = 1002"`}},
-		{"wrong order", request + leased + config + "-- answer --\n200\naccount.1.user_name = 1001\n#!version:1.0.0.1\n",
-			[]string{`tests/a.txtar:11: the answer has "#!version:1.0.0.1", but in line 1, before what stands above it here`}},
+		{
+			"wrong line", request + leased + config + "-- answer --\n200\naccount.1.user_name = 1002\n",
+			[]string{`tests/a.txtar:10: line 2 of the answer is "account.1.user_name = 1001", wanted "account.1.user_name = 1002"`},
+		},
+		{
+			"wrong order", request + leased + config + "-- answer --\n200\naccount.1.user_name = 1001\n#!version:1.0.0.1\n",
+			[]string{`tests/a.txtar:11: the answer has "#!version:1.0.0.1", but in line 1, before what stands above it here`},
+		},
 		{"no such line", request + leased + config + "-- answer --\n200\nvoice = loud\n", []string{`tests/a.txtar:10: no line of the answer is "voice = loud"`}},
 		{"not", request + leased + config + "-- answer --\n200\nnot: s3cret\n", []string{`tests/a.txtar:10: line 3 of the answer has what it must not have: "account.1.password = s3cret"`}},
 		{"exact differs", request + leased + config + "-- answer --\n200\n=== exact\n#!version:1.0.0.1\n\n", []string{`tests/a.txtar:12: line 2 of the answer is "account.1.user_name = 1001", wanted ""`}},

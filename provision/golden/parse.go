@@ -12,12 +12,13 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v4"
+	"golang.org/x/tools/txtar"
+
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/plugin"
-	"go.yaml.in/yaml/v4"
-	"golang.org/x/tools/txtar"
 )
 
 // Request is a golden request, parsed.

@@ -14,11 +14,12 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/tools/txtar"
+
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/plugin"
-	"golang.org/x/tools/txtar"
 )
 
 // Result is how one golden request went. Err joins a [plugin.Fault] for each difference; nil: there is none.
@@ -61,7 +62,7 @@ func Update(ctx context.Context, p *plugin.Plugin, dir string, others ...*plugin
 	if err != nil {
 		return fmt.Errorf("update golden requests: %w", err)
 	}
-	defer root.Close() //nolint:errcheck // a directory
+	defer root.Close()
 	var errs []error
 	tests := p.Tests()
 	for _, name := range slices.Sorted(maps.Keys(tests)) {
@@ -140,11 +141,13 @@ func (r *Request) run(ctx context.Context, p *plugin.Plugin, others []*plugin.Pl
 // fixed is a set of plugins that stays.
 type fixed struct{ set *provision.PluginSet }
 
+// Plugins implements [provision.PluginSource].
 func (f fixed) Plugins() *provision.PluginSet { return f.set }
 
 // leases is a lease table that stays.
 type leases []lease.Lease
 
+// ByAddr implements [provision.LeaseView].
 func (ls leases) ByAddr(addr netip.Addr) (lease.Lease, bool) {
 	i := slices.IndexFunc(ls, func(l lease.Lease) bool { return l.Addr == addr })
 	if i < 0 {
@@ -153,6 +156,7 @@ func (ls leases) ByAddr(addr netip.Addr) (lease.Lease, bool) {
 	return ls[i], true
 }
 
+// ByHW implements [provision.LeaseView].
 func (ls leases) ByHW(hw hwaddr.Addr) []lease.Lease {
 	var found []lease.Lease
 	for _, l := range ls {

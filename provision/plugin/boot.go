@@ -190,7 +190,7 @@ func encodeSubs(subs []subOption, value func(name string) string) ([]byte, error
 		if err != nil {
 			return nil, fmt.Errorf("sub-option %d: %w", s.code, err)
 		}
-		b = append(append(b, s.code, byte(len(data))), data...)
+		b = append(append(b, s.code, byte(len(data))), data...) //nolint:gosec // at most 255
 	}
 	return b, nil
 }

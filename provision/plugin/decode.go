@@ -182,7 +182,7 @@ func (d *decoder) regexp(dst **regexp.Regexp, what string) func(*yaml.Node) {
 }
 
 func kindOf(n *yaml.Node) string {
-	switch n.Kind {
+	switch n.Kind { //nolint:exhaustive // no value is a stream or a document
 	case yaml.MappingNode:
 		return "a mapping"
 	case yaml.SequenceNode:

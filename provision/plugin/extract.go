@@ -41,7 +41,7 @@ type getter struct {
 }
 
 // buildExtract compiles the rules and files them by field.
-func (p *Plugin) buildExtract() error {
+func (p *Plugin) buildExtract() {
 	for i := range p.manifest.Extract {
 		r := &p.manifest.Extract[i]
 		c := rule{re: r.Regexp, prefix: literalPrefix(r.Regexp.String()), by: fmt.Sprintf("%s extract[%d]", p.id, i)}
@@ -73,7 +73,6 @@ func (p *Plugin) buildExtract() error {
 		}
 		p.rules[at].rules = append(p.rules[at].rules, c)
 	}
-	return nil
 }
 
 // sourceOf says how strong the claims of a rule are. The fields of DHCP are of the request itself or of the peer's
@@ -116,7 +115,7 @@ func (p *Plugin) Extract(req *provision.Request) []provision.Claim {
 	var claims []provision.Claim
 	for i := range p.rules {
 		f := &p.rules[i]
-		text := ""
+		var text string
 		switch f.field {
 		case provision.FieldPath:
 			text = req.Path
@@ -146,7 +145,7 @@ func (r *rule) claim(claims []provision.Claim, text string) []provision.Claim {
 	}
 	for i := range r.gets {
 		g := &r.gets[i]
-		value := ""
+		var value string
 		switch {
 		case g.fixed != "":
 			value = g.fixed

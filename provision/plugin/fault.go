@@ -9,7 +9,7 @@ import (
 )
 
 // Fault is one thing that is wrong with a plugin, told to the person who can mend it.
-type Fault struct {
+type Fault struct { //nolint:errname // it is what people read, and no error of the program
 	File string // below the plugin's directory, or "overlays/…"; empty if it is the directory itself
 	Line int    // from 1; zero if the place isn't known
 	Text string // what is wrong, and what to do about it

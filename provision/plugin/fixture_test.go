@@ -75,8 +75,8 @@ func with(extra map[string]string) map[string]string {
 	return all
 }
 
-func load(t testing.TB, files map[string]string, dirs ...fs.FS) (*plugin.Plugin, error) {
-	t.Helper()
+func load(tb testing.TB, files map[string]string, dirs ...fs.FS) (*plugin.Plugin, error) {
+	tb.Helper()
 	d := plugin.Dirs{Plugin: mapFS(files)}
 	if len(dirs) > 0 {
 		d.Overlay = dirs[0]
@@ -87,31 +87,31 @@ func load(t testing.TB, files map[string]string, dirs ...fs.FS) (*plugin.Plugin,
 	return plugin.Load("acme-1.0", d)
 }
 
-func mustLoad(t testing.TB, files map[string]string, dirs ...fs.FS) *plugin.Plugin {
-	t.Helper()
-	p, err := load(t, files, dirs...)
+func mustLoad(tb testing.TB, files map[string]string, dirs ...fs.FS) *plugin.Plugin {
+	tb.Helper()
+	p, err := load(tb, files, dirs...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
 
-func write(t testing.TB, dir string, files map[string]string) {
-	t.Helper()
+func write(tb testing.TB, dir string, files map[string]string) {
+	tb.Helper()
 	for name, text := range files {
 		at := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(at), 0o750); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
 
 // fetch routes a path and returns the file's text.
-func fetch(t testing.TB, p provision.Plugin, path string, v *provision.View) (string, error) {
-	t.Helper()
+func fetch(tb testing.TB, p provision.Plugin, path string, v *provision.View) (string, error) {
+	tb.Helper()
 	r, ok := p.Route(&provision.Request{Path: path}, provision.Identity{})
 	if !ok {
 		return "", provision.ErrNotFound
@@ -119,14 +119,14 @@ func fetch(t testing.TB, p provision.Plugin, path string, v *provision.View) (st
 	if v == nil {
 		v = &provision.View{Base: "192.0.2.1"}
 	}
-	a, err := p.Answer(t.Context(), r, v)
+	a, err := p.Answer(tb.Context(), r, v)
 	if err != nil {
 		return "", err
 	}
-	defer a.Body.Close() //nolint:errcheck // only read
+	defer a.Body.Close()
 	b, err := io.ReadAll(a.Body)
 	if int64(len(b)) != a.Size && err == nil {
-		t.Errorf("%s: %d bytes, but its size is %d", path, len(b), a.Size)
+		tb.Errorf("%s: %d bytes, but its size is %d", path, len(b), a.Size)
 	}
 	return string(b), err
 }

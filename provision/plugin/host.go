@@ -225,7 +225,7 @@ func (h *Host) refresh(ctx context.Context, id provision.PluginID, was *entry) *
 
 // try builds and checks what was read and puts it into the entry if it is good.
 func (h *Host) try(ctx context.Context, id provision.PluginID, e *entry) error {
-	p, err := build(id, e.tried)
+	p, err := build(id, e.tried) //nolint:contextcheck // its renders of made-up data are short and wait for nothing
 	if err != nil {
 		return err
 	}
@@ -291,7 +291,7 @@ func release(roots []*os.Root, e *entry) {
 		}
 	}
 	for _, r := range roots {
-		r.Close() //nolint:errcheck // only read
+		r.Close()
 	}
 }
 

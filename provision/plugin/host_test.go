@@ -12,53 +12,54 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
 	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/plugin"
-	"github.com/google/go-cmp/cmp"
 )
 
 // newHost returns a host over an empty state folder.
-func newHost(t testing.TB) *plugin.Host {
-	t.Helper()
-	state := t.TempDir()
+func newHost(tb testing.TB) *plugin.Host {
+	tb.Helper()
+	state := tb.TempDir()
 	h := &plugin.Host{
 		Dir: filepath.Join(state, "plugins"), Overlays: filepath.Join(state, "overlays"), Firmware: filepath.Join(state, "firmware"),
 		HTTPPort: 8667,
 	}
 	if err := os.MkdirAll(h.Dir, 0o750); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return h
 }
 
-func rescan(t testing.TB, h *plugin.Host) {
-	t.Helper()
-	if err := h.Rescan(t.Context()); err != nil {
-		t.Fatal(err)
+func rescan(tb testing.TB, h *plugin.Host) {
+	tb.Helper()
+	if err := h.Rescan(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
 }
 
-func status(t testing.TB, h *plugin.Host, id provision.PluginID) plugin.Status {
-	t.Helper()
+func status(tb testing.TB, h *plugin.Host, id provision.PluginID) plugin.Status {
+	tb.Helper()
 	for _, s := range h.Statuses() {
 		if s.ID == id {
 			return s
 		}
 	}
-	t.Fatalf("no status of %s", id)
+	tb.Fatalf("no status of %s", id)
 	return plugin.Status{}
 }
 
-func get(t testing.TB, h *plugin.Host, path string) string {
-	t.Helper()
+func get(tb testing.TB, h *plugin.Host, path string) string {
+	tb.Helper()
 	p, ok := h.Plugins().Get("acme-1.0")
 	if !ok {
 		return "no plugin"
 	}
-	got, err := fetch(t, p, path, nil)
+	got, err := fetch(tb, p, path, nil)
 	if err != nil {
 		return err.Error()
 	}

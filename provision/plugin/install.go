@@ -85,14 +85,19 @@ func (h *Host) install(ctx context.Context, id provision.PluginID, bundled fs.FS
 		}
 	}
 	was, ours := rec[id]
-	switch present, err := hashDir(dir); {
-	case errors.Is(err, fs.ErrNotExist) && ours:
+	present, err := hashDir(dir)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil {
+		present = "" // what can't be read isn't as we installed it
+	}
+	switch {
+	case missing && ours:
 		return nil
-	case errors.Is(err, fs.ErrNotExist):
-	case err == nil && present == now.Hash:
+	case missing:
+	case present == now.Hash:
 		rec[id] = now
 		return nil
-	case err != nil || !ours || present != was.Hash:
+	case !ours || present != was.Hash:
 		h.notes[id] = fmt.Sprintf("it has been edited; version %s that ships with this program isn't installed", m.Version)
 		return nil
 	case provision.CompareVersions(m.Version, was.Version) < 0:
@@ -112,12 +117,12 @@ func (h *Host) unpack(files tree, dir, aside string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(staging) //nolint:errcheck // it has been renamed, or is ignored for its name
+	defer os.RemoveAll(staging) // it has been renamed, or is passed over for its name
 	root, err := os.OpenRoot(staging)
 	if err != nil {
 		return err
 	}
-	defer root.Close() //nolint:errcheck // a directory
+	defer root.Close()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if err := root.MkdirAll(filepath.Dir(name), 0o750); err != nil {
 			return err
@@ -184,7 +189,7 @@ func hashDir(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer root.Close() //nolint:errcheck // only read
+	defer root.Close()
 	t, err := readTree(root.FS(), "", func(string) bool { return true }, nil)
 	return hashOf(t), err
 }
@@ -215,7 +220,7 @@ func (h *Host) writeRecord(rec record) error {
 	if err != nil {
 		return fmt.Errorf("install plugins: %w", err)
 	}
-	defer root.Close() //nolint:errcheck // a directory
+	defer root.Close()
 	if err := writeSynced(root, recordFile+".new", data); err != nil {
 		return fmt.Errorf("install plugins: %w", err)
 	}

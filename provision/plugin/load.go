@@ -92,7 +92,8 @@ func build(id provision.PluginID, from *parts) (*Plugin, error) {
 	sources := p.collect(&errs)
 	p.templates, err = render.Parse(sources)
 	errs = append(errs, templateFault(err, func(name string) string { return p.origins[name] }))
-	errs = append(errs, p.buildExtract(), p.buildRoutes(), p.buildDHCP())
+	p.buildExtract()
+	errs = append(errs, p.buildRoutes(), p.buildDHCP())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}

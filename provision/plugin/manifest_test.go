@@ -4,8 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dialtone-project/dialtone/provision/plugin"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/dialtone-project/dialtone/provision/plugin"
 )
 
 func TestParseManifest(t *testing.T) {

@@ -8,10 +8,11 @@ import (
 	"strconv"
 	"strings"
 
+	"go.yaml.in/yaml/v4"
+
 	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/render"
-	"go.yaml.in/yaml/v4"
 )
 
 // ManifestFile is the name of the manifest in a plugin's directory.

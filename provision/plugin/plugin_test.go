@@ -9,11 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/plugin"
-	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 )
 
 func extractRequest() *provision.Request {
@@ -69,6 +70,22 @@ func TestExtract(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// An address in a vendor's range is a guess at the vendor, and says nothing of who asks.
+func TestExtractRange(t *testing.T) {
+	t.Parallel()
+	p := mustLoad(t, map[string]string{"plugin.yaml": "format: 1\nversion: 1\nvendor: Acme\nmodels: {T1: {}}\nextract: [{field: mac, regexp: '^00:15:65:'}]\n"})
+	want := []provision.Claim{{Attr: "vendor", Value: "Acme", Source: provision.SourceGuess, By: "acme-1.0 extract[0]"}}
+	if diff := cmp.Diff(want, p.Extract(&provision.Request{HW: hwaddr.MustParse("00:15:65:aa:bb:cc")})); diff != "" {
+		t.Error(diff)
+	}
+	if got := p.Extract(&provision.Request{HW: hwaddr.MustParse("00:08:5d:aa:bb:cc")}); got != nil {
+		t.Errorf("another's address: got %v", got)
+	}
+	if got := p.Extract(&provision.Request{Path: "x"}); got != nil {
+		t.Errorf("no address: got %v", got)
 	}
 }
 
@@ -272,7 +289,7 @@ func TestLinksOut(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer root.Close() //nolint:errcheck // only read
+			defer root.Close()
 			_, err = plugin.Load("acme-1.0", plugin.Dirs{Plugin: root.FS()})
 			if want := name + ": it is a symbolic link"; err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want %q", err, want)
@@ -293,7 +310,7 @@ func TestLargeFileChanges(t *testing.T) {
 		if fsys[i], err = os.OpenRoot(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
-		defer fsys[i].Close() //nolint:errcheck // only read
+		defer fsys[i].Close()
 	}
 	p, err := plugin.Load("acme-1.0", plugin.Dirs{Plugin: fsys[0].FS(), Firmware: fsys[1].FS()})
 	if err != nil {
@@ -304,7 +321,7 @@ func TestLargeFileChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.Body.Close() //nolint:errcheck // only read
+	defer a.Body.Close()
 	if _, err := a.Body.Read(make([]byte, 512)); err != nil {
 		t.Fatal(err)
 	}

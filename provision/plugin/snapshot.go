@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -183,12 +182,12 @@ func (b *blob) open(contentType string) (*provision.Answer, error) {
 	}
 	s, ok := f.(io.Seeker)
 	if !ok {
-		f.Close() //nolint:errcheck // only read
+		f.Close()
 		return nil, fmt.Errorf("open %s: it can't be read from the middle", b.path)
 	}
 	g := &guarded{File: f, Seeker: s, blob: b}
 	if err := g.same(); err != nil {
-		f.Close() //nolint:errcheck // only read
+		f.Close()
 		return nil, err
 	}
 	a.Body = g
@@ -198,6 +197,7 @@ func (b *blob) open(contentType string) (*provision.Answer, error) {
 // memory is a small file as an answer's body.
 type memory struct{ *bytes.Reader }
 
+// Close does nothing.
 func (memory) Close() error { return nil }
 
 // guarded is a large file as an answer's body. A file that is overwritten in place while it is sent ends with an error:
@@ -225,18 +225,6 @@ func (g *guarded) same() error {
 		return fmt.Errorf("read %s: it has been changed and not yet been read again", g.blob.path)
 	}
 	return nil
-}
-
-// openRoot opens a directory as a file system that nothing leads out of; nil without an error if there is none.
-func openRoot(dir string) (*os.Root, error) {
-	if dir == "" {
-		return nil, nil
-	}
-	r, err := os.OpenRoot(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return r, err
 }
 
 // contentType goes by the ending of a file's name. The system's own tables aren't asked: they differ from one machine

@@ -32,7 +32,7 @@ func (h *Host) Run(ctx context.Context) error {
 		h.log().WarnContext(ctx, "plugins aren't watched; they are read every minute", "err", err)
 		w.Watcher = &fsnotify.Watcher{}
 	} else {
-		defer w.Close() //nolint:errcheck // nothing is lost
+		defer w.Close()
 	}
 	w.run(ctx)
 	return nil
@@ -125,7 +125,7 @@ func (w *watcher) watch(root string) error {
 	return filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
-			return nil // it goes while we look; the rescan tells of the rest
+			return nil //nolint:nilerr // it goes while we look; the rescan tells of the rest
 		case !e.IsDir():
 			return nil
 		case p != root && strings.HasPrefix(e.Name(), "."):

@@ -74,7 +74,7 @@ func ciscoName(z Zone, now time.Time) string {
 }
 
 func likeness(a, b Zone) int {
-	score := 0
+	var score int
 	switch gap := max(a.Offset-b.Offset, b.Offset-a.Offset); {
 	case gap == 0:
 		score = 300

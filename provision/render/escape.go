@@ -127,7 +127,7 @@ func appendJSON(b []byte, v reflect.Value, depth int) ([]byte, error) {
 	case reflect.Map:
 		return appendObject(b, v, depth)
 	case reflect.Slice, reflect.Array:
-		if _, ok := v.Interface().(fmt.Stringer); ok {
+		if _, ok := reflect.TypeAssert[fmt.Stringer](v); ok {
 			break
 		}
 		b = append(b, '[')
@@ -190,7 +190,7 @@ func scalar(v any) (string, error) {
 
 // plain returns a single value as nil, string, bool, int64, uint64 or float64. Text must be UTF-8 and not too long.
 func plain(v any) (any, error) {
-	s := ""
+	var s string
 	switch x := v.(type) {
 	case nil:
 		return nil, nil

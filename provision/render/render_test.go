@@ -9,18 +9,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dialtone-project/dialtone/provision/render"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/dialtone-project/dialtone/provision/render"
 )
 
-func one(t testing.TB, kind render.Kind, text string, data any) (string, error) {
-	t.Helper()
+func one(tb testing.TB, kind render.Kind, text string, data any) (string, error) {
+	tb.Helper()
 	s, err := render.Parse([]render.Source{{Name: "t", Text: text}})
 	if err != nil {
-		t.Fatalf("Parse(%q): %v", text, err)
+		tb.Fatalf("Parse(%q): %v", text, err)
 	}
-	out, err := s.Render(t.Context(), "t", kind, data)
+	out, err := s.Render(tb.Context(), "t", kind, data)
 	return string(out.Data), err
 }
 
@@ -52,14 +53,16 @@ func TestRender(t *testing.T) {
 		{"line, map", render.Line, "{{.lines}}", "", "a map, not a single value"},
 		{"nil is nothing", render.Line, "[{{.nil}}]", "[]", ""},
 		{"stringer", render.Line, "{{.str}}", "<x>", ""},
-		{"misspelt key", render.Line, "\n\n{{.nmae}}", "", `t:3: at <.nmae>: map has no entry for key "nmae"`},
+		{"misspelt key", render.Line, "\n\n{{.naam}}", "", `t:3: at <.naam>: map has no entry for key "naam"`},
 		{"xml", render.XML, "<n>{{.xml}}</n>", "<n>&lt;a b=&#34;c&#34;&gt;&amp;&#39;</n>", ""},
 		{"xml, line break", render.XML, "{{.evil}}", "a&#10;sip line2 user: x", ""},
 		{"xml, NUL", render.XML, "{{.nul}}", "", "U+0000"},
 		{"text, line break", render.Text, "{{.evil}}", "a\nsip line2 user: x", ""},
 		{"text, NUL", render.Text, "{{.nul}}", "", "U+0000"},
-		{"json", render.JSON, `{"n":{{.evil}},"l":{{.list}},"m":{{.lines}},"z":{{.nil}}}`,
-			`{"n":"a\nsip line2 user: x","l":["a",1],"m":{"1":"one","10":"ten","2":"two","x":"other"},"z":null}`, ""},
+		{
+			"json", render.JSON, `{"n":{{.evil}},"l":{{.list}},"m":{{.lines}},"z":{{.nil}}}`,
+			`{"n":"a\nsip line2 user: x","l":["a",1],"m":{"1":"one","10":"ten","2":"two","x":"other"},"z":null}`, "",
+		},
 		{"escaped in a partial, once", render.XML, `{{define "p"}}{{.}}{{end}}{{template "p" .xml}}`, "&lt;a b=&#34;c&#34;&gt;&amp;&#39;", ""},
 		{"numeric order", render.Line, "{{range numeric .lines}}{{.Key}}={{.Value}};{{end}}", "1=one;2=two;10=ten;x=other;", ""},
 		{"range over nil", render.Line, "{{range .nil}}x{{end}}{{range numeric .nil}}x{{end}}", "", ""},

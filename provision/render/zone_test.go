@@ -4,8 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dialtone-project/dialtone/provision/render"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/dialtone-project/dialtone/provision/render"
 )
 
 func TestLoadZone(t *testing.T) {
