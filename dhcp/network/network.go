@@ -1,12 +1,9 @@
-// Package network has what an administrator declares about the networks that phones live in: prefixes, pools,
-// reservations and the options that clients are given.
-//
-// A [Set] is immutable and valid as a whole; the DHCP server swaps one for another atomically. What is leased to whom
-// is not here but in package lease.
 package network
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
@@ -28,8 +25,18 @@ type Network struct {
 	Relays       []netip.Addr
 	Pools        []Pool
 	Reservations []Reservation
-	Options      []Option // given to every client of the network, unless a reservation says otherwise
+	Options      []Option // given to every client of the network, unless a pool or a reservation says otherwise
 	Lease        Lifetime
+	// Shared names the link that the network shares with others, whose clients get an address of any of them: of the
+	// first as declared, and when that is full of the next. Empty: the link is the network's own.
+	Shared string
+	// Only are the classes that the network is for, and Not those that it isn't for, whatever the former say. Of a
+	// client that is in several classes, one decides. Both empty: the network is for everybody.
+	Only, Not []ClassID
+	// Next, Sname and File are siaddr, sname and file of replies, where nothing closer to the client says otherwise.
+	Next  netip.Addr
+	Sname string
+	File  string
 	// Authoritative: we are this network's only server, so a client that is wrong about its address is told so
 	// (RFC 2131 §4.3.2) instead of being left alone.
 	Authoritative bool
@@ -55,32 +62,99 @@ const (
 type Pool struct {
 	First, Last netip.Addr
 	Exclude     []netip.Addr
+	// Only are the classes that the pool is for, and Not those that it isn't for, as in [Network]. A client gets nothing
+	// of a pool that isn't for it, even if all others are full.
+	Only, Not []ClassID
+	Options   []Option // given to clients with an address of the pool, over those of the network
+	// Edges: addresses that end in 0 or 255 are chosen for clients, too. Old IP stacks take these for a network's and for
+	// its broadcast address, whatever the mask.
+	Edges bool
 }
 
 // Contains reports whether addr is one that the pool may lease.
-func (p Pool) Contains(addr netip.Addr) bool {
-	if addr.Less(p.First) || p.Last.Less(addr) {
-		return false
-	}
-	for _, x := range p.Exclude {
-		if x == addr {
-			return false
-		}
-	}
-	return true
+func (p Pool) Contains(addr netip.Addr) bool { return p.spans(addr) && !slices.Contains(p.Exclude, addr) }
+
+// Fresh reports whether addr is one that the pool may lease to a client that neither has nor asks for it.
+func (p Pool) Fresh(addr netip.Addr) bool { return p.Contains(addr) && (p.Edges || !edge(addr)) }
+
+// spans reports whether addr is between the pool's ends, leased or not.
+func (p Pool) spans(addr netip.Addr) bool { return !addr.Less(p.First) && !p.Last.Less(addr) }
+
+// String returns the pool's ends, such as 192.0.2.100-192.0.2.199.
+func (p Pool) String() string { return p.First.String() + "-" + p.Last.String() }
+
+// edge reports whether addr ends in 0 or 255.
+func edge(addr netip.Addr) bool {
+	b := addr.As4()[3]
+	return b == 0 || b == 255
 }
 
-// Reservation keeps an address for one device.
+// Reservation keeps an address for one device. At least one of HW, ClientID, Circuit and Remote says which, and each that
+// is given is enough; where several reservations fit a client, that by the first of these counts. The address is in the
+// network's prefix, in a pool or not.
 type Reservation struct {
 	HW       hwaddr.Addr
+	ClientID string // option 61, all its bytes
+	Circuit  string // option 82 sub-option 1: the port of a switch
+	Remote   string // option 82 sub-option 2: the switch, or the subscriber
 	Addr     netip.Addr
 	Hostname string
 	Options  []Option
+	Lease    Lifetime // zero fields leave what else holds
+	Next     netip.Addr
+	Sname    string
+	File     string
 }
 
-// Lifetime bounds how long leases last. Zero fields take the defaults of [DefaultLifetime].
+// Owner names the device that the address is kept for, by what tells it apart.
+func (r *Reservation) Owner() string {
+	switch {
+	case !r.HW.IsZero():
+		return r.HW.String()
+	case r.ClientID != "":
+		return "client id " + printable(r.ClientID)
+	case r.Circuit != "":
+		return "circuit " + printable(r.Circuit)
+	case r.Remote != "":
+		return "remote id " + printable(r.Remote)
+	}
+	return "nobody"
+}
+
+// Lifetime bounds how long leases last. In a network, zero fields take the defaults of [DefaultLifetime]; in a class or
+// a reservation they leave what else holds, but that a Default without a Max is the longest, too.
 type Lifetime struct {
 	Default, Min, Max time.Duration
+	// Renew and Rebind are T1 and T2 (RFC 2131 §4.4.5) of a lease of Default. Zero: the server's rule.
+	Renew, Rebind time.Duration
+}
+
+// over lays the lifetime over another.
+func (l Lifetime) over(base Lifetime) Lifetime {
+	if l.Default > 0 {
+		base.Default = l.Default
+		base.Min = min(base.Min, l.Default)
+		base.Max = l.Default
+		if l.Renew == 0 && l.Rebind == 0 {
+			base.Renew, base.Rebind = 0, 0 // they were parts of another length
+		}
+	}
+	base.Min = cmp.Or(l.Min, base.Min)
+	base.Max = cmp.Or(l.Max, base.Max)
+	base.Default = min(max(base.Default, base.Min), max(base.Max, base.Min))
+	base.Max = max(base.Max, base.Min)
+	base.Renew, base.Rebind = cmp.Or(l.Renew, base.Renew), cmp.Or(l.Rebind, base.Rebind)
+	return base
+}
+
+// Times returns T1 and T2 of a lease of that length: Renew and Rebind in proportion. They are zero where the server's
+// rule holds.
+func (l Lifetime) Times(life time.Duration) (renew, rebind time.Duration) {
+	if l.Default <= 0 || life <= 0 {
+		return 0, 0
+	}
+	part := float64(life) / float64(l.Default)
+	return time.Duration(float64(l.Renew) * part), time.Duration(float64(l.Rebind) * part)
 }
 
 // DefaultLifetime suits desk phones: a working day, so that a phone renews while somebody is there to notice.
@@ -94,6 +168,8 @@ type Option struct {
 	Data []byte
 	// Force sends the option to clients that did not ask for it, too.
 	Force bool
+	// Never keeps the option from being sent, whoever else gives it or forces it. It needs no Data.
+	Never bool
 }
 
 // Boot is what a client is told about where to provision from. Zero fields are left out of the reply.

@@ -1,20 +1,20 @@
 package network
 
 import (
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
+
+// maxOption bounds an option's value in bytes: more has no room in a reply of the size that every client takes
+// (RFC 2131 §2). Over 255 bytes it is sent in several pieces (RFC 3396).
+const maxOption = 1024
 
 // Kind says how an option's value is written on the wire.
 type Kind uint8
 
-// The kinds of values, by their RFC 2132 shapes.
+// The kinds of values, by their RFC 2132 shapes where no other is named.
 const (
 	KindHex     Kind = iota // anything: hexadecimal digits
 	KindText                // NVT ASCII, no trailing NUL
@@ -26,7 +26,23 @@ const (
 	KindInt32               //
 	KindBool                //
 	KindDomains             // RFC 3397: written as names, uncompressed
+	KindPairs               // two addresses each: "203.0.113.5 192.0.2.254, …" (§3.6, §5.8)
+	KindRoutes              // RFC 3442: "10.0.0.0/8 192.0.2.1, default 192.0.2.254"
+	KindSIP                 // RFC 3361: names or addresses, never both
+	KindFlag                // no value: that it is there says it all
+	KindUint16s             // one or more
+	KindVendor              // RFC 2132 §8.4: sub-options, see [ParseOption]; or anything
+	KindVIVSO               // RFC 3925 §4: sub-options of enterprises, see [ParseOption]
 )
+
+// kindNames are the words for kinds in sub-options.
+func kindNames() map[string]Kind {
+	return map[string]Kind{
+		"hex": KindHex, "text": KindText, "addr": KindAddr, "addrs": KindAddrs, "uint8": KindUint8, "uint16": KindUint16,
+		"uint32": KindUint32, "int32": KindInt32, "bool": KindBool, "domains": KindDomains, "pairs": KindPairs,
+		"routes": KindRoutes, "sip": KindSIP, "flag": KindFlag, "uint16s": KindUint16s,
+	}
+}
 
 // Def describes a known option.
 type Def struct {
@@ -35,80 +51,60 @@ type Def struct {
 	Kind Kind
 }
 
-// Defs lists the options that are known by name, in order of code. Others are written as hexadecimal digits.
-// Source: IANA "BOOTP Vendor Extensions and DHCP Options"; 159 to 161 as phones use them (vendor guides).
-func Defs() []Def {
-	return []Def{
-		{1, "subnet-mask", KindAddr},
-		{2, "time-offset", KindInt32},
-		{3, "router", KindAddrs},
-		{4, "time-server", KindAddrs},
-		{6, "domain-server", KindAddrs},
-		{7, "log-server", KindAddrs},
-		{12, "hostname", KindText},
-		{15, "domain-name", KindText},
-		{26, "mtu", KindUint16},
-		{28, "broadcast-address", KindAddr},
-		{42, "ntp-servers", KindAddrs},
-		{43, "vendor-specific", KindHex},
-		{44, "netbios-name-server", KindAddrs},
-		{66, "tftp-server-name", KindText},
-		{67, "bootfile-name", KindText},
-		{69, "smtp-server", KindAddrs},
-		{100, "pcode", KindText},
-		{101, "tcode", KindText},
-		{119, "domain-search", KindDomains},
-		{120, "sip-servers", KindHex},
-		{121, "classless-routes", KindHex},
-		{125, "vivso", KindHex},
-		{128, "option-128", KindText},
-		{129, "option-129", KindText},
-		{130, "option-130", KindText},
-		{131, "option-131", KindText},
-		{132, "option-132", KindText},
-		{133, "option-133", KindText},
-		{134, "option-134", KindText},
-		{135, "option-135", KindText},
-		{150, "tftp-server-address", KindAddrs},
-		{159, "option-159", KindText},
-		{160, "option-160", KindText},
-		{161, "option-161", KindText},
-		{176, "option-176", KindText},
-		{242, "option-242", KindText},
+// serverSets are the options that the server sets itself; an administrator who could would break the protocol.
+func serverSets(code uint8) bool {
+	switch code {
+	case 0, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 82, 255:
+		return true
 	}
+	return false
 }
 
-// reserved are the options that the server sets itself; an administrator who could would break the protocol.
-var reserved = []uint8{0, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 82, 255}
+// clientSets are those that only a client or a relay agent says something with: rapid commit and authentication, which
+// are negotiated, leasequery's times, subnet selection, a client's vendor identification, the nonce of FORCERENEW.
+func clientSets(code uint8) bool {
+	switch code {
+	case 80, 90, 91, 92, 118, codeVendorID, 145:
+		return true
+	}
+	return false
+}
 
 // ParseOption encodes a value for the option named by key, a number ("66") or a name ("tftp-server-name").
-// Lists are separated by commas or blanks. A value that begins with "hex:" is taken as bytes for any option.
+// Lists are separated by commas or blanks, but routes and pairs, which have blanks inside, by commas. A value that
+// begins with "hex:" is taken as bytes for any option, one that begins with "text:" as text.
+//
+// Option 43 is made of sub-options, one a line: code, kind and value, such as "2 text http://192.0.2.1/". In option
+// 125 the enterprise's number stands before; without a code, the value is all that the enterprise gets. The kinds are
+// text, addr, addrs, uint8, uint16, uint16s, uint32, int32, bool, domains, pairs, routes, sip, flag and hex.
 func ParseOption(key, value string) (Option, error) {
-	def, err := lookup(key)
+	def, err := Lookup(key)
 	if err != nil {
 		return Option{}, err
 	}
 	data, err := def.encode(strings.TrimSpace(value))
+	if err == nil && len(data) > maxOption {
+		err = fmt.Errorf("%d bytes are too many for a DHCP reply; %d are the most", len(data), maxOption)
+	}
 	if err != nil {
 		return Option{}, fmt.Errorf("option %d (%s): %w", def.Code, def.Name, err)
-	}
-	if len(data) > 1024 {
-		return Option{}, fmt.Errorf("option %d (%s): %d bytes are too many for a DHCP reply", def.Code, def.Name, len(data))
 	}
 	return Option{Code: def.Code, Data: data}, nil
 }
 
-func lookup(key string) (Def, error) {
+// Lookup returns the definition of the option named by key, a number or a name. Numbers without a name of ours have a
+// kind, too: [KindHex].
+func Lookup(key string) (Def, error) {
 	defs := Defs()
 	if n, err := strconv.ParseUint(key, 10, 8); err == nil {
 		code := uint8(n)
-		if slices.Contains(reserved, code) {
+		switch {
+		case serverSets(code):
 			return Def{}, fmt.Errorf("option %d is set by the server itself; leave it out", code)
+		case clientSets(code):
+			return Def{}, fmt.Errorf("option %d is nothing that a server may choose to send; leave it out", code)
 		}
-		if i := slices.IndexFunc(defs, func(d Def) bool { return d.Code == code }); i >= 0 {
-			return defs[i], nil
-		}
-		return Def{Code: code, Name: "option-" + key, Kind: KindHex}, nil
+		return defOf(defs, code), nil
 	}
 	if i := slices.IndexFunc(defs, func(d Def) bool { return d.Name == key }); i >= 0 {
 		return defs[i], nil
@@ -116,109 +112,38 @@ func lookup(key string) (Def, error) {
 	return Def{}, fmt.Errorf("option %q is unknown; use its number (1-254) or a name such as tftp-server-name", key)
 }
 
-func (d Def) encode(v string) ([]byte, error) {
-	if h, ok := strings.CutPrefix(v, "hex:"); ok {
-		return parseHex(h)
+func defOf(defs []Def, code uint8) Def {
+	if i, ok := slices.BinarySearchFunc(defs, code, func(d Def, c uint8) int { return int(d.Code) - int(c) }); ok {
+		return defs[i]
 	}
-	switch d.Kind {
-	case KindText:
-		if v == "" {
-			return nil, fmt.Errorf("the text is empty")
-		}
-		return []byte(v), nil
-	case KindAddr, KindAddrs:
-		return encodeAddrs(v, d.Kind == KindAddr)
-	case KindUint8, KindUint16:
-		bits := 8
-		if d.Kind == KindUint16 {
-			bits = 16
-		}
-		n, err := strconv.ParseUint(v, 0, bits)
-		if err != nil {
-			return nil, fmt.Errorf("%q is not a number of %d bits", v, bits)
-		}
-		if bits == 8 {
-			return []byte{byte(n)}, nil
-		}
-		return binary.BigEndian.AppendUint16(nil, uint16(n)), nil
-	case KindUint32, KindInt32:
-		if t, err := time.ParseDuration(v); err == nil {
-			v = strconv.FormatInt(int64(t/time.Second), 10)
-		}
-		n, err := strconv.ParseInt(v, 0, 64)
-		if err != nil || n < -1<<31 || n > 1<<32-1 || d.Kind == KindUint32 && n < 0 || d.Kind == KindInt32 && n > 1<<31-1 {
-			return nil, fmt.Errorf("%q is not a number of 32 bits", v)
-		}
-		return binary.BigEndian.AppendUint32(nil, uint32(n)), nil //nolint:gosec // two's complement is the wire format
-	case KindBool:
-		b, err := strconv.ParseBool(v)
-		if err != nil {
-			return nil, fmt.Errorf("%q is neither true nor false", v)
-		}
-		if b {
-			return []byte{1}, nil
-		}
-		return []byte{0}, nil
-	case KindDomains:
-		return encodeDomains(v)
-	case KindHex:
-	}
-	return parseHex(v)
+	return Def{Code: code, Name: "option-" + strconv.Itoa(int(code)), Kind: KindHex}
 }
 
-func parseHex(v string) ([]byte, error) {
-	b, err := hex.DecodeString(strings.NewReplacer(":", "", " ", "").Replace(v))
-	if err != nil {
-		return nil, fmt.Errorf("%q is not hexadecimal digits such as 0a:00:01", v)
-	}
-	return b, nil
-}
+// Merge lays options over others: a code in over replaces the same code in base, but what either sends unasked or
+// never stays so. Neither slice is changed.
+func Merge(base, over []Option) []Option { return overlay(base, over) }
 
-func encodeAddrs(v string, one bool) ([]byte, error) {
-	var b []byte
-	fields := split(v)
-	if len(fields) == 0 || one && len(fields) > 1 {
-		return nil, fmt.Errorf("%q is not one IPv4 address", v)
+// overlay lays levels over each other, the first at the bottom.
+func overlay(levels ...[]Option) []Option {
+	total := 0
+	for _, l := range levels {
+		total += len(l)
 	}
-	for _, f := range fields {
-		a, err := netip.ParseAddr(f)
-		if err != nil || !a.Is4() {
-			return nil, fmt.Errorf("%q is not an IPv4 address", f)
-		}
-		b = append(b, a.AsSlice()...)
+	if total == 0 {
+		return nil
 	}
-	return b, nil
-}
-
-func encodeDomains(v string) ([]byte, error) {
-	var b []byte
-	for _, name := range split(v) {
-		for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
-			if label == "" || len(label) > 63 {
-				return nil, fmt.Errorf("%q is not a domain name", name)
+	out := make([]Option, 0, total)
+	var place [256]uint16 // in out, from 1
+	for _, l := range levels {
+		for _, o := range l {
+			if at := place[o.Code]; at > 0 {
+				under := &out[at-1]
+				o.Force, o.Never = o.Force || under.Force, o.Never || under.Never
+				*under = o
+				continue
 			}
-			b = append(append(b, byte(len(label))), label...)
-		}
-		b = append(b, 0)
-	}
-	if len(b) == 0 {
-		return nil, fmt.Errorf("there is no domain name")
-	}
-	return b, nil
-}
-
-func split(v string) []string {
-	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-// Merge lays options over others: a code in over replaces the same code in base. Neither slice is changed.
-func Merge(base, over []Option) []Option {
-	out := slices.Clone(base)
-	for _, o := range over {
-		if i := slices.IndexFunc(out, func(b Option) bool { return b.Code == o.Code }); i >= 0 {
-			out[i] = o
-		} else {
 			out = append(out, o)
+			place[o.Code] = uint16(len(out)) //nolint:gosec // at most 256
 		}
 	}
 	return out

@@ -2,142 +2,151 @@ package network
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 )
 
-// Set is a valid set of networks. The zero value and nil are the empty set.
-type Set struct {
-	nets  []*Network
-	relay map[netip.Addr]*Network
-	byHW  map[ID]map[hwaddr.Addr]*Reservation
-	byIP  map[netip.Addr]*Reservation
+// Declared is all that an administrator declares about DHCP. Options, Next, Sname and File are for the clients of all
+// networks.
+type Declared struct {
+	Options  []Option
+	Next     netip.Addr
+	Sname    string
+	File     string
+	Classes  []Class // the more important first
+	Shared   []Shared
+	Networks []Network
 }
 
-// NewSet checks the networks one by one and against each other. The error joins every fault that was found, each with
-// the network and the remedy. It keeps the slices that it is given; the caller leaves them alone from then on.
-func NewSet(nets []Network) (*Set, error) {
+// Shared is what the networks of one link have in common. A link without options needs none.
+type Shared struct {
+	Name    string // as in the networks' Shared
+	Options []Option
+}
+
+// Set is a valid set of networks and classes. The zero value and nil are the empty set.
+type Set struct {
+	nets     []*Network // sorted by ID
+	declared Declared
+	classes  []class
+	plans    map[ID]*plan
+	relay    map[netip.Addr]*Network
+	byIP     map[netip.Addr]*Reservation
+	warnings []Fault
+}
+
+// plan is a network, made ready for [Set.Choose].
+type plan struct {
+	net     *Network
+	link    []*plan  // all networks of the link in order, this one, too
+	pools   []Pool   // without addresses that are routers', relays' or ours
+	guards  []guard  // of the pools; nil: all are for everybody
+	guard   guard    // of the network
+	options []Option // of the link, and over them of the network
+	base    []Option // what a client without classes gets, but for pool and reservation
+	byHW    map[hwaddr.Addr]*Reservation
+	byID    [3]map[string]*Reservation // by client id, circuit, remote id
+}
+
+// NewSet returns the set of networks without classes; see [New].
+func NewSet(nets []Network) (*Set, error) { return New(Declared{Networks: nets}) }
+
+// New checks what was declared as a whole. The error is of type [Faults] and has every fault that was found, each with
+// its place and the remedy. New fills in defaults in the slices that it is given, and keeps them; the caller leaves them
+// alone from then on.
+func New(d Declared) (*Set, error) {
 	s := &Set{
-		relay: make(map[netip.Addr]*Network),
-		byHW:  make(map[ID]map[hwaddr.Addr]*Reservation),
-		byIP:  make(map[netip.Addr]*Reservation),
+		declared: d,
+		plans:    make(map[ID]*plan, len(d.Networks)),
+		relay:    make(map[netip.Addr]*Network),
+		byIP:     make(map[netip.Addr]*Reservation),
 	}
-	var errs []error
-	for i := range nets {
-		n := &nets[i]
-		if n.ID == "" {
-			errs = append(errs, fmt.Errorf("network %d: it has no name; give it one, such as \"voice\"", i+1))
-			continue
-		}
-		if slices.ContainsFunc(s.nets, func(o *Network) bool { return o.ID == n.ID }) {
-			errs = append(errs, fmt.Errorf("network %s: there are two of that name; rename one", n.ID))
-			continue
-		}
-		if err := n.complete(); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, o := range s.nets {
-			if o.Prefix.Overlaps(n.Prefix) {
-				errs = append(errs, fmt.Errorf("networks %s (%s) and %s (%s) overlap; make their prefixes disjoint", o.ID, o.Prefix, n.ID, n.Prefix))
-			}
-		}
-		for _, r := range n.Relays {
-			if o := s.relay[r]; o != nil {
-				errs = append(errs, fmt.Errorf("network %s: relay %s already serves network %s; name it in one of them", n.ID, r, o.ID))
-				continue
-			}
-			s.relay[r] = n
-		}
-		errs = append(errs, s.index(n)...)
-		s.nets = append(s.nets, n)
+	c := checker{set: s, numbers: make(map[ClassID]int, len(d.Classes)), owners: make(map[netip.Addr]string)}
+	c.check()
+	if len(c.faults) > 0 {
+		return nil, c.faults
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	s.warnings = c.warnings
+	for _, n := range s.nets {
+		s.plans[n.ID].ready(&s.declared)
 	}
 	slices.SortFunc(s.nets, func(a, b *Network) int { return cmp.Compare(a.ID, b.ID) })
 	return s, nil
 }
 
-// index files the network's reservations.
-func (s *Set) index(n *Network) (errs []error) {
-	hws := make(map[hwaddr.Addr]*Reservation, len(n.Reservations))
-	for i := range n.Reservations {
-		r := &n.Reservations[i]
-		if o := hws[r.HW]; o != nil {
-			errs = append(errs, fmt.Errorf("network %s: %s is reserved both %s and %s; keep one", n.ID, r.HW, o.Addr, r.Addr))
-			continue
+// ready lays out what doesn't depend on the client.
+func (p *plan) ready(d *Declared) {
+	var shared []Option
+	for i := range d.Shared {
+		if d.Shared[i].Name == p.net.Shared {
+			shared = d.Shared[i].Options
 		}
-		if o := s.byIP[r.Addr]; o != nil {
-			errs = append(errs, fmt.Errorf("network %s: %s is reserved for both %s and %s; keep one", n.ID, r.Addr, o.HW, r.HW))
-			continue
-		}
-		hws[r.HW], s.byIP[r.Addr] = r, r
 	}
-	s.byHW[n.ID] = hws
-	return errs
-}
-
-// complete fills in defaults and checks one network by itself.
-func (n *Network) complete() error {
-	var errs []error
-	bad := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("network %s: "+format, append([]any{n.ID}, args...)...))
-	}
-	if !n.Prefix.IsValid() || !n.Prefix.Addr().Is4() || n.Prefix.Bits() > 30 || n.Prefix.Bits() < 8 {
-		bad("prefix %s is not an IPv4 subnet of /8 to /30, such as 192.0.2.0/24", n.Prefix)
-		return errors.Join(errs...)
-	}
-	if n.Prefix != n.Prefix.Masked() {
-		bad("prefix %s has host bits set; write %s", n.Prefix, n.Prefix.Masked())
-		return errors.Join(errs...)
-	}
-	def := DefaultLifetime()
-	l := &n.Lease
-	l.Default = cmp.Or(l.Default, def.Default)
-	l.Min = cmp.Or(l.Min, min(def.Min, l.Default))
-	l.Max = cmp.Or(l.Max, max(def.Max, l.Default))
-	if l.Min <= 0 || l.Min > l.Default || l.Default > l.Max {
-		bad("lease times must be positive and ordered min ≤ default ≤ max, not %s, %s, %s", l.Min, l.Default, l.Max)
-	}
-	switch n.AutoAdd {
-	case "":
-		n.AutoAdd = AddRecognised
-	case AddRecognised, AddAny, AddOff:
-	default:
-		bad("auto_add %q is unknown; use recognised, any or off", n.AutoAdd)
-	}
-	if n.Server.IsValid() && !n.Server.Is4() {
-		bad("server %s is not an IPv4 address", n.Server)
-	}
-	for i, p := range n.Pools {
-		switch {
-		case !n.Usable(p.First) || !n.Usable(p.Last):
-			bad("pool %s-%s reaches beyond the usable addresses of %s; keep it within them", p.First, p.Last, n.Prefix)
-		case p.Last.Less(p.First):
-			bad("pool %s-%s ends before it begins; swap its ends", p.First, p.Last)
-		}
-		for _, o := range n.Pools[:i] {
-			if !p.Last.Less(o.First) && !o.Last.Less(p.First) {
-				bad("pools %s-%s and %s-%s overlap; merge them", o.First, o.Last, p.First, p.Last)
+	p.options = overlay(shared, p.net.Options)
+	p.base = overlay(d.Options, p.options)
+	taken := p.taken(d)
+	p.pools = slices.Clone(p.net.Pools)
+	for i := range p.pools {
+		pool := &p.pools[i]
+		pool.Exclude = slices.Clip(pool.Exclude)
+		for _, addr := range taken {
+			if pool.Contains(addr) {
+				pool.Exclude = append(pool.Exclude, addr)
 			}
 		}
 	}
-	for _, r := range n.Reservations {
-		switch {
-		case r.HW.IsZero() || r.HW.IsGroup():
-			bad("the reservation of %s has no device's hardware address", r.Addr)
-		case !n.Usable(r.Addr):
-			bad("%s is reserved for %s but is no usable address of %s", r.Addr, r.HW, n.Prefix)
-		case r.Addr == n.Server:
-			bad("%s is reserved for %s but is our own address", r.Addr, r.HW)
+}
+
+// taken returns addresses of the network that are no client's: ours, the relay agents', and the routers' in whatever
+// options.
+func (p *plan) taken(d *Declared) []netip.Addr {
+	n := p.net
+	out := slices.Clone(n.Relays)
+	if n.Server.IsValid() {
+		out = append(out, n.Server)
+	}
+	out = appendRouters(out, p.base)
+	for i := range d.Classes {
+		out = appendRouters(out, d.Classes[i].Options)
+	}
+	for i := range n.Pools {
+		out = appendRouters(out, n.Pools[i].Options)
+	}
+	for i := range n.Reservations {
+		out = appendRouters(out, n.Reservations[i].Options)
+	}
+	return slices.DeleteFunc(out, func(a netip.Addr) bool { return !n.Prefix.Contains(a) })
+}
+
+// appendRouters appends the addresses of option 3.
+func appendRouters(out []netip.Addr, options []Option) []netip.Addr {
+	for _, o := range options {
+		if o.Code != codeRouter {
+			continue
+		}
+		for b := o.Data; len(b) >= 4; b = b[4:] {
+			out = append(out, netip.AddrFrom4([4]byte(b)))
 		}
 	}
-	return errors.Join(errs...)
+	return out
+}
+
+// Declared returns what the set was made of, defaults filled in. The caller must not change it.
+func (s *Set) Declared() Declared {
+	if s == nil {
+		return Declared{}
+	}
+	return s.declared
+}
+
+// Warnings are what is allowed in what was declared and yet probably not meant. The caller must not change them.
+func (s *Set) Warnings() []Fault {
+	if s == nil {
+		return nil
+	}
+	return s.warnings
 }
 
 // Usable reports whether addr can be a host's: in the prefix, and neither its first (network) nor its last (broadcast).
@@ -164,12 +173,31 @@ func (s *Set) All() []*Network {
 
 // Get returns the network of that name, or nil.
 func (s *Set) Get(id ID) *Network {
-	for _, n := range s.All() {
-		if n.ID == id {
-			return n
-		}
+	if p := s.plan(id); p != nil {
+		return p.net
 	}
 	return nil
+}
+
+func (s *Set) plan(id ID) *plan {
+	if s == nil {
+		return nil
+	}
+	return s.plans[id]
+}
+
+// Link returns the networks whose clients share n's link, in the order in which they are filled: n alone if it shares
+// with none, and nothing if it isn't of the set.
+func (s *Set) Link(n *Network) []*Network {
+	p := s.plan(n.ID)
+	if p == nil {
+		return nil
+	}
+	out := make([]*Network, len(p.link))
+	for i, o := range p.link {
+		out[i] = o.net
+	}
+	return out
 }
 
 // Containing returns the network whose prefix holds addr, or nil.
@@ -191,7 +219,7 @@ func (s *Set) OnRelay(giaddr netip.Addr) *Network {
 }
 
 // OnLink returns the network whose clients are on the interface: the one bound to it by name, else the one that holds
-// one of our addresses there. It is nil when there is none.
+// one of our addresses there. It is nil when there is none. Of networks that share the link it is any.
 func (s *Set) OnLink(iface string, ours []netip.Addr) *Network {
 	for _, n := range s.All() {
 		if n.Interface != "" && n.Interface == iface {
@@ -206,12 +234,12 @@ func (s *Set) OnLink(iface string, ours []netip.Addr) *Network {
 	return nil
 }
 
-// ReservedFor returns the reservation of a device in a network, or nil.
+// ReservedFor returns the reservation of a device in a network by its hardware address, or nil.
 func (s *Set) ReservedFor(id ID, hw hwaddr.Addr) *Reservation {
-	if s == nil {
-		return nil
+	if p := s.plan(id); p != nil {
+		return p.byHW[hw]
 	}
-	return s.byHW[id][hw]
+	return nil
 }
 
 // Reserved returns the reservation of an address, or nil.

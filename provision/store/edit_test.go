@@ -186,7 +186,7 @@ func TestNothingToWrite(t *testing.T) {
 	before := db.Writes()
 	d := must[provision.Device](t)(db.PutDevice(ctx, c.Devices[0]))
 	cfg := must[provision.Config](t)(db.PutConfig(ctx, c.Configs[0]))
-	rev := must[uint64](t)(db.SaveNetworks(ctx, c.Networks, c.Rev))
+	rev := must[uint64](t)(db.SaveDeclared(ctx, c.Declared, c.Rev))
 	if d.Rev != c.Devices[0].Rev || cfg.Rev != c.Configs[0].Rev || rev != c.Rev {
 		t.Errorf("revisions: got %d, %d, %d; want %d, %d, %d", d.Rev, cfg.Rev, rev, c.Devices[0].Rev, c.Configs[0].Rev, c.Rev)
 	}
@@ -250,8 +250,8 @@ func TestNetworks(t *testing.T) {
 	if len(nets) != 0 || rev != 0 || err != nil {
 		t.Errorf("LoadNetworks of a new store: got %v, %d, error %v; want none", nets, rev, err)
 	}
-	rev = must[uint64](t)(db.SaveNetworks(ctx, declared(), 0))
-	bad := declared()
+	rev = must[uint64](t)(db.SaveDeclared(ctx, declared(), 0))
+	bad := declared().Networks
 	bad[1].Prefix = bad[0].Prefix
 	for _, c := range []struct {
 		name string
@@ -260,8 +260,8 @@ func TestNetworks(t *testing.T) {
 		want error
 	}{
 		{"invalid as a whole", bad, rev, provision.ErrInvalid},
-		{"of an old revision", declared()[:1], 0, provision.ErrConflict},
-		{"of no revision yet", declared()[:1], rev + 1, provision.ErrConflict},
+		{"of an old revision", declared().Networks[:1], 0, provision.ErrConflict},
+		{"of no revision yet", declared().Networks[:1], rev + 1, provision.ErrConflict},
 	} {
 		if _, err := db.SaveNetworks(ctx, c.nets, c.rev); !errors.Is(err, c.want) {
 			t.Errorf("%s: got error %v, want %v", c.name, err, c.want)
@@ -270,6 +270,9 @@ func TestNetworks(t *testing.T) {
 	next := must[uint64](t)(db.SaveNetworks(ctx, nil, rev))
 	if next != rev+1 {
 		t.Errorf("revision: got %d, want %d", next, rev+1)
+	}
+	if d, _, err := db.LoadDeclared(ctx); len(d.Classes) != 2 || err != nil {
+		t.Errorf("LoadDeclared after all networks were taken away: got %d classes, error %v; want 2", len(d.Classes), err)
 	}
 	if nets, got, err := db.LoadNetworks(ctx); len(nets) != 0 || got != next || err != nil {
 		t.Errorf("LoadNetworks after all were taken away: got %v, %d, error %v; want none, %d", nets, got, err, next)
@@ -358,5 +361,14 @@ func TestSecrets(t *testing.T) {
 	_, err := db.PutConfig(ctx, c)
 	if err == nil || strings.Contains(err.Error(), "s3cr3t") {
 		t.Errorf("a second creation: got error %v, want one without the secret", err)
+	}
+}
+
+// TestNetworksAlone: a record of the time when networks were all that could be declared is an array of them.
+func TestNetworksAlone(t *testing.T) {
+	t.Parallel()
+	got, err := decodeDeclared([]byte(`[{"id":"voice","prefix":"192.0.2.0/24"}]`))
+	if err != nil || len(got.Networks) != 1 || got.Networks[0].ID != "voice" {
+		t.Errorf("got %+v, error %v; want the network voice", got, err)
 	}
 }

@@ -32,7 +32,7 @@ type content struct {
 	Cursor   uint64
 	Devices  []provision.Device
 	Configs  []provision.Config
-	Networks []network.Network
+	Declared network.Declared
 	Rev      uint64
 }
 
@@ -49,7 +49,7 @@ func goldenContent(t *testing.T) content {
 	return content{
 		Leases: []lease.Lease{l},
 		Events: []lease.Event{prev, {Seq: 2, At: l.Expiry, Kind: lease.KindReleased, Lease: l, Prev: prev.Lease}},
-		Cursor: 2, Devices: []provision.Device{d}, Configs: []provision.Config{c}, Networks: n, Rev: 1,
+		Cursor: 2, Devices: []provision.Device{d}, Configs: []provision.Config{c}, Declared: n, Rev: 1,
 	}
 }
 
@@ -68,7 +68,7 @@ func saveContent(t *testing.T, db *DB, c content) {
 	if _, err := db.AddDevice(t.Context(), d, cfg); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.SaveNetworks(t.Context(), c.Networks, 0); err != nil {
+	if _, err := db.SaveDeclared(t.Context(), c.Declared, 0); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -86,7 +86,7 @@ func loadContent(t *testing.T, db *DB) (c content) {
 	c.Cursor, errs[0] = db.LoadCursor(t.Context(), "hook")
 	c.Devices, errs[1] = db.Devices(t.Context())
 	c.Configs, errs[2] = db.Configs(t.Context())
-	c.Networks, c.Rev, errs[3] = db.LoadNetworks(t.Context())
+	c.Declared, c.Rev, errs[3] = db.LoadDeclared(t.Context())
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
 	}

@@ -64,18 +64,43 @@ func manyParams() map[string]any {
 	}
 }
 
-func declared() []network.Network {
+func declared() network.Declared {
 	addr := netip.MustParseAddr
-	options := []network.Option{{Code: 66, Data: []byte("\xff192.0.2.1"), Force: true}, {Code: 42}}
-	return []network.Network{
-		{ID: "voice", Prefix: netip.MustParsePrefix("192.0.2.0/24")}, // all defaults, and they stay unsaid
-		{
-			ID: "office", Prefix: netip.MustParsePrefix("198.51.100.0/24"), Interface: "eth0", Server: addr("198.51.100.1"),
-			Relays:       []netip.Addr{addr("203.0.113.1")},
-			Pools:        []network.Pool{{First: addr("198.51.100.10"), Last: addr("198.51.100.90"), Exclude: []netip.Addr{addr("198.51.100.66")}}},
-			Reservations: []network.Reservation{{HW: hwaddr.MustParse("00:15:65:01:02:03"), Addr: addr("198.51.100.99"), Hostname: "door", Options: options}},
-			Options:      options, Lease: network.Lifetime{Default: 2 * time.Hour, Min: time.Hour, Max: 3 * time.Hour},
-			Authoritative: true, Probe: true, AutoAdd: network.AddAny, Configure: true,
+	options := []network.Option{{Code: 66, Data: []byte("\xff192.0.2.1"), Force: true}, {Code: 42, Never: true}}
+	times := network.Lifetime{Default: 2 * time.Hour, Min: time.Hour, Max: 3 * time.Hour, Renew: time.Hour, Rebind: 90 * time.Minute}
+	phones, some := []network.ClassID{"phones"}, []string{"yealink*", `re:^a\x00`}
+	return network.Declared{
+		Options: options, Next: addr("192.0.2.1"), Sname: "pbx", File: "boot",
+		Classes: []network.Class{
+			{ID: "phones", Match: []network.Match{{Local: network.No}}}, // all defaults, and they stay unsaid
+			{
+				ID: "odd", Refuse: true, Options: options, NUL: true, Lease: times, Next: addr("192.0.2.1"), Sname: "pbx", File: "boot",
+				Match: []network.Match{{
+					VendorClass: some, UserClass: some, ClientID: some, Hostname: some, Circuit: some, Remote: some, Interface: some,
+					Vendor: some, MAC: []string{"00:15:65"}, Relay: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
+					Local: network.Yes, Known: network.No, Asks: []uint8{43, 66}, Options: []network.OptionMatch{{Code: 93, Pattern: "hex:0007"}},
+					Enterprise: []network.EnterpriseMatch{{Number: 3561, Pattern: "*dslforum*"}}, In: phones, Not: phones,
+				}},
+			},
+		},
+		Shared: []network.Shared{{Name: "floor", Options: options}},
+		Networks: []network.Network{
+			{ID: "voice", Prefix: netip.MustParsePrefix("192.0.2.0/24")},
+			{
+				ID: "office", Prefix: netip.MustParsePrefix("198.51.100.0/24"), Interface: "eth0", Server: addr("198.51.100.1"),
+				Relays: []netip.Addr{addr("203.0.113.1")},
+				Pools: []network.Pool{{
+					First: addr("198.51.100.10"), Last: addr("198.51.100.90"), Exclude: []netip.Addr{addr("198.51.100.66")},
+					Only: phones, Not: phones, Options: options, Edges: true,
+				}},
+				Reservations: []network.Reservation{{
+					HW: hwaddr.MustParse("00:15:65:01:02:03"), ClientID: "\x01\xff", Circuit: "\x00\x04", Remote: "\xfe",
+					Addr: addr("198.51.100.99"), Hostname: "door", Options: options, Lease: times,
+					Next: addr("198.51.100.1"), Sname: "pbx", File: "boot",
+				}},
+				Options: options, Lease: times, Authoritative: true, Probe: true, AutoAdd: network.AddAny, Configure: true,
+				Shared: "floor", Only: phones, Not: phones, Next: addr("198.51.100.1"), Sname: "pbx", File: "boot",
+			},
 		},
 	}
 }
@@ -83,9 +108,13 @@ func declared() []network.Network {
 // TestNoFieldForgotten sees that the samples of this file use every field that there is.
 func TestNoFieldForgotten(t *testing.T) {
 	t.Parallel()
-	n := declared()[1]
+	all := declared()
+	k, n := all.Classes[1], all.Networks[1]
 	c := goldenContent(t)
-	for _, v := range []any{n, n.Pools[0], n.Reservations[0], n.Options[0], n.Lease, c.Devices[0], c.Configs[0], c.Leases[0], c.Leases[0].Client, c.Events[1]} {
+	for _, v := range []any{
+		all, k, k.Match[0], all.Shared[0], n, n.Pools[0], n.Reservations[0], n.Lease, c.Devices[0], c.Configs[0], c.Leases[0], c.Leases[0].Client, c.Events[1],
+		network.Option{Code: n.Options[0].Code, Data: n.Options[0].Data, Force: n.Options[0].Force, Never: n.Options[1].Never},
+	} {
 		rv := reflect.ValueOf(v)
 		for i := range rv.NumField() {
 			if rv.Field(i).IsZero() {
@@ -331,7 +360,7 @@ func FuzzDecode(f *testing.F) {
 	e, _ := encodeEvent(c.Events[1])
 	d, _ := encodeDevice(c.Devices[0])
 	cfg, _ := encodeConfig(c.Configs[0])
-	n, _ := encodeNetworks(c.Networks)
+	n, _ := encodeDeclared(c.Declared)
 	for _, seed := range [][]byte{l, e, d, cfg, n, nil, {1}, {1, 1, 255}, []byte(`{"params":{"$x":1}}`), []byte(`{"override":{"a":1e999}}`)} {
 		f.Add(seed)
 	}
@@ -354,7 +383,7 @@ func FuzzDecode(f *testing.F) {
 		// JSON from outside may hold text that our encoders refuse; then only the decoders are tested.
 		_, _ = decodeDevice("id", 1, b)
 		_, _ = decodeConfig("id", 1, b)
-		_, _ = decodeNetworks(b)
+		_, _ = decodeDeclared(b)
 		if m, err := decodeMap(b); err == nil && len(m) > 0 {
 			again(t, b, func(b []byte) (map[string]any, error) { return decodeMap(b) }, func(m map[string]any) ([]byte, error) { return marshalParams("p", m) }, same)
 		}
