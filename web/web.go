@@ -107,9 +107,9 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	serve(s.socket, s.apiHandler())
+	serve(s.socket, s.apiHandler()) //nolint:contextcheck // each request brings its own
 	if s.console != nil {
-		h, err := s.consoleHandler()
+		h, err := s.consoleHandler() //nolint:contextcheck // each request brings its own
 		if err != nil {
 			return err
 		}

@@ -210,7 +210,7 @@ func (a *app) pluginSet(ctx context.Context) ([]*plugin.Plugin, error) {
 		if err != nil {
 			return nil, fmt.Errorf("plugin %s: %w", e.Name(), err)
 		}
-		p, err := plugin.Load(provision.PluginID(e.Name()), plugin.Dirs{Plugin: dir})
+		p, err := plugin.Load(provision.PluginID(e.Name()), plugin.Dirs{Plugin: dir}) //nolint:contextcheck // it renders nothing but options
 		if err != nil {
 			fmt.Fprintf(a.stderr, "dialtone: plugin %s left out: %v\n", e.Name(), err)
 			continue
