@@ -28,7 +28,8 @@ type Host struct {
 	Dir      string // has a directory for each plugin
 	Overlays string // has the site's templates and files, a directory for each plugin; empty: none
 	Firmware string // has installed firmware, a directory for each plugin; empty: none
-	// Check is asked before a plugin comes into force; its error keeps the plugin out. Nil: none is asked.
+	// Check is asked before a plugin comes into force; its error keeps the plugin out. It gets the plugin without the
+	// site's overlay, which is there to make a difference from what the plugin's authors expect. Nil: none is asked.
 	Check func(context.Context, *Plugin) error
 	// HTTPPort is where our HTTP server listens; zero: there is none, and .HTTP is empty in dhcp rules.
 	HTTPPort uint16
@@ -230,7 +231,14 @@ func (h *Host) try(ctx context.Context, id provision.PluginID, e *entry) error {
 		return err
 	}
 	if h.Check != nil {
-		if err := h.Check(ctx, p); err != nil {
+		plain := p
+		if len(e.tried.overlay) > 0 {
+			//nolint:contextcheck // as above
+			if plain, err = build(id, &parts{own: e.tried.own, firmware: e.tried.firmware}); err != nil {
+				return err
+			}
+		}
+		if err := h.Check(ctx, plain); err != nil {
 			return err
 		}
 	}
