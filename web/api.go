@@ -224,7 +224,7 @@ func toPlugins(list []admin.PluginStatus) []api.Plugin {
 	for i, p := range list {
 		plugins[i] = api.Plugin{
 			ID: string(p.ID), Version: p.Version, Vendor: p.Vendor, Models: slices.Clone(p.Models), Firmware: slices.Clone(p.Firmware),
-			InForce: p.InForce, Problem: p.Problem,
+			InForce: p.InForce, Problem: p.Problem, Notes: slices.Clone(p.Notes),
 		}
 	}
 	return plugins

@@ -107,9 +107,9 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	serve(s.socket, s.apiHandler()) //nolint:contextcheck // each request brings its own
+	serve(s.socket, s.apiHandler())
 	if s.console != nil {
-		h, err := s.consoleHandler() //nolint:contextcheck // each request brings its own
+		h, err := s.consoleHandler()
 		if err != nil {
 			return err
 		}

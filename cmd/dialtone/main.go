@@ -38,7 +38,7 @@ const (
 // run is the program: its verbs, on these streams. It returns the exit code.
 func run(ctx context.Context, args []string, env func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := &app{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
-	root := app.root() //nolint:contextcheck // each verb is run with the context
+	root := app.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -338,6 +338,7 @@ func (h pluginHost) Statuses() []admin.PluginStatus {
 	for _, s := range h.Host.Statuses() {
 		list = append(list, admin.PluginStatus{
 			ID: s.ID, Version: s.Version, Vendor: s.Vendor, Models: s.Models, Firmware: s.Firmware, InForce: s.InForce, Problem: s.Problem,
+			Notes: s.Notes,
 		})
 	}
 	return list

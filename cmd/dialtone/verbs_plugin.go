@@ -84,10 +84,11 @@ func (a *app) printPlugins(list api.PluginList) error {
 			return err
 		}
 		for _, p := range list.Plugins {
-			if p.Problem == "" {
+			said := strings.Join(append(p.Notes, p.Problem), "\n")
+			if strings.TrimSpace(said) == "" {
 				continue
 			}
-			if _, err := fmt.Fprintf(w, "\n%s:\n  %s\n", p.ID, strings.ReplaceAll(p.Problem, "\n", "\n  ")); err != nil {
+			if _, err := fmt.Fprintf(w, "\n%s:\n  %s\n", p.ID, strings.ReplaceAll(strings.TrimSpace(said), "\n", "\n  ")); err != nil {
 				return fmt.Errorf("write: %w", err)
 			}
 		}
@@ -210,7 +211,7 @@ func (a *app) pluginSet(ctx context.Context) ([]*plugin.Plugin, error) {
 		if err != nil {
 			return nil, fmt.Errorf("plugin %s: %w", e.Name(), err)
 		}
-		p, err := plugin.Load(provision.PluginID(e.Name()), plugin.Dirs{Plugin: dir}) //nolint:contextcheck // it renders nothing but options
+		p, err := plugin.Load(provision.PluginID(e.Name()), plugin.Dirs{Plugin: dir})
 		if err != nil {
 			fmt.Fprintf(a.stderr, "dialtone: plugin %s left out: %v\n", e.Name(), err)
 			continue

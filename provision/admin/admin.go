@@ -51,6 +51,7 @@ type PluginStatus struct {
 	Firmware []string // installed files
 	InForce  bool
 	Problem  string // what is wrong with the files in the folder; empty if nothing is
+	Notes    []string
 }
 
 // Service is the use cases. All fields are needed; it is safe for concurrent use.

@@ -163,6 +163,9 @@ type Plugin struct {
 	InForce  bool     `json:"in_force"`
 	Models   []string `json:"models,omitempty,omitzero"`
 
+	// Notes For information: clashes with other plugins, a newer version that ships.
+	Notes []string `json:"notes,omitempty,omitzero"`
+
 	// Problem What is wrong with the files in the folder: file, line, remedy.
 	Problem string `json:"problem,omitempty,omitzero"`
 	Vendor  string `json:"vendor,omitempty,omitzero"`
