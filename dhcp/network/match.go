@@ -148,7 +148,12 @@ type class struct {
 type view struct {
 	*Facts
 	vendorClass, userClass, clientID, hostname, circuit, remote, iface, vendor value
+
+	userClasses []value // the parts, if there are several
 }
+
+// maxUserClasses bounds how many of a client's user classes are looked at.
+const maxUserClasses = 16
 
 // classify returns the classes that a client is in.
 func (s *Set) classify(f *Facts) (in bits) {
@@ -160,6 +165,11 @@ func (s *Set) classify(f *Facts) (in bits) {
 		vendorClass: text(f.VendorClass), userClass: text(f.UserClass), hostname: text(f.Hostname), vendor: text(f.Vendor),
 		clientID: value{raw: f.ClientID}, circuit: value{raw: f.Circuit}, remote: value{raw: f.Remote},
 		iface: value{raw: f.Interface},
+	}
+	if strings.Contains(f.UserClass, ",") {
+		for _, one := range strings.SplitN(f.UserClass, ",", maxUserClasses) {
+			v.userClasses = append(v.userClasses, text(one))
+		}
 	}
 	for i := range s.classes {
 		for j := range s.classes[i].match {
@@ -198,18 +208,8 @@ func some(globs []glob, v value) bool {
 }
 
 func (m *matcher) fitsUserClass(v *view) bool {
-	if some(m.userClass, v.userClass) {
-		return true
-	}
-	if !strings.Contains(v.UserClass, ",") {
-		return false
-	}
-	for one := range strings.SplitSeq(v.UserClass, ",") {
-		if some(m.userClass, text(one)) {
-			return true
-		}
-	}
-	return false
+	return some(m.userClass, v.userClass) ||
+		slices.ContainsFunc(v.userClasses, func(one value) bool { return some(m.userClass, one) })
 }
 
 func (m *matcher) fitsOptions(v *view) bool {

@@ -72,7 +72,9 @@ type Pool struct {
 }
 
 // Contains reports whether addr is one that the pool may lease.
-func (p Pool) Contains(addr netip.Addr) bool { return p.spans(addr) && !slices.Contains(p.Exclude, addr) }
+func (p Pool) Contains(addr netip.Addr) bool {
+	return p.spans(addr) && !slices.Contains(p.Exclude, addr)
+}
 
 // Fresh reports whether addr is one that the pool may lease to a client that neither has nor asks for it.
 func (p Pool) Fresh(addr netip.Addr) bool { return p.Contains(addr) && (p.Edges || !edge(addr)) }

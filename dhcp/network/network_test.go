@@ -182,15 +182,3 @@ func TestMerge(t *testing.T) {
 		t.Error("Merge changed what it was given")
 	}
 }
-
-func FuzzParseOption(f *testing.F) {
-	f.Add("66", "x")
-	f.Add("119", "a..b")
-	f.Add("150", "1.2.3.4,")
-	f.Fuzz(func(t *testing.T, key, value string) {
-		o, err := network.ParseOption(key, value)
-		if err == nil && (o.Code == 0 || o.Code == 255 || len(o.Data) > 1024) {
-			t.Errorf("ParseOption(%q, %q) = %v", key, value, o)
-		}
-	})
-}

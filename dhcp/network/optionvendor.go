@@ -36,7 +36,11 @@ func encodeVendor(v string) ([]byte, error) {
 func encodeVIVSO(v string) ([]byte, error) {
 	if f := strings.Fields(v); len(f) < 2 || !isKind(f[1]) && (len(f) < 3 || !isKind(f[2])) {
 		b, err := parseHex(v)
-		if err == nil && !wholeVIVSO(b) {
+		switch {
+		case err != nil:
+		case len(b) == 0:
+			err = errors.New("there is no enterprise")
+		case !wholeVIVSO(b):
 			err = errors.New("its enterprises are cut short")
 		}
 		return b, err
