@@ -29,25 +29,33 @@ func Follow(
 	ctx context.Context, t *Table, c Cursors, name string, deliver func(context.Context, Event) error, log *slog.Logger,
 ) error {
 	f := follower{table: t, cursors: c, name: name, deliver: deliver, log: log.With("reader", name)}
-	sub := t.Subscribe(1) // before the first read, so that nothing is missed in between
+	sub := t.Subscribe(followBatch) // before the first read, so that nothing is missed in between
 	defer sub.Close()
 	if !f.load(ctx) {
 		return nil
 	}
 	defer f.save(context.WithoutCancel(ctx))
-	for ctx.Err() == nil {
-		if more := f.round(ctx); more {
-			continue
-		}
-		var linger <-chan time.Time
-		if f.unsaved > 0 || f.fails > 0 {
-			linger = time.After(followLinger)
+	linger := time.NewTicker(followLinger)
+	defer linger.Stop()
+	for behind := true; ctx.Err() == nil; {
+		if behind = behind || sub.Lagged(); behind {
+			if more := f.round(ctx); more {
+				continue
+			}
+			behind = false
 		}
 		select {
 		case <-ctx.Done():
-		case <-sub.C:
-		case <-linger:
+		case e := <-sub.C:
+			// What comes in order needs no reading. What was read before it came here is old.
+			if e.Seq == f.seq+1 {
+				behind = !f.take(ctx, e)
+			} else {
+				behind = e.Seq > f.seq
+			}
+		case <-linger.C:
 			f.save(ctx)
+			behind = f.fails > 0
 		}
 	}
 	return nil
@@ -107,18 +115,26 @@ func (f *follower) round(ctx context.Context) (more bool) {
 		if e.Seq != f.seq+1 && f.seq != 0 {
 			f.log.WarnContext(ctx, "lease events are missing", "first", f.seq+1, "last", e.Seq-1)
 		}
-		if !f.try(ctx, e) {
+		if !f.take(ctx, e) {
 			return false
-		}
-		f.seq = e.Seq
-		if f.unsaved++; f.unsaved == 1 {
-			f.since = time.Now()
-		}
-		if f.unsaved >= followSave || time.Since(f.since) >= followLinger {
-			f.save(ctx)
 		}
 	}
 	return len(events) == followBatch
+}
+
+// take delivers an event and now and then saves how far it came. It returns false if ctx ended before it was delivered.
+func (f *follower) take(ctx context.Context, e Event) bool {
+	if !f.try(ctx, e) {
+		return false
+	}
+	f.seq = e.Seq
+	if f.unsaved++; f.unsaved == 1 {
+		f.since = time.Now()
+	}
+	if f.unsaved >= followSave || time.Since(f.since) >= followLinger {
+		f.save(ctx)
+	}
+	return true
 }
 
 // read takes a batch into memory: an iteration over the store mustn't last as long as a delivery.

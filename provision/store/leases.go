@@ -49,7 +49,7 @@ func scan[T any](
 		v   T
 		err error
 	}
-	items := make([]item, 0, readSlice)
+	var items []item
 	for more := true; more; {
 		items, more = items[:0], false
 		err := ctx.Err()
