@@ -24,16 +24,38 @@ const (
 //
 // The errors are ErrTaken, ErrWrongNet (also for an address that isn't the one that is reserved for the client, if it
 // can have that) and those of the store; after one of the store's the client must hear nothing, for the lease may be on
-// disk or not.
+// disk or not. One exception keeps phones working while the disk is full or broken: if the client holds that address
+// already, the error is ErrDegraded as well and the lease is the one that it holds, as it was. The client may be told
+// of that for what is left of it, until Expiry by [Table.Now], and for not a second more: that much was on disk before.
 func (t *Table) Bind(ctx context.Context, s Scope, c Client, addr netip.Addr) (Lease, error) {
 	o, err := t.begin(ctx, func(now time.Time) (*op, *op, error) { return t.planBind(now, s, c, addr) })
+	unsure := errors.Is(err, errUnsure)
 	if err == nil {
 		err = t.commit(ctx, o)
+		unsure = err != nil && !errors.Is(err, ErrConflict)
 	}
-	if err != nil {
-		return Lease{}, fmt.Errorf("bind %s to %s: %w", addr, c.HW, err)
+	if err == nil {
+		return o.changes[len(o.changes)-1].Next, nil
 	}
-	return o.changes[len(o.changes)-1].Next, nil
+	if unsure {
+		if l, ok := t.held(s, c, addr); ok {
+			return l, fmt.Errorf("bind %s to %s: %w: %w", addr, c.HW, ErrDegraded, err)
+		}
+	}
+	return Lease{}, fmt.Errorf("bind %s to %s: %w", addr, c.HW, err)
+}
+
+// held returns the lease of ours by which the client holds the address, whatever became of the commits since: none of
+// them can have taken it from the client, or it would be hidden.
+func (t *Table) held(s Scope, c Client, addr netip.Addr) (Lease, bool) {
+	now := t.clock.now()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	e := t.entries[addr]
+	if e == nil || !e.visible(now) || e.lease.Client.HW != c.HW || e.lease.Network != s.Network.ID || e.lease.Origin == External {
+		return Lease{}, false
+	}
+	return e.lease, true
 }
 
 // Release ends the client's lease of the address. It is ErrNone if the client doesn't hold it, or holds it of another
@@ -205,9 +227,12 @@ func (t *Table) commit(ctx context.Context, o *op) error {
 func (t *Table) finish(o *op, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err == nil {
+	switch {
+	case err == nil:
 		t.apply(o)
-	} else {
+	case errors.Is(err, ErrReadOnly):
+		o.shun(t)
+	default:
 		t.doubt(o)
 	}
 	if o.tenant != nil {
@@ -227,10 +252,19 @@ func (t *Table) apply(o *op) {
 	}
 	for _, c := range o.changes {
 		e := t.entries[c.Next.Addr]
-		e.local = true
+		e.local, e.hidden = true, false
 		t.set(e, c.Next)
 		if t.clock.steps != o.steps {
 			t.shift(e, t.clock.steps-o.steps)
+		}
+	}
+}
+
+// shun hides the addresses that the commit was to put out of use: it wasn't written, but the stranger is there.
+func (o *op) shun(t *Table) {
+	for _, c := range o.changes {
+		if e := t.entries[c.Next.Addr]; c.Next.State == Declined && c.Prev.State == Bound {
+			e.hidden = true
 		}
 	}
 }
@@ -269,7 +303,7 @@ func (t *Table) planBind(now time.Time, s Scope, c Client, addr netip.Addr) (o, 
 	if !t.free(now, c.HW, addr) {
 		return nil, nil, ErrTaken
 	}
-	if r := s.Networks.ReservedFor(s.Network.ID, c.HW); r != nil && r.Addr != addr && t.free(now, c.HW, r.Addr) {
+	if r := s.reserved(c.HW); r != nil && r.Addr != addr && t.free(now, c.HW, r.Addr) {
 		return nil, nil, ErrWrongNet
 	}
 	next := Lease{
@@ -394,6 +428,14 @@ func (s Scope) origin(addr netip.Addr) Origin {
 	return Pool
 }
 
+// reserved returns the client's own reservation in the network, or nil.
+func (s Scope) reserved(hw hwaddr.Addr) *network.Reservation {
+	if s.Reservation != nil {
+		return s.Reservation
+	}
+	return s.Networks.ReservedFor(s.Network.ID, hw)
+}
+
 // allows returns nil if the scope may lease the address to the client, whoever holds it.
 func (s Scope) allows(hw hwaddr.Addr, addr netip.Addr) error {
 	n := s.Network
@@ -401,7 +443,7 @@ func (s Scope) allows(hw hwaddr.Addr, addr netip.Addr) error {
 		return ErrWrongNet
 	}
 	if r := s.Networks.Reserved(addr); r != nil {
-		if r.HW != hw {
+		if r != s.reserved(hw) {
 			return ErrTaken
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,3 +39,19 @@ func (u *unreadable) LoadLeases(ctx context.Context) iter.Seq2[lease.Lease, erro
 
 // pass lets time pass, in a bubble of synctest.
 func pass(d time.Duration) { <-time.After(d) }
+
+// start runs the table until it is told to stop.
+func start(t *testing.T, table *lease.Table) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := table.Run(ctx); err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}

@@ -102,8 +102,12 @@ type Change struct {
 	Prev, Next Lease
 }
 
-// ErrConflict says that a change was not written because the record is no longer what Prev said.
-var ErrConflict = errors.New("lease record has changed meanwhile")
+// Errors of a [Store] that say for certain that nothing was written. ErrConflict: a record is no longer what Prev said.
+// ErrReadOnly: the store takes no writes at present, as when the disk is full; it may take the same one later.
+var (
+	ErrConflict = errors.New("lease record has changed meanwhile")
+	ErrReadOnly = errors.New("store takes no writes at present")
+)
 
 // Store keeps leases and the outbox of their events. Implementations are safe for concurrent use and pass
 // leasetest.TestStore.
@@ -112,9 +116,10 @@ type Store interface {
 	// iteration goes on; the lease beside it then has its Addr, if that much could be read.
 	LoadLeases(ctx context.Context) iter.Seq2[Lease, error]
 	// CommitLeases writes all changes or none, durably, before it returns the events of those that have a Kind, in
-	// order. ErrConflict means that nothing was written; after any other error the disk may hold either. A commit that
-	// has begun to wait is not cancelled by its context. When CommitLeases has returned, nothing of the commit is still
-	// on its way to the disk.
+	// order. ErrConflict and ErrReadOnly mean that nothing was written; after any other error the disk may hold either,
+	// and until it is known which, LoadLeases and Events yield nothing but an error. A commit that has begun to wait is
+	// not cancelled by its context. When CommitLeases has returned, nothing of the commit is still on its way to the
+	// disk.
 	// The revision alone decides whether the record is what Prev says, and a change sees the earlier ones of its commit.
 	CommitLeases(ctx context.Context, changes ...Change) ([]Event, error)
 	// Events yields the stored events after a number. Old ones are dropped in time: a first event whose number is not
@@ -133,14 +138,18 @@ type Cursors interface {
 type Scope struct {
 	Network  *network.Network
 	Networks *network.Set // for reservations; may be nil
-	Pools    []network.Pool
-	Lifetime time.Duration
+	// Reservation is the client's own in the network. Nil: that of its hardware address, if there is one in Networks.
+	Reservation *network.Reservation
+	Pools       []network.Pool
+	Lifetime    time.Duration
 }
 
 // Errors of the table. ErrTaken: somebody else holds, was offered or reserved the address. ErrWrongNet: the address is
-// none that the scope may lease to the client. ErrNone: no address is free, or there is no such lease.
+// none that the scope may lease to the client. ErrNone: no address is free, or there is no such lease. ErrDegraded: the
+// lease could not be extended, but the client holds it still; see [Table.Bind].
 var (
 	ErrTaken    = errors.New("address is taken")
 	ErrWrongNet = errors.New("address is not for this client in this network")
 	ErrNone     = errors.New("no address")
+	ErrDegraded = errors.New("lease goes on but can't be extended")
 )

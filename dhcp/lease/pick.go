@@ -34,7 +34,7 @@ type pool struct {
 // pick chooses an address as Offer says.
 func (t *Table) pick(now time.Time, s Scope, hw hwaddr.Addr, tn *tenant, want netip.Addr) (netip.Addr, bool) {
 	var wishes [5]netip.Addr
-	if r := s.Networks.ReservedFor(s.Network.ID, hw); r != nil {
+	if r := s.reserved(hw); r != nil {
 		wishes[0] = r.Addr
 	}
 	if tn != nil {
@@ -66,7 +66,7 @@ func (t *Table) free(now time.Time, hw hwaddr.Addr, addr netip.Addr) bool {
 	switch {
 	case e == nil:
 		return true
-	case e.op != nil, e.suspect, e.lease.State == Declined,
+	case e.op != nil, e.suspect, e.hidden, e.lease.State == Declined,
 		e.lease.Active(now) && e.lease.Client.HW != hw,
 		e.hold.live() && e.hold.tenant.hw != hw:
 		return false
@@ -100,8 +100,7 @@ func pickNew(pools []*pool, s Scope, hw hwaddr.Addr) (netip.Addr, bool) {
 		}
 		for n, ok := p.next(from, to); ok; n, ok = p.next(n+1, to) {
 			addr := p.addr(n)
-			// Old IP stacks take .0 and .255 for broadcast addresses whatever the mask.
-			if b := addr.As4()[3]; b != 0 && b != 255 && s.allows(hw, addr) == nil {
+			if s.Pools[(start+i)%len(pools)].Fresh(addr) && s.allows(hw, addr) == nil {
 				return addr, true
 			}
 		}

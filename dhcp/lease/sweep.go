@@ -14,7 +14,7 @@ import (
 const (
 	sweepEvery = time.Second // also how late an expiry may be
 	sweepSlice = 100         // leases per commit, so that clients' commits get their turn
-	sweepPause = 32          // rounds to sit out at most while the store fails
+	sweepPause = 8           // rounds to sit out at most while the store fails
 )
 
 // Run ends leases that have run out, those first that ran out while nobody watched, each by a commit with an event. It
@@ -35,7 +35,9 @@ func (t *Table) Run(ctx context.Context) error {
 		} else if err := t.tend(ctx); err != nil && ctx.Err() == nil {
 			fails++
 			pause = min(1<<min(fails, 8), sweepPause)
-			t.log.ErrorContext(ctx, "lease table waits for the store", "err", err)
+			if fails&(fails-1) == 0 { // it may stay so for long
+				t.log.ErrorContext(ctx, "lease table waits for the store", "tries", fails, "err", err)
+			}
 		} else {
 			fails = 0
 		}
@@ -88,12 +90,30 @@ func (t *Table) planSweep() *op {
 	for _, e := range later {
 		heap.Push(&t.due, e)
 	}
+	t.planStrays(now, o)
 	t.planShifted(now, o)
 	if len(o.entries) == 0 {
 		return nil
 	}
 	t.mark(o)
 	return o
+}
+
+// planStrays adds what has no place beside its client's other lease. What is in a commit comes next time.
+func (t *Table) planStrays(now time.Time, o *op) {
+	var later []*entry
+	for _, e := range t.strays {
+		switch {
+		case !e.hidden || e.lease.State != Bound: // it went another way
+		case e.op != nil || e.suspect || len(o.entries) >= sweepSlice || slices.Contains(o.entries, e):
+			later = append(later, e)
+		default:
+			later = append(later, e) // until it is written
+			o.entries = append(o.entries, e)
+			o.clear(now, e)
+		}
+	}
+	t.strays = later
 }
 
 // planShifted adds what a step of the clock gave new times to.

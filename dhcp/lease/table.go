@@ -26,8 +26,8 @@ import (
 // A change is planned in memory under the lock, where the address and the client are marked as in a commit; it goes to
 // the store without the lock, so that the commits of many clients share one write; then it is made visible, and only
 // then are events published and does the caller hear of it. An operation on what is marked waits. If the store fails
-// with anything but a clear no, nobody knows what the disk holds, and the address and the client stay unusable until
-// [Table.Reread] has looked.
+// with anything but a clear no (ErrReadOnly), nobody knows what the disk holds, and the address and the client stay
+// unusable until [Table.Reread] has looked.
 type Table struct {
 	store Store
 	log   *slog.Logger
@@ -42,6 +42,7 @@ type Table struct {
 	holds   list.List // of *hold, the oldest first
 	doubts  []*op
 	shifted []*entry // their times were corrected after a step of the clock but not yet stored
+	strays  []*entry // bound to clients that hold another address of the network
 }
 
 // entry is what is known of an address.
@@ -55,7 +56,7 @@ type entry struct {
 	shifted bool // in Table.shifted
 	local   bool // the lease's times were taken from this process's clock
 	suspect bool // nobody knows what the store holds
-	hidden  bool // suspect, and perhaps no longer the lease's client's
+	hidden  bool // perhaps no longer the lease's client's, or in use by a stranger, and the store can't be told
 }
 
 // tenant is a client in a network.
@@ -122,6 +123,7 @@ func Open(ctx context.Context, store Store, wall func() time.Time, log *slog.Log
 			t.set(t.entry(l.Addr), l)
 		}
 	}
+	t.findStrays(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("read leases: %w", err)
 	}
@@ -137,6 +139,26 @@ func Open(ctx context.Context, store Store, wall func() time.Time, log *slog.Log
 	t.pub.pending = make(map[uint64]Event)
 	return t, nil
 }
+
+// findStrays takes out of sight what a client holds beyond its one address of a network, as only a store can have it
+// that was written by somebody else. Run ends those leases.
+func (t *Table) findStrays(ctx context.Context) {
+	for _, e := range t.entries {
+		if e.lease.State != Bound || e.lease.Client.HW.IsZero() {
+			continue
+		}
+		if tn := t.lookup(e.lease.Network, e.lease.Client.HW); tn.current != e {
+			t.log.ErrorContext(ctx, "client has two leases of a network, the older one is ended",
+				"mac", tn.hw, "network", tn.network, "ip", e.addr, "keeps", tn.current.addr)
+			e.hidden = true
+			t.strays = append(t.strays, e)
+		}
+	}
+}
+
+// Now returns the time that leases are compared with. It is the wall clock's, but goes on when that one steps; see
+// [Table.Run].
+func (t *Table) Now() time.Time { return t.clock.now() }
 
 // ByAddr returns the active lease of an address. It doesn't allocate.
 func (t *Table) ByAddr(addr netip.Addr) (Lease, bool) {
