@@ -287,7 +287,9 @@ func timeCases() map[string]func(*caseT) {
 		"D-TIM-05": func(t *caseT) {
 			for _, d := range []time.Duration{0, time.Second, 2 * time.Second, 9 * time.Second, time.Minute, 1 << 62} {
 				m := &dhcpv4.DHCPv4{Options: dhcpv4.Options{}}
-				times(m, d, phone)
+				x := &exchange{}
+				x.client.HW = phone
+				x.times(m, d)
 				l := binary.BigEndian.Uint32(m.Options[optLifetime])
 				if v, ok := m.Options[optT1]; ok {
 					t1, t2 := binary.BigEndian.Uint32(v), binary.BigEndian.Uint32(m.Options[optT2])

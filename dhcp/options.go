@@ -1,14 +1,15 @@
 package dhcp
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
-	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
 	"github.com/dialtone-project/dialtone/dhcp/network"
 )
@@ -20,23 +21,25 @@ type BootSource interface {
 	Boot(c lease.Client, base netip.Addr) network.Boot
 }
 
-// choice is the options that may be sent, by code, and which of them are sent unasked.
-type choice struct {
+// offering is the options that may be sent, by code, and which of them are sent unasked, or never.
+type offering struct {
 	value  [256]*network.Option
 	forced [256]bool
 	vendor [256]bool // came from the BootSource, so it is meant for this client
+	never  [256]bool
 }
 
-// lay puts options over those that are there. Who forces a code forces it for every value that is laid over it.
-func (c *choice) lay(options []network.Option, vendor bool) {
+// lay puts options over those that are there. Who forces a code, or forbids it, does so whatever is laid over it.
+func (o *offering) lay(options []network.Option, vendor bool) {
 	for i := range options {
-		o := &options[i]
-		if serverSets(o.Code) {
+		opt := &options[i]
+		if serverSets(opt.Code) {
 			continue
 		}
-		c.value[o.Code] = o
-		c.forced[o.Code] = c.forced[o.Code] || o.Force
-		c.vendor[o.Code] = vendor || c.vendor[o.Code]
+		o.value[opt.Code] = opt
+		o.forced[opt.Code] = o.forced[opt.Code] || opt.Force
+		o.never[opt.Code] = o.never[opt.Code] || opt.Never
+		o.vendor[opt.Code] = vendor || o.vendor[opt.Code]
 	}
 }
 
@@ -56,21 +59,14 @@ func vendorOnly(code uint8) bool {
 	return code == optVendor || code == optVendorInfo || code > 127 && code != optTFTPAddrs
 }
 
-// options fills in an OFFER or ACK: the vendor's options, over them the network's, over these the device's own, as far
-// as the client asks for them; and siaddr, sname and file as the vendor's phones want them. A life of zero leaves out
-// the times of a lease (RFC 2131 §4.3.5).
-func (x *exchange) options(m *dhcpv4.DHCPv4, life time.Duration) {
-	var boot network.Boot
-	if x.srv.Boot != nil {
-		boot = x.srv.Boot.Boot(x.client, x.base)
-	}
-	reserved := x.nets.ReservedFor(x.net.ID, x.client.HW)
-	var c choice
-	c.lay(boot.Options, true)
-	c.lay(x.net.Options, false)
-	if reserved != nil {
-		c.lay(reserved.Options, false)
-	}
+// options fills in an OFFER or ACK for a client with that address: the vendor's options, over them what was declared for
+// the client, as far as it asks for them; and siaddr, sname and file as declared, or else as the vendor's phones want
+// them. A life of zero leaves out the times of a lease (RFC 2131 §4.3.5).
+func (x *exchange) options(m *dhcpv4.DHCPv4, addr netip.Addr, life time.Duration) {
+	boot := x.boot()
+	var o offering
+	o.lay(boot.Options, true)
+	o.lay(x.choice.OptionsAt(addr), false)
 	m.ServerIPAddr = toIP(boot.Next)
 	m.ServerHostName, m.BootFileName = boot.Sname, boot.File
 
@@ -81,25 +77,65 @@ func (x *exchange) options(m *dhcpv4.DHCPv4, life time.Duration) {
 	// What every client needs to use its address is sent unasked.
 	asked[optMask], asked[optRouter], asked[optDNS] = true, true, true
 	silent := len(x.client.Params) == 0
-	for code, o := range c.value {
-		if o == nil {
+	for code, v := range o.value {
+		if v == nil || o.never[code] {
 			continue
 		}
-		if asked[code] || c.forced[code] || silent && (c.vendor[code] || !vendorOnly(o.Code)) {
-			m.Options[o.Code] = o.Data
+		if asked[code] || o.forced[code] || silent && (o.vendor[code] || !vendorOnly(v.Code)) {
+			m.Options[v.Code] = v.Data
 		}
 	}
 	if _, ok := m.Options[optRoutes]; ok {
 		delete(m.Options, optStaticRoutes) // RFC 3442: the client has to ignore it
 	}
-	x.derived(m, asked[:], boot, reserved)
+	for code, never := range o.never {
+		asked[code] = asked[code] && !never
+	}
+	x.derived(m, asked[:], boot)
 	if life > 0 {
-		times(m, life, x.client.HW)
+		x.times(m, life)
 	}
 }
 
+// boot returns what the client is told to provision from: what was declared for it before what its vendor says, and in
+// the shape that the client can read.
+func (x *exchange) boot() network.Boot {
+	var b network.Boot
+	if x.srv.Boot != nil {
+		b = x.srv.Boot.Boot(x.client, x.base)
+	}
+	c := &x.choice
+	b.Next, b.Sname, b.File = cmp.Or(c.Next, b.Next), cmp.Or(c.Sname, b.Sname), cmp.Or(c.File, b.File)
+	b.Options = x.fit(b.Options)
+	return b
+}
+
+// fit makes a vendor's options such as the client can read; what was declared is so already.
+func (x *exchange) fit(options []network.Option) []network.Option {
+	own := false
+	for i := 0; i < len(options); i++ {
+		o, keep := x.facts.Narrow(options[i])
+		if x.choice.NUL {
+			o = network.Terminate(o)
+		}
+		if keep && len(o.Data) == len(options[i].Data) {
+			continue
+		}
+		if !own {
+			options, own = slices.Clone(options), true
+		}
+		if keep {
+			options[i] = o
+		} else {
+			options = slices.Delete(options, i, i+1)
+			i--
+		}
+	}
+	return options
+}
+
 // derived adds the options that follow from other facts, where nobody has set them and the client asks.
-func (x *exchange) derived(m *dhcpv4.DHCPv4, asked []bool, boot network.Boot, r *network.Reservation) {
+func (x *exchange) derived(m *dhcpv4.DHCPv4, asked []bool, boot network.Boot) {
 	add := func(code uint8, value []byte) {
 		if _, ok := m.Options[code]; !ok && asked[code] && len(value) > 0 {
 			m.Options[code] = value
@@ -112,26 +148,38 @@ func (x *exchange) derived(m *dhcpv4.DHCPv4, asked []bool, boot network.Boot, r 
 	// Some phones read only the options and never the fields.
 	add(optTFTPName, []byte(boot.Sname))
 	add(optBootFile, []byte(boot.File))
-	if r != nil {
+	if r := x.choice.Reservation; r != nil {
 		add(optHostname, []byte(r.Hostname))
 	}
 }
 
-// times sets the lease time and with it when to renew and to rebind: RFC 2131 §4.4.5's 0.5 and 0.875, less a little that
-// differs by client and not by message. Phones that got their leases in the same moment, after a power cut, so don't
-// renew in the same moment for ever.
-func times(m *dhcpv4.DHCPv4, life time.Duration, hw hwaddr.Addr) {
-	secs := uint32(min(max(life/time.Second, 1), 1<<32-1))
+// times sets the lease time and with it when to renew and to rebind: as declared, or RFC 2131 §4.4.5's 0.5 and 0.875,
+// less a little that differs by client and not by message. Phones that got their leases in the same moment, after a
+// power cut, so don't renew in the same moment for ever.
+func (x *exchange) times(m *dhcpv4.DHCPv4, life time.Duration) {
+	secs := seconds(life)
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, 12), secs)
 	m.Options[optLifetime] = b[:4:4]
 	t1, t2 := secs/2, secs-secs/8
 	// Neighbouring phones' addresses count up, which a multiplication spreads. At most 1/16 early.
-	part := uint64(binary.BigEndian.Uint32(hw[2:]) * 2654435761 >> 26) // of 1024
-	t1 -= uint32(uint64(t1) * part / 1024)                             //nolint:gosec // a part of t1
-	t2 -= uint32(uint64(t2) * part / 1024)                             //nolint:gosec // a part of t2
+	part := uint64(binary.BigEndian.Uint32(x.client.HW[2:]) * 2654435761 >> 26) // of 1024
+	t1 -= uint32(uint64(t1) * part / 1024)                                      //nolint:gosec // a part of t1
+	t2 -= uint32(uint64(t2) * part / 1024)                                      //nolint:gosec // a part of t2
+	renew, rebind := x.choice.Lifetime.Times(life)
+	if renew > 0 {
+		t1 = seconds(renew)
+	}
+	if rebind > 0 {
+		t2 = seconds(rebind)
+	}
 	if t1 == 0 || t1 >= t2 || t2 >= secs {
 		return // too short to divide: the client's own rule does
 	}
 	b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, t1), t2)
 	m.Options[optT1], m.Options[optT2] = b[4:8:8], b[8:12:12]
+}
+
+// seconds writes a span as the options have it. All ones would mean for ever (RFC 2131 §3.3).
+func seconds(d time.Duration) uint32 {
+	return uint32(min(max(d/time.Second, 1), 1<<32-2)) //nolint:gosec // bounded
 }

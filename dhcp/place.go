@@ -60,15 +60,19 @@ func (x *exchange) place() Reason {
 	if x.net == nil {
 		return ReasonNetwork
 	}
+	if x.name(); !x.id.IsValid() {
+		return ReasonNoServerID
+	}
+	return ReasonNone
+}
+
+// name finds our address in the client's network, and what we call ourselves there.
+func (x *exchange) name() {
 	x.base = x.ownAddr()
 	x.id = x.base
 	if x.agent.server.IsValid() {
 		x.id = x.agent.server // RFC 5107
 	}
-	if !x.id.IsValid() {
-		return ReasonNoServerID
-	}
-	return ReasonNone
 }
 
 // routed returns the address of a client that has one and writes to us with it: to renew, to release, or to be informed.
@@ -116,13 +120,15 @@ func (x *exchange) scope() lease.Scope {
 	if x.net == nil {
 		return lease.Scope{}
 	}
-	l := x.net.Lease
-	return lease.Scope{Network: x.net, Networks: x.nets, Pools: x.pools(), Lifetime: x.lifetime(l.Default, l.Min, l.Max)}
+	return lease.Scope{
+		Network: x.net, Networks: x.nets, Reservation: x.choice.Reservation, Pools: x.pools(), Lifetime: x.life(),
+	}
 }
 
-// pools returns the network's pools without our own addresses, wherever an administrator has laid them over these.
+// pools returns the pools that are for the client without our own addresses, wherever an administrator has laid them
+// over these.
 func (x *exchange) pools() []network.Pool {
-	pools := x.net.Pools
+	pools := x.choice.Pools
 	for _, own := range x.ing.Addrs {
 		for i, p := range pools {
 			if !p.Contains(own) {

@@ -57,6 +57,9 @@ func (s *Server) report(ctx context.Context, j *job, v Verdict) {
 	if v.Reason != ReasonNone {
 		attrs = append(attrs, slog.String("why", v.Reason.String()))
 	}
+	if v.Why != "" {
+		attrs = append(attrs, slog.String("declared", v.Why))
+	}
 	if v.Err != nil {
 		attrs = append(attrs, slog.Any("err", v.Err))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/dhcp/network"
 )
 
 // State is what a DHCPREQUEST says about its client (RFC 2131 §4.3.2). It follows from which of server identifier,
@@ -40,7 +41,7 @@ type request struct {
 	giaddr netip.Addr
 	want   netip.Addr // option 50
 	server netip.Addr // option 54
-	life   uint32     // option 51
+	asked  uint32     // option 51
 	lived  bool       // option 51 is there
 	agent  agentInfo
 }
@@ -84,21 +85,21 @@ func interpret(m *dhcpv4.DHCPv4, ing Ingress) (request, Reason) {
 	r.ciaddr, r.giaddr = fromIP(m.ClientIPAddr), fromIP(m.GatewayIPAddr)
 	r.want, r.server = addrOption(m, optRequested), addrOption(m, optServer)
 	if v := m.Options[optLifetime]; len(v) == 4 {
-		r.life, r.lived = binary.BigEndian.Uint32(v), true
+		r.asked, r.lived = binary.BigEndian.Uint32(v), true
 	}
 	if r.giaddr.IsValid() {
 		r.agent = readAgent(m.Options[optAgent])
 	}
 	r.describe(m)
 	if r.kind == dhcpv4.MessageTypeRequest {
-		r.state = r.name(ing)
+		r.state = r.stand(ing)
 	}
 	return r, ReasonNone
 }
 
-// name finds the client's state by RFC 2131 §4.3.2 table 4. Some clients renew with options 50 and 54, which belong to
+// stand finds the client's state by RFC 2131 §4.3.2 table 4. Some clients renew with options 50 and 54, which belong to
 // SELECTING; they are taken at their word if everything that they say agrees.
-func (r *request) name(ing Ingress) State {
+func (r *request) stand(ing Ingress) State {
 	switch {
 	case r.server.IsValid() && r.want.IsValid():
 		if r.ciaddr.IsValid() && r.ciaddr != r.want {
@@ -204,11 +205,11 @@ func fromIP(ip net.IP) netip.Addr {
 	return netip.Addr{}
 }
 
-// lifetime is how long to lease: what the client asks for within the network's bounds, else the network's default.
-func (r *request) lifetime(def, least, most time.Duration) time.Duration {
+// lifetime is how long to lease: what the client asks for within bounds, else the default.
+func (r *request) lifetime(l network.Lifetime) time.Duration {
 	if !r.lived {
-		return def
+		return l.Default
 	}
 	// 0xffffffff means for ever (RFC 2131 §3.3), which the bound makes the longest time there is.
-	return min(max(time.Duration(r.life)*time.Second, least), most)
+	return min(max(time.Duration(r.asked)*time.Second, l.Min), l.Max)
 }

@@ -53,10 +53,14 @@ type exchange struct {
 	msg  *dhcpv4.DHCPv4
 	ing  Ingress
 	nets *network.Set
-	net  *network.Network
-	base netip.Addr // our address as the client reaches it
-	id   netip.Addr // server identifier
+	net  *network.Network // one of the link; once choice is made, its
+	base netip.Addr       // our address as the client reaches it
+	id   netip.Addr       // server identifier
 	v    Verdict
+
+	facts  network.Facts
+	choice network.Choice // what the client may get in net
+	first  network.Choice // of the link's networks, in that which a newcomer gets an address of
 }
 
 // Respond decides what a client's message gets: a reply, or nil, which means silence. The verdict says why; where it
@@ -75,7 +79,9 @@ func (s *Server) Respond(ctx context.Context, m *dhcpv4.DHCPv4, ing Ingress) (*d
 	if reason != ReasonNone {
 		return x.silence(reason)
 	}
-	x.v.Network = x.net.ID
+	if why := x.choose(); why != ReasonNone {
+		return x.silence(why)
+	}
 	switch r.kind {
 	case dhcpv4.MessageTypeDiscover:
 		return x.discover(ctx)
@@ -94,13 +100,8 @@ func (s *Server) Respond(ctx context.Context, m *dhcpv4.DHCPv4, ing Ingress) (*d
 func (x *exchange) discover(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 	_, named := x.msg.Options[optServer]
 	x.v.Violation = named || x.ciaddr.IsValid() // table 5: neither belongs here; both are ignored
-	want := x.want
-	if !x.net.Prefix.Contains(want) {
-		want = netip.Addr{}
-	}
-	scope := x.scope()
 	for range maxStrangers {
-		l, err := x.srv.Table.Offer(ctx, scope, x.client, want)
+		l, err := x.offer(ctx)
 		switch {
 		case errors.Is(err, lease.ErrNone):
 			return x.silence(ReasonExhausted)
@@ -111,13 +112,13 @@ func (x *exchange) discover(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 		x.v.Addr = l.Addr
 		switch x.seen(l.Addr) {
 		case Vacant:
-			return x.grant(dhcpv4.MessageTypeOffer, l.Addr, scope.Lifetime)
+			return x.grant(dhcpv4.MessageTypeOffer, l.Addr, x.life())
 		case Unasked:
 			x.v.Probe = l.Addr
 			return nil, x.v
 		case Occupied:
 			// As if the client had found out (RFC 2131 §4.4.1): the address goes into quarantine.
-			err := x.srv.Table.Quarantine(ctx, scope, l.Addr, 0)
+			err := x.srv.Table.Quarantine(ctx, x.scope(), l.Addr, 0)
 			if err != nil && !errors.Is(err, lease.ErrTaken) { // taken: by another's quarantine
 				x.v.Err = err
 				return x.silence(ReasonStore)
@@ -125,6 +126,50 @@ func (x *exchange) discover(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 		}
 	}
 	return x.silence(ReasonConflict)
+}
+
+// offer finds an address for a newcomer, and the network of the link that it is of: that where the client was before,
+// or that of the address that it asks for, else the first that has one left.
+func (x *exchange) offer(ctx context.Context) (lease.Lease, error) {
+	if x.shares() && x.first.Reservation == nil {
+		for _, addr := range [...]netip.Addr{x.formerly(), x.want} {
+			if !x.within(addr) || x.choice.Refuse != "" {
+				continue
+			}
+			if l, err := x.offerHere(ctx); !errors.Is(err, lease.ErrNone) {
+				return l, err
+			}
+		}
+	}
+	c, more := x.first, true
+	for more {
+		x.enter(c)
+		l, err := x.offerHere(ctx)
+		if !errors.Is(err, lease.ErrNone) {
+			return l, err
+		}
+		c, more = c.After()
+	}
+	return lease.Lease{}, lease.ErrNone
+}
+
+func (x *exchange) offerHere(ctx context.Context) (lease.Lease, error) {
+	want := x.want
+	if !x.net.Prefix.Contains(want) {
+		want = netip.Addr{}
+	}
+	return x.srv.Table.Offer(ctx, x.scope(), x.client, want)
+}
+
+// formerly returns the address that the client holds on its link, or else held there last.
+func (x *exchange) formerly() (addr netip.Addr) {
+	var ended time.Time
+	for _, n := range x.nets.Link(x.net) {
+		if l, ok := x.srv.Table.Held(n.ID, x.client.HW); ok && l.Expiry.After(ended) {
+			addr, ended = l.Addr, l.Expiry
+		}
+	}
+	return addr
 }
 
 // seen says whether the client may have the address as far as the wire is concerned. Where it needs not be asked, the
@@ -146,11 +191,13 @@ func (x *exchange) answerRequest(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) 
 		x.v.Violation = x.ciaddr.IsValid()
 		x.v.Addr = x.want
 		if !x.ours(x.server) {
-			x.srv.Table.Withdraw(x.net.ID, x.client.HW) // RFC 2131 §3.1 step 4
+			for _, n := range x.nets.Link(x.net) {
+				x.srv.Table.Withdraw(n.ID, x.client.HW) // RFC 2131 §3.1 step 4
+			}
 			return x.silence(ReasonOtherServer)
 		}
 		// It chose us, so even where we are not authoritative it is ours to refuse, but for an address of a net not ours.
-		if !x.net.Prefix.Contains(x.want) {
+		if !x.within(x.want) {
 			return x.refuse(x.net.Authoritative, ReasonWrongNetwork)
 		}
 		return x.bind(ctx, x.want)
@@ -169,11 +216,12 @@ func (x *exchange) answerRequest(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) 
 // free is leased anew, so that a lost lease store heals without anybody noticing; any other gets a NAK.
 func (x *exchange) initReboot(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 	x.v.Addr = x.want
+	local := x.within(x.want)
 	here, known := x.held(x.want)
 	if !known && !x.net.Authoritative {
 		return x.silence(ReasonUnknownClient)
 	}
-	if !x.net.Prefix.Contains(x.want) {
+	if !local {
 		return x.refuse(true, ReasonWrongNetwork) // it was moved to another link
 	}
 	if here.IsValid() && here != x.want {
@@ -201,8 +249,9 @@ func (x *exchange) extend(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 	if x.server.IsValid() && !x.ours(x.server) {
 		return x.silence(ReasonOtherServer)
 	}
+	local := x.within(x.ciaddr)
 	here, known := x.held(x.ciaddr)
-	if !x.net.Prefix.Contains(x.ciaddr) {
+	if !local {
 		return x.refuse(x.net.Authoritative, ReasonWrongNetwork)
 	}
 	if x.state == Rebinding && !known && !x.net.Authoritative {
@@ -214,13 +263,13 @@ func (x *exchange) extend(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 	return x.bind(ctx, x.ciaddr)
 }
 
-// held returns the address that the client holds in this network, and whether we know it as the holder of addr, or as
-// one that belongs elsewhere: it holds an address here, or addr was the last that it held here, or addr is not of this
+// held returns the address that the client holds on this link, and whether we know it as the holder of addr, or as one
+// that belongs elsewhere: it holds an address here, or addr was the last that it held here, or addr is not of this
 // network and it holds one in another of ours.
 func (x *exchange) held(addr netip.Addr) (here netip.Addr, known bool) {
 	leases := x.srv.Table.ByHW(x.client.HW)
 	for _, l := range leases {
-		if l.Network == x.net.ID {
+		if x.onLink(l.Network) && here != addr {
 			here = l.Addr
 		}
 	}
@@ -234,10 +283,14 @@ func (x *exchange) held(addr netip.Addr) (here netip.Addr, known bool) {
 // bind commits the lease and acknowledges it. When the table can't store it, the client hears nothing and retries: an
 // ACK is a promise.
 func (x *exchange) bind(ctx context.Context, addr netip.Addr) (*dhcpv4.DHCPv4, Verdict) {
+	if x.choice.Refuse != "" {
+		return x.refuse(true, ReasonNotTheirs) // a network of the link that is for others
+	}
 	scope := x.scope()
 	l, err := x.srv.Table.Bind(ctx, scope, x.client, addr)
 	switch {
 	case err == nil:
+		x.vacate(ctx, l)
 		return x.grant(dhcpv4.MessageTypeAck, l.Addr, scope.Lifetime)
 	case errors.Is(err, lease.ErrTaken):
 		return x.refuse(true, ReasonTaken)
@@ -246,6 +299,21 @@ func (x *exchange) bind(ctx context.Context, addr netip.Addr) (*dhcpv4.DHCPv4, V
 	}
 	x.v.Err = err
 	return x.silence(ReasonStore)
+}
+
+// vacate ends what else the client holds on the link: it has one address there, whichever of the link's networks it is
+// of. If the store fails, the other lease runs out by itself.
+func (x *exchange) vacate(ctx context.Context, now lease.Lease) {
+	if !x.shares() {
+		return
+	}
+	for _, l := range x.srv.Table.ByHW(x.client.HW) {
+		if l.Addr != now.Addr && x.onLink(l.Network) {
+			if err := x.srv.Table.Release(ctx, lease.Scope{}, x.client, l.Addr); err != nil && !errors.Is(err, lease.ErrNone) {
+				x.v.Err = err
+			}
+		}
+	}
 }
 
 // release ends a lease. It is heeded only from the address that is given back: RELEASE is not acknowledged, so whoever
@@ -259,6 +327,8 @@ func (x *exchange) release(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 		return x.silence(ReasonOtherServer)
 	case !x.giaddr.IsValid() && (x.ing.Broadcast || x.ing.Src.Addr() != x.ciaddr):
 		return x.silence(ReasonSpoofed)
+	case x.net != nil:
+		x.within(x.ciaddr)
 	}
 	return x.give(x.srv.Table.Release(ctx, x.scope(), x.client, x.ciaddr))
 }
@@ -272,6 +342,7 @@ func (x *exchange) decline(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 	case x.server.IsValid() && !x.ours(x.server):
 		return x.silence(ReasonOtherServer)
 	}
+	x.within(x.want)
 	return x.give(x.srv.Table.Decline(ctx, x.scope(), x.client, x.want, 0))
 }
 
@@ -298,11 +369,11 @@ func (x *exchange) inform() (*dhcpv4.DHCPv4, Verdict) {
 			return x.silence(ReasonIncomplete)
 		case x.ciaddr.IsValid() && x.ciaddr != src:
 			return x.silence(ReasonSpoofed)
-		case !x.net.Prefix.Contains(src):
+		case !x.within(src):
 			return x.silence(ReasonWrongNetwork)
 		}
 		x.v.Addr = src
-	} else if x.ciaddr.IsValid() && !x.net.Prefix.Contains(x.ciaddr) {
+	} else if x.ciaddr.IsValid() && !x.within(x.ciaddr) {
 		return x.silence(ReasonWrongNetwork)
 	}
 	reply := x.reply(dhcpv4.MessageTypeAck)
@@ -310,7 +381,10 @@ func (x *exchange) inform() (*dhcpv4.DHCPv4, Verdict) {
 	if x.giaddr.IsValid() && !x.ciaddr.IsValid() {
 		reply.SetBroadcast() // the relay agent has no other way to reach it
 	}
-	x.options(reply, 0)
+	if x.choice.Refuse != "" {
+		return x.silence(ReasonClass)
+	}
+	x.options(reply, x.v.Addr, 0)
 	return reply, x.v
 }
 
@@ -322,7 +396,7 @@ func (x *exchange) grant(kind dhcpv4.MessageType, addr netip.Addr, life time.Dur
 	if kind == dhcpv4.MessageTypeAck && x.ciaddr == addr {
 		reply.ClientIPAddr = reply.YourIPAddr
 	}
-	x.options(reply, life)
+	x.options(reply, addr, life)
 	return reply, x.v
 }
 

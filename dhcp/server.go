@@ -24,6 +24,8 @@ type Server struct {
 	Boot     BootSource // nil: there is nothing to add to what the administrator declared
 	Listen   []Listener
 	Log      *slog.Logger
+	// Directory tells what classes may go by beside what the client says. Nil: nothing.
+	Directory Directory
 
 	count counters
 	ours  atomic.Pointer[[]netip.Addr]

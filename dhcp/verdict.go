@@ -18,6 +18,7 @@ type Verdict struct {
 	Reply  dhcpv4.MessageType // of ours; none means silence
 	Reason Reason             // why silence, or why NAK
 	Err    error              // what the table said, if that is more than Reason says
+	Why    string             // what the declared classes say, if that is more than Reason says
 
 	Client  lease.Client
 	Network network.ID // empty: none was found
@@ -55,6 +56,7 @@ const (
 	ReasonIncomplete
 	ReasonSpoofed
 	ReasonUnknownClient
+	ReasonClass
 
 	// ReasonWrongNetwork and those below it: the lease table has nothing for it.
 	ReasonWrongNetwork
@@ -92,6 +94,7 @@ func (r Reason) text() (label, words string) {
 		ReasonIncomplete:    {"incomplete", "fields of its state are missing"},
 		ReasonSpoofed:       {"spoofed", "sent from an address that is not its own"},
 		ReasonUnknownClient: {"unknown_client", "client is unknown and we are not authoritative"},
+		ReasonClass:         {"class", "no network here is for this client"},
 		ReasonWrongNetwork:  {"wrong_network", "address is not of this network"},
 		ReasonTaken:         {"taken", "address is taken"},
 		ReasonNotTheirs:     {"not_theirs", "address is not for this client"},
