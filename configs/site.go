@@ -3,74 +3,18 @@ package configs
 import (
 	_ "embed"
 	"errors"
-	"net/netip"
-	"reflect"
-	"strings"
-	"time"
-
-	"go.yaml.in/yaml/v4"
 )
 
 // Site is content for an empty state, as it is written in a file. Names and values that only other packages understand
 // (MAC addresses, DHCP options, config parameters) are unchecked texts; Line is where in the file an item begins.
 type Site struct {
+	All      SiteAll       `yaml:"all_networks"`
+	Classes  []SiteClass   `yaml:"classes"`
+	Shared   []SiteShared  `yaml:"shared"`
 	Networks []SiteNetwork `yaml:"networks"`
 	Configs  []SiteConfig  `yaml:"configs"`
 	Devices  []SiteDevice  `yaml:"devices"`
 }
-
-// SiteNetwork declares one network.
-type SiteNetwork struct {
-	Name          string            `yaml:"name"`
-	Prefix        netip.Prefix      `yaml:"prefix"`
-	Interface     string            `yaml:"interface"`
-	Server        netip.Addr        `yaml:"server"`
-	Relays        []netip.Addr      `yaml:"relays"`
-	Pools         []SitePool        `yaml:"pools"`
-	Reservations  []SiteReservation `yaml:"reservations"`
-	Options       SiteOptions       `yaml:"options"`
-	Lease         SiteLease         `yaml:"lease"`
-	Authoritative bool              `yaml:"authoritative"`
-	Probe         bool              `yaml:"probe"`     // left out: true
-	AutoAdd       string            `yaml:"auto_add"`  // left out: recognised
-	Configure     bool              `yaml:"configure"` // left out: true
-	Line          int               `yaml:"-"`
-}
-
-func (n *SiteNetwork) setDefaults() { n.Probe, n.AutoAdd, n.Configure = true, "recognised", true }
-
-// SitePool is a range of addresses, written "192.0.2.100-192.0.2.199" or with the keys first, last and exclude.
-type SitePool struct {
-	First   netip.Addr   `yaml:"first"`
-	Last    netip.Addr   `yaml:"last"`
-	Exclude []netip.Addr `yaml:"exclude"`
-	Line    int          `yaml:"-"`
-}
-
-// SiteLease bounds how long leases last. Zero: left out.
-type SiteLease struct {
-	Default time.Duration `yaml:"default"`
-	Min     time.Duration `yaml:"min"`
-	Max     time.Duration `yaml:"max"`
-}
-
-// SiteReservation keeps an address for a device.
-type SiteReservation struct {
-	MAC      string      `yaml:"mac"`
-	IP       netip.Addr  `yaml:"ip"`
-	Hostname string      `yaml:"hostname"`
-	Options  SiteOptions `yaml:"options"`
-	Line     int         `yaml:"-"`
-}
-
-// SiteOption is one DHCP option: its number or name, and its value. The items of a list are joined with commas.
-type SiteOption struct {
-	Key, Value string
-	Line       int
-}
-
-// SiteOptions are DHCP options in the order of the file, where they are keys with values.
-type SiteOptions []SiteOption
 
 // SiteConfig is one config.
 type SiteConfig struct {
@@ -107,6 +51,14 @@ var siteFile []byte
 //go:embed sandbox.yaml
 var sandboxFile []byte
 
+//go:embed network-example.yaml
+var exampleFile []byte
+
+// ExampleSite returns a site that shows all that can be declared of networks, with comments.
+func ExampleSite() (name string, data []byte) {
+	return "network-example.yaml (built in)", append([]byte(nil), exampleFile...)
+}
+
 // DefaultSite returns the content that an appliance starts with, and the name and text of its file.
 func DefaultSite() (name string, data []byte) {
 	return "site.yaml (built in)", append([]byte(nil), siteFile...)
@@ -124,35 +76,12 @@ func ParseSite(name string, data []byte) (Site, error) {
 	if err != nil {
 		return Site{}, err
 	}
-	for _, n := range s.Networks {
-		n.check(d)
-	}
+	s.checkNetworks(d)
 	s.checkConfigs(d)
 	if err := errors.Join(d.errs...); err != nil {
 		return Site{}, err
 	}
 	return s, nil
-}
-
-func (n *SiteNetwork) check(d *decoder) {
-	where := "network " + n.Name
-	if n.Name == "" {
-		d.fault(n.Line, "network", "it has no name; give it one, such as voice")
-		where = "network without a name"
-	}
-	if !n.Prefix.IsValid() {
-		d.fault(n.Line, where, "it has no prefix; give it one, such as 192.0.2.0/24")
-	}
-	for _, p := range n.Pools {
-		if !p.First.IsValid() || !p.Last.IsValid() {
-			d.fault(p.Line, where, "the pool lacks an end; give it first and last")
-		}
-	}
-	for _, r := range n.Reservations {
-		if r.MAC == "" || !r.IP.IsValid() {
-			d.fault(r.Line, where, "the reservation needs both mac and ip")
-		}
-	}
 }
 
 // checkConfigs checks what names what. A site is imported into an empty state, so all that it names is in it.
@@ -193,41 +122,4 @@ func (s *Site) checkConfigs(d *decoder) {
 			d.fault(v.Line, "device "+v.MAC, "its config %q is not in this file", v.Config)
 		}
 	}
-}
-
-func (p *SitePool) readNode(d *decoder, n *yaml.Node, path string) {
-	if n.Kind != yaml.ScalarNode {
-		type keys SitePool // without this method
-		var k keys
-		d.structure(n, reflect.ValueOf(&k).Elem(), path)
-		*p = SitePool(k)
-		return
-	}
-	p.Line = n.Line
-	first, last, ok := strings.Cut(n.Value, "-")
-	var err1, err2 error
-	p.First, err1 = netip.ParseAddr(strings.TrimSpace(first))
-	p.Last, err2 = netip.ParseAddr(strings.TrimSpace(last))
-	if !ok || err1 != nil || err2 != nil || !p.First.Is4() || !p.Last.Is4() {
-		d.fault(n.Line, path, "%q is not a range such as 192.0.2.100-192.0.2.199", n.Value)
-	}
-}
-
-func (o *SiteOptions) readNode(d *decoder, n *yaml.Node, path string) {
-	d.mapping(n, path, func(key, value *yaml.Node, at string) {
-		if !d.usable(value, at) {
-			return
-		}
-		items := []*yaml.Node{value}
-		if value.Kind == yaml.SequenceNode {
-			items = value.Content
-		}
-		texts := make([]string, 0, len(items))
-		for _, item := range items {
-			if s, ok := d.scalar(item, at); ok && d.usable(item, at) {
-				texts = append(texts, s)
-			}
-		}
-		*o = append(*o, SiteOption{Key: key.Value, Value: strings.Join(texts, ","), Line: key.Line})
-	})
 }

@@ -30,6 +30,7 @@ func TestParseSite(t *testing.T) {
       43: hex:0102
     lease: {default: 1h, max: 24h}
     authoritative: true
+    rivals: allow
     probe: false
     auto_add: any
     configure: false
@@ -62,20 +63,20 @@ devices:
 					{Key: "ntp-servers", Value: "192.0.2.1", Line: 15}, {Key: "66", Value: "192.0.2.1", Line: 16}, {Key: "43", Value: "hex:0102", Line: 17},
 				},
 				Lease:         SiteLease{Default: time.Hour, Max: 24 * time.Hour},
-				Authoritative: true, AutoAdd: "any", Line: 2,
+				Authoritative: true, Rivals: "allow", AutoAdd: "any", Line: 2,
 			},
-			{Name: "far", Prefix: prefix("198.51.100.0/24"), Probe: true, AutoAdd: "recognised", Configure: true, Line: 23},
+			{Name: "far", Prefix: prefix("198.51.100.0/24"), Rivals: "refuse", Probe: true, AutoAdd: "recognised", Configure: true, Line: 24},
 		},
 		Configs: []SiteConfig{
-			{ID: "base", Label: "All", Role: "default", Locked: true, Line: 25, Params: map[string]any{
+			{ID: "base", Label: "All", Role: "default", Locked: true, Line: 26, Params: map[string]any{
 				"locale": "fr_FR", "vlan_enabled": true, "vlan_id": int64(12), "f": 1.5,
 				"sip_lines": map[string]any{"1": map[string]any{"password": int64(7)}}, "list": []any{"a", int64(2), nil},
 			}},
-			{ID: "one", Parents: []string{"base"}, Transient: true, Line: 30},
+			{ID: "one", Parents: []string{"base"}, Transient: true, Line: 31},
 		},
 		Devices: []SiteDevice{{
 			MAC: "00-15-65-AA-BB-CC", SN: "0012", UUID: "u", Vendor: "Yealink", Model: "7920", Version: "3.10", Plugin: "p", Pinned: true,
-			Config: "one", Label: "L", Override: map[string]any{"a": "b"}, Options: map[string]any{"c": int64(1)}, Line: 32,
+			Config: "one", Label: "L", Override: map[string]any{"a": "b"}, Options: map[string]any{"c": int64(1)}, Line: 33,
 		}},
 	}
 	got, err := ParseSite("site.yaml", []byte(file))
@@ -130,11 +131,11 @@ func TestParseSiteFaults(t *testing.T) {
 		}},
 		{"half a pool", "networks:\n- name: v\n  prefix: 192.0.2.0/24\n  pools:\n  - first: 192.0.2.1\n", []string{"s.yaml:5: network v: the pool lacks an end"}},
 		{"unknown key of a pool", "networks:\n- name: v\n  pools:\n  - {frist: 192.0.2.1}\n", []string{`s.yaml:4: networks[0].pools[0].frist: unknown key; did you mean "first"?`}},
-		{"reservation", "networks:\n- name: v\n  prefix: 192.0.2.0/24\n  reservations:\n  - ip: 192.0.2.7\n", []string{"s.yaml:5: network v: the reservation needs both mac and ip"}},
+		{"reservation", "networks:\n- name: v\n  prefix: 192.0.2.0/24\n  reservations:\n  - ip: 192.0.2.7\n", []string{"s.yaml:5: network v: the reservation needs ip, and mac, client_id, circuit or remote"}},
 		{"IPv6", "networks:\n- name: v\n  prefix: 2001:db8::/64\n", []string{`s.yaml:3: networks[0].prefix: "2001:db8::/64" is not an IPv4 network`}},
 		{"no unit", "networks:\n- name: v\n  lease: {default: 3600}\n", []string{`s.yaml:3: networks[0].lease.default: "3600" is not a length of time`}},
 		{"option twice", "networks:\n- name: v\n  options: {66: a, 66: b}\n", []string{"s.yaml:3: networks[0].options.66: the key stands twice"}},
-		{"option of options", "networks:\n- name: v\n  options: {43: {1: x}}\n", []string{"s.yaml:3: networks[0].options.43: want a single value, not keys with values"}},
+		{"option of options", "networks:\n- name: v\n  options: {43: {1: {2: {3: x}}}}\n", []string{"s.yaml:3: networks[0].options.43.1.2: want a single value, not keys with values"}},
 		{"configs", "configs:\n- {label: x}\n- {id: a, role: default}\n- {id: a}\n- {id: b, role: default, parents: [c]}\n- {id: d, role: king}\n", []string{
 			"s.yaml:2: config: it has no id", "s.yaml:4: config a: there is another one with that id in line 3",
 			"s.yaml:5: config b: config a has the role default already", `s.yaml:5: config b: its parent "c" is not in this file`,
@@ -168,7 +169,9 @@ func TestParseSiteFaults(t *testing.T) {
 func FuzzParseSite(f *testing.F) {
 	_, site := DefaultSite()
 	_, sandbox := SandboxSite()
+	_, example := ExampleSite()
 	f.Add(site)
+	f.Add(example)
 	f.Add(sandbox)
 	for _, seed := range []string{
 		"networks: [{name: v, prefix: 192.0.2.0/24, pools: [192.0.2.1-192.0.2.9, {first: 192.0.2.10, last: 192.0.2.11}], options: {150: [a, b]}}]",

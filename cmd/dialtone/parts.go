@@ -82,7 +82,7 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 
 // importSite fills an empty state with the site's content, and takes the networks into force that the state has then.
 func (p *parts) importSite(ctx context.Context, c content) error {
-	nets, rev, err := p.db.LoadNetworks(ctx)
+	declared, rev, err := p.db.LoadDeclared(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,13 +92,13 @@ func (p *parts) importSite(ctx context.Context, c content) error {
 		}
 		p.log.InfoContext(ctx, "first content imported", "site", c.name,
 			"networks", len(c.networks.All()), "configs", len(c.configs), "devices", len(c.devices))
-		if nets, _, err = p.db.LoadNetworks(ctx); err != nil {
+		if declared, _, err = p.db.LoadDeclared(ctx); err != nil {
 			return err
 		}
 	} else if p.settings.Site != "" {
 		p.log.InfoContext(ctx, "site file left alone: the state has content already", "site", c.name)
 	}
-	set, err := network.NewSet(nets)
+	set, err := network.New(declared)
 	if err != nil {
 		return fmt.Errorf("networks in %s: %w", p.settings.State, err)
 	}

@@ -34,16 +34,12 @@ func readSite(name string, data []byte) (content, error) {
 		}
 	}
 	c := content{name: name}
-	var nets []network.Network
-	for _, n := range site.Networks {
-		net, err := toNetwork(n)
-		at(n.Line, "network "+n.Name, err)
-		nets = append(nets, net)
+	declared, err := toDeclared(name, &site)
+	if err == nil {
+		c.networks, err = checkDeclared(name, &site, declared)
 	}
-	if len(errs) == 0 {
-		if c.networks, err = network.NewSet(nets); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
+	if err != nil {
+		errs = append(errs, err)
 	}
 	for _, x := range site.Configs {
 		config, err := toConfig(x)
@@ -80,49 +76,6 @@ func (c content) resolves(id provision.ConfigID) error {
 		return err
 	}
 	return provision.Check(resolved.Params)
-}
-
-func toNetwork(n configs.SiteNetwork) (network.Network, error) {
-	net := network.Network{
-		ID: network.ID(n.Name), Prefix: n.Prefix, Interface: n.Interface, Server: n.Server, Relays: n.Relays,
-		Lease:         network.Lifetime{Default: n.Lease.Default, Min: n.Lease.Min, Max: n.Lease.Max},
-		Authoritative: n.Authoritative, Probe: n.Probe, AutoAdd: network.AutoAdd(n.AutoAdd), Configure: n.Configure,
-	}
-	for _, p := range n.Pools {
-		net.Pools = append(net.Pools, network.Pool{First: p.First, Last: p.Last, Exclude: p.Exclude})
-	}
-	var errs []error
-	var err error
-	if net.Options, err = toOptions(n.Options); err != nil {
-		errs = append(errs, err)
-	}
-	for _, r := range n.Reservations {
-		hw, err := hwaddr.Parse(r.MAC)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("reservation of %s: %w", r.IP, err))
-			continue
-		}
-		options, err := toOptions(r.Options)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("reservation of %s: %w", r.IP, err))
-		}
-		net.Reservations = append(net.Reservations, network.Reservation{HW: hw, Addr: r.IP, Hostname: r.Hostname, Options: options})
-	}
-	return net, errors.Join(errs...)
-}
-
-func toOptions(list configs.SiteOptions) ([]network.Option, error) {
-	var options []network.Option
-	var errs []error
-	for _, o := range list {
-		option, err := network.ParseOption(o.Key, o.Value)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		options = append(options, option)
-	}
-	return options, errors.Join(errs...)
 }
 
 func toConfig(x configs.SiteConfig) (provision.Config, error) {
@@ -163,7 +116,7 @@ func toDevice(x configs.SiteDevice) (provision.Device, error) {
 type siteStore interface {
 	provision.DeviceStore
 	provision.ConfigStore
-	SaveNetworks(ctx context.Context, nets []network.Network, rev uint64) (uint64, error)
+	SaveDeclared(ctx context.Context, d network.Declared, rev uint64) (uint64, error)
 }
 
 // fill imports the content into a state that never had networks. The networks are written last: an import that was
@@ -191,10 +144,6 @@ func (c content) fill(ctx context.Context, to siteStore) error {
 			return err
 		}
 	}
-	nets := make([]network.Network, 0, len(c.networks.All()))
-	for _, n := range c.networks.All() {
-		nets = append(nets, *n)
-	}
-	_, err := to.SaveNetworks(ctx, nets, 0)
+	_, err := to.SaveDeclared(ctx, c.networks.Declared(), 0)
 	return err
 }

@@ -30,7 +30,7 @@ func forced(o network.Option) network.Option { o.Force = true; return o }
 
 func never(code uint8) network.Option { return network.Option{Code: code, Never: true} }
 
-func newSet(t *testing.T, d network.Declared) *network.Set {
+func newSet(t testing.TB, d network.Declared) *network.Set {
 	t.Helper()
 	s, err := network.New(d)
 	if err != nil {
@@ -71,7 +71,7 @@ func data(list []network.Option, code uint8) string {
 }
 
 // wantFault fails unless declaring d is refused with that text.
-func wantFault(t *testing.T, d network.Declared, want string) network.Fault {
+func wantFault(t testing.TB, d network.Declared, want string) network.Fault {
 	t.Helper()
 	_, err := network.New(d)
 	faults, _ := errors.AsType[network.Faults](err)
@@ -84,23 +84,26 @@ func wantFault(t *testing.T, d network.Declared, want string) network.Fault {
 	return network.Fault{}
 }
 
+// caseT is what a case reports to.
+type caseT struct{ *testing.T }
+
 // TestCase runs the cases of the conformance list that are decided here.
 func TestCase(t *testing.T) {
 	t.Parallel()
-	for _, group := range []map[string]func(*testing.T){classCases(), optionCases(), reservationCases(), networkCases()} {
+	for _, group := range []map[string]func(*caseT){classCases(), optionCases(), reservationCases(), networkCases()} {
 		for _, id := range slices.Sorted(maps.Keys(group)) {
 			t.Run(id, func(t *testing.T) {
 				t.Parallel()
-				group[id](t)
+				group[id](&caseT{t})
 			})
 		}
 	}
 }
 
-func reservationCases() map[string]func(*testing.T) {
+func reservationCases() map[string]func(*caseT) {
 	phone, stranger := mac("00:15:65:aa:bb:01"), mac("00:15:65:aa:bb:02")
-	return map[string]func(*testing.T){
-		"D-RSV-01": func(t *testing.T) {
+	return map[string]func(*caseT){
+		"D-RSV-01": func(t *caseT) {
 			n := voice()
 			n.Reservations = []network.Reservation{{HW: phone, Addr: addr("192.0.2.60")}, {HW: stranger, Addr: addr("192.0.2.200")}}
 			s := newSet(t, network.Declared{Networks: []network.Network{n}})
@@ -110,7 +113,7 @@ func reservationCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-RSV-04": func(t *testing.T) {
+		"D-RSV-04": func(t *caseT) {
 			n := voice()
 			n.Reservations = []network.Reservation{{HW: phone, Addr: addr("192.0.2.60")}, {HW: stranger, Addr: addr("192.0.2.60")}, {HW: phone, Addr: addr("192.0.2.61")}}
 			for want, other := range map[string]string{"192.0.2.60 is reserved for both": "[1]", "is reserved both 192.0.2.60 and 192.0.2.61": "[2]"} {
@@ -120,11 +123,13 @@ func reservationCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-RSV-08": func(t *testing.T) {
+		"D-RSV-08": func(t *caseT) {
 			n := voice()
 			n.Reservations = []network.Reservation{
-				{Remote: "switch", Addr: addr("192.0.2.64")}, {Circuit: "\x00\x04", Addr: addr("192.0.2.63")},
-				{ClientID: "\x01id", Addr: addr("192.0.2.62")}, {HW: phone, Addr: addr("192.0.2.61")},
+				{Remote: "switch", Addr: addr("192.0.2.64")},
+				{Circuit: "\x00\x04", Addr: addr("192.0.2.63")},
+				{ClientID: "\x01id", Addr: addr("192.0.2.62")},
+				{HW: phone, Addr: addr("192.0.2.61")},
 			}
 			s := newSet(t, network.Declared{Networks: []network.Network{n}})
 			f := network.Facts{HW: phone, ClientID: "\x01id", Circuit: "\x00\x04", Remote: "switch"}
@@ -148,7 +153,7 @@ func reservationCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-RSV-09": func(t *testing.T) {
+		"D-RSV-09": func(t *caseT) {
 			n, pcs := voice(), network.Network{ID: "data", Prefix: netip.MustParsePrefix("198.51.100.0/24")}
 			n.Reservations = []network.Reservation{{HW: phone, Addr: addr("192.0.2.60")}}
 			pcs.Reservations = []network.Reservation{{HW: phone, Addr: addr("198.51.100.60")}}
@@ -159,7 +164,7 @@ func reservationCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-RSV-10": func(t *testing.T) {
+		"D-RSV-10": func(t *caseT) {
 			for a, want := range map[string]string{
 				"198.51.100.7": "no usable address", "192.0.2.0": "no usable address", "192.0.2.255": "no usable address",
 				"192.0.2.254": "the router's address", "192.0.2.1": "our own address", "192.0.2.253": "a relay agent's",
@@ -170,7 +175,7 @@ func reservationCases() map[string]func(*testing.T) {
 				wantFault(t, network.Declared{Networks: []network.Network{n}}, want)
 			}
 		},
-		"D-RSV-11": func(t *testing.T) {
+		"D-RSV-11": func(t *caseT) {
 			n := network.Network{ID: "campus", Prefix: netip.MustParsePrefix("10.0.0.0/16")}
 			a := addr("10.0.8.0")
 			for i := range 5000 {
@@ -191,9 +196,9 @@ func reservationCases() map[string]func(*testing.T) {
 	}
 }
 
-func networkCases() map[string]func(*testing.T) {
-	return map[string]func(*testing.T){
-		"D-ADR-04": func(t *testing.T) {
+func networkCases() map[string]func(*caseT) {
+	return map[string]func(*caseT){
+		"D-ADR-04": func(t *caseT) {
 			p := network.Pool{First: addr("10.0.0.250"), Last: addr("10.0.1.5")}
 			for _, a := range []string{"10.0.0.255", "10.0.1.0"} {
 				p.Edges = false
@@ -205,7 +210,7 @@ func networkCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-ADR-12": func(t *testing.T) {
+		"D-ADR-12": func(t *caseT) {
 			n := voice()
 			n.Pools[0].Not = []network.ClassID{"random"}
 			n.Pools = append(n.Pools, network.Pool{First: addr("192.0.2.150"), Last: addr("192.0.2.160"), Only: []network.ClassID{"random"}})
@@ -220,7 +225,7 @@ func networkCases() map[string]func(*testing.T) {
 				t.Errorf("another's lease is %+v", c.Lifetime)
 			}
 		},
-		"D-NET-12": func(t *testing.T) {
+		"D-NET-12": func(t *caseT) {
 			s := newSet(t, sharedLink())
 			first := s.Choose(s.Get("second"), network.Facts{HW: mac("00:15:65:aa:bb:01")})
 			if first.Network.ID != "first" || data(first.Options, 15) != "first.example" || data(first.Options, 66) != "link" {
@@ -240,7 +245,7 @@ func networkCases() map[string]func(*testing.T) {
 				t.Error("In of an address of no network of the link")
 			}
 		},
-		"D-NET-13": func(t *testing.T) {
+		"D-NET-13": func(t *caseT) {
 			d := sharedLink()
 			d.Classes = []network.Class{vendorClass("phones", "yealink"), vendorClass("guests", "guest")}
 			d.Networks[1].Only, d.Networks[0].Not = []network.ClassID{"phones"}, []network.ClassID{"phones"}
@@ -260,7 +265,7 @@ func networkCases() map[string]func(*testing.T) {
 				t.Errorf("a phone with a guest's address: %q", in.Refuse)
 			}
 		},
-		"D-NET-14": func(t *testing.T) {
+		"D-NET-14": func(t *caseT) {
 			n, o := voice(), voice()
 			o.ID, o.Server = "other", netip.Addr{}
 			f := wantFault(t, network.Declared{Networks: []network.Network{n, o}}, "networks voice (192.0.2.0/24) and other (192.0.2.0/24) overlap")
@@ -273,7 +278,7 @@ func networkCases() map[string]func(*testing.T) {
 				t.Errorf("places %s and %s", f.Path, f.Other)
 			}
 		},
-		"D-NET-15": func(t *testing.T) {
+		"D-NET-15": func(t *caseT) {
 			n := voice()
 			n.Pools[0].Last = addr("192.0.3.9")
 			wantFault(t, network.Declared{Networks: []network.Network{n}}, "pool 192.0.2.50-192.0.3.9 reaches beyond the usable addresses of 192.0.2.0/24")

@@ -11,10 +11,10 @@ import (
 	"github.com/dialtone-project/dialtone/dhcp/network"
 )
 
-func classCases() map[string]func(*testing.T) {
-	return map[string]func(*testing.T){
+func classCases() map[string]func(*caseT) {
+	return map[string]func(*caseT){
 		"D-CLS-01": goldenVendorClasses,
-		"D-CLS-02": func(t *testing.T) {
+		"D-CLS-02": func(t *caseT) {
 			s := newSet(t, network.Declared{Networks: []network.Network{voice()}, Classes: []network.Class{
 				{ID: "aastra", Match: []network.Match{{VendorClass: []string{"AastraIPPhone*"}}, {MAC: []string{"00:08:5d", "08000f"}, VendorClass: []string{""}}}},
 			}})
@@ -22,7 +22,9 @@ func classCases() map[string]func(*testing.T) {
 				hw, class string
 				want      int
 			}{
-				{"00:08:5d:aa:bb:01", "", 1}, {"08:00:0f:aa:bb:01", "", 1}, {"00:08:5e:aa:bb:01", "", 0},
+				{"00:08:5d:aa:bb:01", "", 1},
+				{"08:00:0f:aa:bb:01", "", 1},
+				{"00:08:5e:aa:bb:01", "", 0},
 				{"00:08:5d:aa:bb:01", "MSFT 5.0", 0}, // D-CLS-03: what it says of itself goes over whose address it has
 				{"00:15:65:aa:bb:01", "AastraIPPhone6731i", 1},
 			} {
@@ -32,7 +34,7 @@ func classCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-CLS-03": func(t *testing.T) {
+		"D-CLS-03": func(t *caseT) {
 			snom, yealink := vendorClass("snom", "snom*"), network.Class{ID: "yealink", Match: []network.Match{{MAC: []string{"00:15:65"}}}}
 			snom.Options, yealink.Options = []network.Option{opt("66", "for snom")}, []network.Option{opt("66", "for yealink")}
 			s := newSet(t, network.Declared{Networks: []network.Network{voice()}, Classes: []network.Class{snom, yealink}})
@@ -42,7 +44,7 @@ func classCases() map[string]func(*testing.T) {
 			}
 		},
 		"D-CLS-04": predicates,
-		"D-CLS-05": func(t *testing.T) {
+		"D-CLS-05": func(t *caseT) {
 			for pattern, want := range map[string]string{
 				`re:(`: "no regular expression", "re:" + strings.Repeat("(", 200): "no regular expression", `a\`: "ends with a backslash",
 				"hex:0g": "pairs of hexadecimal digits", "hex:012": "pairs", strings.Repeat("a", 300): "too long",
@@ -55,7 +57,7 @@ func classCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-CLS-06": func(t *testing.T) {
+		"D-CLS-06": func(t *caseT) {
 			n := voice()
 			n.Pools[0].Only = []network.ClassID{"known"}
 			n.Pools = append(n.Pools, network.Pool{First: addr("192.0.2.150"), Last: addr("192.0.2.160"), Not: []network.ClassID{"known"}})
@@ -69,7 +71,7 @@ func classCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-CLS-07": func(t *testing.T) {
+		"D-CLS-07": func(t *caseT) {
 			guests := vendorClass("guests", "android*", "*MSFT*")
 			guests.Refuse = true
 			n := voice()
@@ -86,7 +88,7 @@ func classCases() map[string]func(*testing.T) {
 				t.Errorf("by address: refuse is %q", c.Refuse)
 			}
 		},
-		"D-CLS-08": func(t *testing.T) {
+		"D-CLS-08": func(t *caseT) {
 			n := voice()
 			n.Pools = append(n.Pools, network.Pool{First: addr("192.0.2.150"), Last: addr("192.0.2.150"), Only: []network.ClassID{"snom"}})
 			n.Pools[0].Not = []network.ClassID{"snom"}
@@ -99,7 +101,7 @@ func classCases() map[string]func(*testing.T) {
 				t.Error("it falls over to another network")
 			}
 		},
-		"D-CLS-10": func(t *testing.T) {
+		"D-CLS-10": func(t *caseT) {
 			s, f := manyClasses(t)
 			n := s.Get("voice")
 			best := time.Hour // of several: other tests run beside this one
@@ -123,7 +125,8 @@ func manyClasses(t testing.TB) (*network.Set, network.Facts) {
 		k := network.Class{ID: network.ClassID(fmt.Sprintf("class%d", i)), Match: []network.Match{
 			{VendorClass: []string{fmt.Sprintf("*Cisco*IP*Phone*CP-%dG", 7000+i)}},
 			{MAC: []string{"00:04:13"}, VendorClass: []string{""}},
-			{UserClass: []string{"*x*"}, Hostname: []string{"SEP*"}}, {Circuit: []string{"hex:0004*"}},
+			{UserClass: []string{"*x*"}, Hostname: []string{"SEP*"}},
+			{Circuit: []string{"hex:0004*"}},
 		}, Options: []network.Option{opt("66", "192.0.2.1")}}
 		if i%10 == 9 {
 			k.Match = append(k.Match, network.Match{VendorClass: []string{`re:^Polycom-(VVX|SPIP)\d+$`}})
@@ -142,7 +145,7 @@ func manyClasses(t testing.TB) (*network.Set, network.Facts) {
 
 // goldenVendorClasses classifies what phones say of themselves in option 60. The classes are those that answer with the
 // same options.
-func goldenVendorClasses(t *testing.T) {
+func goldenVendorClasses(t *caseT) {
 	s := newSet(t, network.Declared{Networks: []network.Network{voice()}, Classes: []network.Class{
 		vendorClass("cisco-3pcc", "*CP-????-3PCC"),
 		vendorClass("cisco-spa", "Cisco SPA*", "*IP Phone SPA*", "CISCO SPA1?2"),
@@ -218,7 +221,7 @@ func vendorClasses() []struct {
 }
 
 // predicates tries each condition with facts that fit, that don't, and that are absent.
-func predicates(t *testing.T) {
+func predicates(t *caseT) {
 	vivco := func(number byte, text string) map[uint8][]byte {
 		return map[uint8][]byte{124: append([]byte{0, 0, 0, number, byte(len(text))}, text...)}
 	}

@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"maps"
 	"strings"
-	"testing"
 
 	"github.com/dialtone-project/dialtone/dhcp/network"
 )
 
-func optionCases() map[string]func(*testing.T) {
-	cases := map[string]func(*testing.T){
-		"D-OPT-06": func(t *testing.T) {
+func optionCases() map[string]func(*caseT) {
+	cases := map[string]func(*caseT){
+		"D-OPT-06": func(t *caseT) {
 			old := vendorClass("old", "PXEClient*")
 			old.NUL = true
 			n := voice()
@@ -32,7 +31,7 @@ func optionCases() map[string]func(*testing.T) {
 				t.Error("the NUL has got into what is declared")
 			}
 		},
-		"D-OPT-09": func(t *testing.T) {
+		"D-OPT-09": func(t *caseT) {
 			for _, at := range []func(*network.Declared, string, string){
 				func(d *network.Declared, sname, file string) { d.Sname, d.File = sname, file },
 				func(d *network.Declared, sname, file string) { d.Classes[0].Sname, d.Classes[0].File = sname, file },
@@ -50,7 +49,7 @@ func optionCases() map[string]func(*testing.T) {
 				wantFault(t, d, "file has 128 bytes; 127 are the most")
 			}
 		},
-		"D-OPT-10": func(t *testing.T) {
+		"D-OPT-10": func(t *caseT) {
 			d := network.Declared{Next: addr("203.0.113.1"), File: "all", Networks: []network.Network{voice()}, Classes: []network.Class{vendorClass("snom", "snom")}}
 			n := &d.Networks[0]
 			facts := network.Facts{HW: mac("00:04:13:aa:bb:01"), VendorClass: "snom"}
@@ -69,7 +68,7 @@ func optionCases() map[string]func(*testing.T) {
 			d.Classes[0].Next = addr("203.0.113.4")
 			check("203.0.113.4", "own")
 		},
-		"D-OPT-18": func(t *testing.T) {
+		"D-OPT-18": func(t *caseT) {
 			first, second := vendorClass("first", "snom*"), vendorClass("second", "*")
 			first.Options, second.Options = []network.Option{opt("43", "01")}, []network.Option{opt("43", "02"), opt("15", "example")}
 			d := network.Declared{Options: []network.Option{opt("43", "00")}, Networks: []network.Network{voice()}, Classes: []network.Class{first, second}}
@@ -83,7 +82,7 @@ func optionCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-OPT-19": func(t *testing.T) {
+		"D-OPT-19": func(t *caseT) {
 			n := voice()
 			n.Options = append(n.Options, opt("125", "3561 1 text http://192.0.2.1/\n1027 text id:ipphone.mitel.com"))
 			s := newSet(t, network.Declared{Networks: []network.Network{n}})
@@ -105,7 +104,7 @@ func optionCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-OPT-20": func(t *testing.T) {
+		"D-OPT-20": func(t *caseT) {
 			match := []network.Match{{Enterprise: []network.EnterpriseMatch{{Number: 13885, Pattern: "VVX*"}, {Number: 9}}}}
 			s := newSet(t, network.Declared{Networks: []network.Network{voice()}, Classes: []network.Class{{ID: "poly", Match: match}}})
 			for said, want := range map[string]int{
@@ -119,7 +118,7 @@ func optionCases() map[string]func(*testing.T) {
 				}
 			}
 		},
-		"D-OPT-21": func(t *testing.T) {
+		"D-OPT-21": func(t *caseT) {
 			avaya := vendorClass("avaya", "ccp.avaya.com")
 			avaya.Options = []network.Option{opt("242", "HTTPSRVR=192.0.2.1,HTTPDIR=/"), opt("128", "VLAN-A=10;"), opt("176", "MCIPADD=192.0.2.1")}
 			s := newSet(t, network.Declared{Networks: []network.Network{voice()}, Classes: []network.Class{avaya}})
@@ -131,7 +130,7 @@ func optionCases() map[string]func(*testing.T) {
 			}
 		},
 		"D-OPT-28": inheritance,
-		"D-OPT-29": func(t *testing.T) {
+		"D-OPT-29": func(t *caseT) {
 			silent := vendorClass("silent", "quiet*")
 			silent.Options = []network.Option{never(66), never(42)}
 			n := voice()
@@ -157,7 +156,7 @@ func optionCases() map[string]func(*testing.T) {
 }
 
 // inheritance takes the levels away from the top, one by one.
-func inheritance(t *testing.T) {
+func inheritance(t *caseT) {
 	facts := network.Facts{HW: mac("00:04:13:aa:bb:01"), VendorClass: "snom"}
 	text := func(s string) []network.Option { return []network.Option{opt("66", s)} }
 	d := sharedLink()
@@ -190,9 +189,9 @@ func inheritance(t *testing.T) {
 	}
 }
 
-func valueCases() map[string]func(*testing.T) {
-	encodes := func(key string, values map[string]string) func(*testing.T) {
-		return func(t *testing.T) {
+func valueCases() map[string]func(*caseT) {
+	encodes := func(key string, values map[string]string) func(*caseT) {
+		return func(t *caseT) {
 			for value, want := range values {
 				if got, err := network.ParseOption(key, value); err != nil || !bytes.Equal(got.Data, []byte(want)) {
 					t.Errorf("option %s of %q is %x, %v; want %x", key, value, got.Data, err, want)
@@ -200,8 +199,8 @@ func valueCases() map[string]func(*testing.T) {
 			}
 		}
 	}
-	return map[string]func(*testing.T){
-		"D-OPT-12": func(t *testing.T) {
+	return map[string]func(*caseT){
+		"D-OPT-12": func(t *caseT) {
 			encodes("121", map[string]string{
 				"default 192.0.2.254":                        "\x00\xc0\x00\x02\xfe",
 				"10.0.0.0/8 192.0.2.1":                       "\x08\x0a\xc0\x00\x02\x01",
@@ -221,7 +220,7 @@ func valueCases() map[string]func(*testing.T) {
 				t.Errorf("warnings %v, want none", w)
 			}
 		},
-		"D-OPT-14": func(t *testing.T) {
+		"D-OPT-14": func(t *caseT) {
 			encodes("120", map[string]string{
 				"192.0.2.1, 192.0.2.2":    "\x01\xc0\x00\x02\x01\xc0\x00\x02\x02",
 				"sip.example, b.example.": "\x00\x03sip\x07example\x00\x01b\x07example\x00",
@@ -245,19 +244,19 @@ func valueCases() map[string]func(*testing.T) {
 			"1 addr 192.0.2.1\n2 flag\n3 domains a.b\n4 uint16s 1 2": "\x01\x04\xc0\x00\x02\x01\x02\x00\x03\x05\x01a\x01b\x00\x04\x04\x00\x01\x00\x02",
 			"01:04:c0:00:02:01":                                      "\x01\x04\xc0\x00\x02\x01",
 		}),
-		"D-OPT-32": func(t *testing.T) {
+		"D-OPT-32": func(t *caseT) {
 			if o, err := network.ParseOption("43", "text:"+strings.Repeat("x", 600)); err != nil || len(o.Data) != 600 {
 				t.Errorf("600 bytes: %d, %v", len(o.Data), err)
 			}
 			wantFault(t, network.Declared{Options: []network.Option{{Code: 43, Data: make([]byte, 1025)}}}, "too many for a DHCP reply")
 		},
-		"D-OPT-33": func(t *testing.T) {
+		"D-OPT-33": func(t *caseT) {
 			newSet(t, network.Declared{Options: []network.Option{{Code: 43}, {Code: 224}}})
 			for _, code := range []uint8{3, 6, 12, 15, 42, 66, 119, 120, 121, 125, 150} {
 				wantFault(t, network.Declared{Options: []network.Option{{Code: code}}}, "it is empty")
 			}
 		},
-		"D-OPT-34": func(t *testing.T) {
+		"D-OPT-34": func(t *caseT) {
 			encodes("119", map[string]string{"example.com, voice.example.com": "\x07example\x03com\x00\x05voice\x07example\x03com\x00"})(t)
 			for _, bad := range []string{"a..b", strings.Repeat("a", 64), strings.Repeat("abcdefg.", 32) + "x", ""} {
 				if o, err := network.ParseOption("119", bad); err == nil {

@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
-	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/network"
 )
 
 // nth returns an address of a prefix.
@@ -147,6 +148,7 @@ func TestDeclaredStays(t *testing.T) {
 	}
 	for i := range want.Networks {
 		want.Networks[i].Lease, want.Networks[i].AutoAdd = network.DefaultLifetime(), network.AddRecognised
+		want.Networks[i].Rivals = network.RivalsRefuse
 	}
 	s := newSet(t, d)
 	for range 2 {

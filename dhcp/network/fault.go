@@ -15,11 +15,8 @@ type Fault struct {
 	Text string
 }
 
-// Error returns Text.
-func (f Fault) Error() string { return f.Text }
-
 // Faults are all that is wrong, in the order of what was declared.
-type Faults []Fault
+type Faults []Fault //nolint:errname // the plural of a fault, which is no error by itself
 
 // Error returns one line for each.
 func (f Faults) Error() string {

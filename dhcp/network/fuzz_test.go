@@ -5,17 +5,31 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dialtone-project/dialtone/dhcp/network"
 	"pgregory.net/rapid"
+
+	"github.com/dialtone-project/dialtone/dhcp/network"
 )
 
 // What can be parsed can be declared: the encoders make nothing that the checks of options refuse.
 func FuzzParseOption(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"66", "x"}, {"119", "a..b"}, {"150", "1.2.3.4,"}, {"121", "10.0.0.0/8 192.0.2.1, default 192.0.2.254"},
-		{"33", "203.0.113.5 192.0.2.254"}, {"120", "sip.example"}, {"120", "192.0.2.1"}, {"43", "2 text http://192.0.2.1/\n3 bool false"},
-		{"125", "3561 1 text a\n9 hex 00"}, {"125", "00000de90101"}, {"117", "6 0x1"}, {"2", "-1h"}, {"19", "true"}, {"43", ""}, {"15", "text:x"},
-		{"249", "0.0.0.0/0 192.0.2.1"}, {"vivso", "1 flag"},
+		{"66", "x"},
+		{"119", "a..b"},
+		{"150", "1.2.3.4,"},
+		{"121", "10.0.0.0/8 192.0.2.1, default 192.0.2.254"},
+		{"33", "203.0.113.5 192.0.2.254"},
+		{"120", "sip.example"},
+		{"120", "192.0.2.1"},
+		{"43", "2 text http://192.0.2.1/\n3 bool false"},
+		{"125", "3561 1 text a\n9 hex 00"},
+		{"125", "00000de90101"},
+		{"117", "6 0x1"},
+		{"2", "-1h"},
+		{"19", "true"},
+		{"43", ""},
+		{"15", "text:x"},
+		{"249", "0.0.0.0/0 192.0.2.1"},
+		{"vivso", "1 flag"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

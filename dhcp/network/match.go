@@ -76,10 +76,14 @@ func compileMatch(m *Match, number func(ClassID) (int, error)) (matcher, error) 
 		exact    bool
 		to       *[]glob
 	}{
-		{"vendor class", m.VendorClass, false, &out.vendorClass}, {"user class", m.UserClass, false, &out.userClass},
-		{"client id", m.ClientID, true, &out.clientID}, {"hostname", m.Hostname, false, &out.hostname},
-		{"circuit", m.Circuit, true, &out.circuit}, {"remote id", m.Remote, true, &out.remote},
-		{"interface", m.Interface, true, &out.iface}, {"vendor", m.Vendor, false, &out.vendor},
+		{"vendor class", m.VendorClass, false, &out.vendorClass},
+		{"user class", m.UserClass, false, &out.userClass},
+		{"client id", m.ClientID, true, &out.clientID},
+		{"hostname", m.Hostname, false, &out.hostname},
+		{"circuit", m.Circuit, true, &out.circuit},
+		{"remote id", m.Remote, true, &out.remote},
+		{"interface", m.Interface, true, &out.iface},
+		{"vendor", m.Vendor, false, &out.vendor},
 	} {
 		for _, p := range f.patterns {
 			g, err := compile(p, f.exact)

@@ -40,6 +40,8 @@ type Network struct {
 	// Authoritative: we are this network's only server, so a client that is wrong about its address is told so
 	// (RFC 2131 §4.3.2) instead of being left alone.
 	Authoritative bool
+	// Rivals says what to do where the network is authoritative but another server answers on its link.
+	Rivals Rivals
 	// Probe asks the wire whether an address is in use before it is offered for the first time (RFC 2131 §3.1 step 2).
 	Probe bool
 	// AutoAdd says which unknown devices of this network are added by their first request.
@@ -47,6 +49,18 @@ type Network struct {
 	// Configure gives new devices of this network a default config.
 	Configure bool
 }
+
+// Rivals says what to do about another server on a network's link.
+type Rivals string
+
+// The zero value means RivalsRefuse.
+const (
+	// RivalsRefuse: if another server answers when we begin to serve the link, clients without a lease of ours get
+	// nothing; if one comes later, we are not authoritative while it is there. Clients without a lease of ours wait a few
+	// seconds after we have begun, until it is known.
+	RivalsRefuse Rivals = "refuse"
+	RivalsAllow  Rivals = "allow" // we serve nevertheless, and at once
+)
 
 // AutoAdd says which devices become known by asking.
 type AutoAdd string

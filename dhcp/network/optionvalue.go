@@ -90,7 +90,7 @@ func (k Kind) encodeNumbers(v string) ([]byte, error) {
 	if err != nil || n < -1<<31 || n > 1<<32-1 || k == KindUint32 && n < 0 || k == KindInt32 && n > 1<<31-1 {
 		return nil, fmt.Errorf("%q is not a number of 32 bits", v)
 	}
-	return binary.BigEndian.AppendUint32(nil, uint32(n)), nil //nolint:gosec // two's complement is the wire format
+	return binary.BigEndian.AppendUint32(nil, uint32(n)), nil // two's complement is the wire format
 }
 
 func encodeUint(v string, size int) ([]byte, error) {
@@ -99,7 +99,7 @@ func encodeUint(v string, size int) ([]byte, error) {
 		return nil, fmt.Errorf("%q is not a number of %d bits", v, size)
 	}
 	if size == 8 {
-		return []byte{byte(n)}, nil
+		return []byte{byte(n)}, nil //nolint:gosec // parsed as 8 bits
 	}
 	return binary.BigEndian.AppendUint16(nil, uint16(n)), nil //nolint:gosec // parsed as 16 bits
 }
@@ -233,7 +233,7 @@ func encodeDomains(v string) ([]byte, error) {
 			if label == "" || len(label) > 63 {
 				return nil, fmt.Errorf("%q is not a domain name", name)
 			}
-			b = append(append(b, byte(len(label))), label...)
+			b = append(append(b, byte(len(label))), label...) //nolint:gosec // at most 63
 		}
 		b = append(b, 0)
 		if len(b)-start > 255 { // RFC 1035 §3.1

@@ -74,7 +74,7 @@ func encodeVIVSO(v string) ([]byte, error) {
 		if len(data) > 255 {
 			return nil, fmt.Errorf("enterprise %d: %d bytes are too many; 255 are the most", number, len(data))
 		}
-		b = append(binary.BigEndian.AppendUint32(b, number), byte(len(data)))
+		b = append(binary.BigEndian.AppendUint32(b, number), byte(len(data))) //nolint:gosec // at most 255
 		b = append(b, data...)
 	}
 	return b, nil
@@ -94,7 +94,7 @@ func encodeSub(code, rest string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sub-option %d: %w", n, err)
 	}
-	return append([]byte{byte(n), byte(len(data))}, data...), nil
+	return append([]byte{byte(n), byte(len(data))}, data...), nil //nolint:gosec // each at most 255
 }
 
 func encodeKind(word, value string) ([]byte, error) {

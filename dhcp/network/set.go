@@ -186,6 +186,15 @@ func (s *Set) plan(id ID) *plan {
 	return s.plans[id]
 }
 
+// Pools returns all pools of a network as Choose has them: without our own, the routers' and the relay agents' addresses.
+// The caller must not change them.
+func (s *Set) Pools(id ID) []Pool {
+	if p := s.plan(id); p != nil {
+		return p.pools
+	}
+	return nil
+}
+
 // Link returns the networks whose clients share n's link, in the order in which they are filled: n alone if it shares
 // with none, and nothing if it isn't of the set.
 func (s *Set) Link(n *Network) []*Network {

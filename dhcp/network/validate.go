@@ -217,6 +217,13 @@ func (c *checker) network(at place, p *plan) {
 	l.Min = cmp.Or(l.Min, min(def.Min, l.Default))
 	l.Max = cmp.Or(l.Max, max(def.Max, l.Default))
 	c.lifetime(at, *l)
+	switch n.Rivals {
+	case "":
+		n.Rivals = RivalsRefuse
+	case RivalsRefuse, RivalsAllow:
+	default:
+		c.bad(at, "rivals %q is unknown; use refuse or allow", n.Rivals)
+	}
 	switch n.AutoAdd {
 	case "":
 		n.AutoAdd = AddRecognised

@@ -67,6 +67,7 @@ type (
 		Options       []optionRecord      `json:"options,omitempty"`
 		Lease         lifetimeRecord      `json:"lease,omitzero"`
 		Authoritative bool                `json:"authoritative,omitempty"`
+		Rivals        network.Rivals      `json:"rivals,omitempty"`
 		Probe         bool                `json:"probe,omitempty"`
 		AutoAdd       network.AutoAdd     `json:"auto_add,omitempty"`
 		Configure     bool                `json:"configure,omitempty"`
@@ -172,7 +173,7 @@ func matchTexts(m *network.Match) (out []string) {
 func encodeNetwork(n *network.Network) networkRecord {
 	r := networkRecord{
 		ID: n.ID, Prefix: n.Prefix, Interface: n.Interface, Server: n.Server, Relays: n.Relays, Options: encodeOptions(n.Options),
-		Lease: lifetimeRecord(n.Lease), Authoritative: n.Authoritative, Probe: n.Probe, AutoAdd: n.AutoAdd, Configure: n.Configure,
+		Lease: lifetimeRecord(n.Lease), Authoritative: n.Authoritative, Rivals: n.Rivals, Probe: n.Probe, AutoAdd: n.AutoAdd, Configure: n.Configure,
 		Shared: n.Shared, Only: n.Only, Not: n.Not, Next: n.Next, Sname: n.Sname, File: n.File,
 	}
 	for _, p := range n.Pools {
@@ -219,7 +220,7 @@ func decodeDeclared(body []byte) (network.Declared, error) {
 func decodeNetwork(r networkRecord) network.Network {
 	n := network.Network{
 		ID: r.ID, Prefix: r.Prefix, Interface: r.Interface, Server: r.Server, Relays: r.Relays, Options: decodeOptions(r.Options),
-		Lease: network.Lifetime(r.Lease), Authoritative: r.Authoritative, Probe: r.Probe, AutoAdd: r.AutoAdd, Configure: r.Configure,
+		Lease: network.Lifetime(r.Lease), Authoritative: r.Authoritative, Rivals: r.Rivals, Probe: r.Probe, AutoAdd: r.AutoAdd, Configure: r.Configure,
 		Shared: r.Shared, Only: r.Only, Not: r.Not, Next: r.Next, Sname: r.Sname, File: r.File,
 	}
 	for _, p := range r.Pools {
