@@ -30,6 +30,8 @@ func (grants) ByHW(hwaddr.Addr) []lease.Lease { return nil }
 
 func (grants) Held(network.ID, hwaddr.Addr) (lease.Lease, bool) { return lease.Lease{}, false }
 
+func (grants) Each(func(lease.Lease) bool) {}
+
 func (grants) Quarantine(context.Context, lease.Scope, netip.Addr, time.Duration) error { return nil }
 
 func (grants) Decline(context.Context, lease.Scope, lease.Client, netip.Addr, time.Duration) error {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mdlayher/packet"
+	"golang.org/x/net/bpf"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 
@@ -51,6 +52,7 @@ type port struct {
 	raw   *packet.Conn // for frames; nil: not permitted
 	arp   *packet.Conn // for the prober; nil: not permitted
 	probe *prober      // nil with arp
+	ear   *packet.Conn // for other servers; nil: not permitted
 	now   atomic.Pointer[portState]
 	once  sync.Once // close
 }
@@ -99,11 +101,11 @@ func (p *port) openRaw(ifi *net.Interface) {
 		p.arp = nil
 		return
 	}
-	everybody := &packet.Addr{HardwareAddr: net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}
-	p.probe = newProber(p.hw, func(frame []byte) error {
-		_, err := p.arp.WriteTo(frame, everybody)
-		return err
-	})
+	p.probe = newProber(func(addr netip.Addr) error { return p.shout(arpProbe(p.hw, addr)) })
+	if p.ear, err = packet.Listen(ifi, packet.Raw, etherIPv4, &packet.Config{Filter: serversOnly()}); err != nil {
+		p.ear = nil
+	}
+
 }
 
 func openAddr(ctx context.Context, spec Listener) (*port, error) {
@@ -276,7 +278,50 @@ func (p *port) listen() {
 		if err != nil {
 			return
 		}
-		p.probe.heard(b[:n])
+		// Whoever sends ARP with an address for its own has it, in a question or an answer.
+		if addr, hw, ok := arpSender(b[:n]); ok && hw != p.hw {
+			p.probe.answered(addr, hw)
+		}
+	}
+}
+
+// shout sends a frame to everybody on the link.
+func (p *port) shout(frame []byte) error {
+	_, err := p.raw.WriteTo(frame, &packet.Addr{HardwareAddr: net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}})
+	return err
+}
+
+// serversOnly is a filter that lets through what a DHCP server says to a client, so that other traffic costs nothing.
+func serversOnly() []bpf.RawInstruction {
+	const drop, keep = 0, 1 << 16
+	raw, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadAbsolute{Off: etherHeader + 9, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: protoUDP, SkipFalse: 8},
+		bpf.LoadAbsolute{Off: etherHeader + 6, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x3fff, SkipTrue: 6}, // a fragment
+		bpf.LoadMemShift{Off: etherHeader},
+		bpf.LoadIndirect{Off: etherHeader, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: serverPort, SkipFalse: 3},
+		bpf.LoadIndirect{Off: etherHeader + 2, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: clientPort, SkipFalse: 1},
+		bpf.RetConstant{Val: keep},
+		bpf.RetConstant{Val: drop},
+	})
+	if err != nil {
+		panic(err) // it is a constant
+	}
+	return raw
+}
+
+// hark passes on what servers on the link say, until the port is closed.
+func (p *port) hark(heard func(frame []byte)) {
+	b := make([]byte, maxRequest+etherHeader)
+	for {
+		n, _, err := p.ear.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		heard(b[:n])
 	}
 }
 
@@ -286,6 +331,9 @@ func (p *port) interrupt() {
 	_ = p.udp.SetReadDeadline(past) // fails only if the port is closed: that will do
 	if p.arp != nil {
 		_ = p.arp.SetReadDeadline(past)
+	}
+	if p.ear != nil {
+		_ = p.ear.SetReadDeadline(past)
 	}
 }
 
@@ -298,6 +346,9 @@ func (p *port) close() {
 		}
 		if p.arp != nil {
 			_ = p.arp.Close()
+		}
+		if p.ear != nil {
+			_ = p.ear.Close()
 		}
 	})
 }

@@ -18,7 +18,9 @@ type Counters struct {
 	LeftOut       uint64 // options that didn't fit into their reply
 	SendErrors    uint64 // replies that could not be sent
 	Fallbacks     uint64 // replies that were broadcast because no frame could be sent
-	Probes        uint64 // addresses that the wire was asked for
+	Probes        uint64 // addresses that were to be asked for on the wire
+	ProbesLeftOut uint64 // of them, those that were not because there were too many
+	ProbeFails    uint64 // of them, those that could not be sent
 	Conflicts     uint64 // of them, those that a stranger had
 	ListenerFails uint64 // times that a listener was lost
 	InHand        uint64 // messages that are being worked on or wait
@@ -31,7 +33,7 @@ type counters struct {
 	received, sent   [types]atomic.Uint64
 	dropped, refused [reasons]atomic.Uint64
 
-	truncated, violations, leftOut, sendErrors, fallbacks, probes, conflicts, listenerFails atomic.Uint64
+	truncated, violations, leftOut, sendErrors, fallbacks, probes, probesLeftOut, probeFails, conflicts, listenerFails atomic.Uint64
 }
 
 // typeName is a message type's name in metrics and log lines.
@@ -64,6 +66,8 @@ func (s *Server) Snapshot() Counters {
 		SendErrors:    c.sendErrors.Load(),
 		Fallbacks:     c.fallbacks.Load(),
 		Probes:        c.probes.Load(),
+		ProbesLeftOut: c.probesLeftOut.Load(),
+		ProbeFails:    c.probeFails.Load(),
 		Conflicts:     c.conflicts.Load(),
 		ListenerFails: c.listenerFails.Load(),
 	}

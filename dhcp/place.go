@@ -24,6 +24,10 @@ type Ingress struct {
 	// Seen says what the wire answered lately when it was asked who has an address; an answer of the client itself, of
 	// which hw is the address, is none. It is nil where the wire can't be asked.
 	Seen func(addr netip.Addr, hw hwaddr.Addr) Sighting
+	// SeenFar is Seen for clients of relay agents, whose links are out of ARP's reach.
+	SeenFar func(addr netip.Addr, hw hwaddr.Addr) Sighting
+	// Standing is what is known of other servers on the link.
+	Standing Standing
 }
 
 // Sighting is what is known of an address from the wire.

@@ -3,6 +3,7 @@ package dhcp
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -30,10 +31,13 @@ const (
 	arpRequest = 1
 )
 
-// prober asks the wire who has an address (RFC 5227 §2.1.1). It is safe for concurrent use.
+// errProbes says that a probe was left out because too many were under way.
+var errProbes = errors.New("too many probes under way")
+
+// prober finds out who has an address, by ARP on a link (RFC 5227 §2.1.1) or by ICMP behind a router, and remembers the
+// answer for a while. It is safe for concurrent use.
 type prober struct {
-	hw   hwaddr.Addr // ours on that wire
-	send func(frame []byte) error
+	send func(addr netip.Addr) error // asks for an address
 
 	mu      sync.Mutex // guards what follows
 	seen    map[netip.Addr]seen
@@ -52,8 +56,8 @@ type inquiry struct {
 	hw   hwaddr.Addr
 }
 
-func newProber(hw hwaddr.Addr, send func([]byte) error) *prober {
-	return &prober{hw: hw, send: send, seen: make(map[netip.Addr]seen), waiting: make(map[netip.Addr]*inquiry)}
+func newProber(send func(netip.Addr) error) *prober {
+	return &prober{send: send, seen: make(map[netip.Addr]seen), waiting: make(map[netip.Addr]*inquiry)}
 }
 
 // sighting is what is known of the address, as [Ingress].Seen.
@@ -71,14 +75,14 @@ func (p *prober) sighting(addr netip.Addr, hw hwaddr.Addr) Sighting {
 }
 
 // probe asks for the address and waits for an answer, which is then known to sighting. It returns who answered, if
-// anybody did. The error says that the question could not be sent; the address counts as vacant then.
+// anybody did. The error says that the question was not sent; the address counts as vacant then.
 func (p *prober) probe(ctx context.Context, addr netip.Addr) (hwaddr.Addr, error) {
 	p.mu.Lock()
 	q := p.waiting[addr]
 	if q == nil && len(p.waiting) >= maxProbes {
 		p.remember(addr, hwaddr.Addr{})
 		p.mu.Unlock()
-		return hwaddr.Addr{}, nil
+		return hwaddr.Addr{}, errProbes
 	}
 	first := q == nil
 	if first {
@@ -100,19 +104,18 @@ func (p *prober) probe(ctx context.Context, addr netip.Addr) (hwaddr.Addr, error
 
 // ask sends the question twice and returns when it is answered, or the time is over.
 func (p *prober) ask(ctx context.Context, addr netip.Addr, q *inquiry, first bool) error {
-	question := arpProbe(p.hw, addr)
 	again, over := time.NewTimer(probeAgain), time.NewTimer(probeFor)
 	defer again.Stop()
 	defer over.Stop()
 	if first {
-		if err := p.send(question); err != nil {
+		if err := p.send(addr); err != nil {
 			return err
 		}
 	}
 	for {
 		select {
 		case <-again.C:
-			if err := p.send(question); err != nil {
+			if err := p.send(addr); err != nil {
 				return err
 			}
 		case <-q.done:
@@ -125,16 +128,16 @@ func (p *prober) ask(ctx context.Context, addr netip.Addr, q *inquiry, first boo
 	}
 }
 
-// heard takes a frame from the wire. Whoever sends ARP with an address for its own has it, in a question or an answer.
-func (p *prober) heard(frame []byte) {
-	addr, hw, ok := arpSender(frame)
-	if !ok || hw == p.hw {
-		return
-	}
+// answered notes that somebody has the address. If nobody waits to hear it, it is no answer but enough to doubt an
+// earlier silence.
+func (p *prober) answered(addr netip.Addr, hw hwaddr.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q := p.waiting[addr]
 	if q == nil {
+		if s, ok := p.seen[addr]; ok && s.hw.IsZero() {
+			delete(p.seen, addr)
+		}
 		return
 	}
 	delete(p.waiting, addr)
@@ -152,8 +155,8 @@ func (p *prober) remember(addr netip.Addr, hw hwaddr.Addr) {
 				delete(p.seen, a)
 			}
 		}
-		if len(p.seen) >= maxSeen {
-			clear(p.seen)
+		if len(p.seen) > maxSeen/2 {
+			clear(p.seen) // else every answer would look through all of them
 		}
 	}
 	p.seen[addr] = seen{now, hw}

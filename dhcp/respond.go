@@ -35,6 +35,8 @@ type Table interface {
 	ByHW(hw hwaddr.Addr) []lease.Lease
 	// Held returns the client's lease in a network, or the last one that it had there.
 	Held(id network.ID, hw hwaddr.Addr) (lease.Lease, bool)
+	// Each hands out what is known of each address, whatever its state, until yield returns false.
+	Each(yield func(lease.Lease) bool)
 }
 
 var _ Table = (*lease.Table)(nil)
@@ -82,6 +84,9 @@ func (s *Server) Respond(ctx context.Context, m *dhcpv4.DHCPv4, ing Ingress) (*d
 	if why := x.choose(); why != ReasonNone {
 		return x.silence(why)
 	}
+	if reason := x.rivalry(); reason != ReasonNone || x.v.Wait {
+		return x.silence(reason)
+	}
 	switch r.kind {
 	case dhcpv4.MessageTypeDiscover:
 		return x.discover(ctx)
@@ -100,6 +105,9 @@ func (s *Server) Respond(ctx context.Context, m *dhcpv4.DHCPv4, ing Ingress) (*d
 func (x *exchange) discover(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 	_, named := x.msg.Options[optServer]
 	x.v.Violation = named || x.ciaddr.IsValid() // table 5: neither belongs here; both are ignored
+	if reason := x.welcome(ctx); reason != ReasonNone {
+		return x.silence(reason)
+	}
 	for range maxStrangers {
 		l, err := x.offer(ctx)
 		switch {
@@ -110,7 +118,11 @@ func (x *exchange) discover(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 			return x.silence(ReasonStore)
 		}
 		x.v.Addr = l.Addr
-		switch x.seen(l.Addr) {
+		sighting := x.seen(l.Addr)
+		if sighting == Occupied && !x.mayQuarantine(ctx, l.Addr) {
+			sighting = Vacant // something answers for all addresses
+		}
+		switch sighting {
 		case Vacant:
 			return x.grant(dhcpv4.MessageTypeOffer, l.Addr, x.life())
 		case Unasked:
@@ -175,13 +187,17 @@ func (x *exchange) formerly() (addr netip.Addr) {
 // seen says whether the client may have the address as far as the wire is concerned. Where it needs not be asked, the
 // address counts as vacant; who already holds it would be the one who answers.
 func (x *exchange) seen(addr netip.Addr) Sighting {
-	if !x.net.Probe || x.ing.Seen == nil || x.giaddr.IsValid() {
+	seen := x.ing.Seen
+	if x.giaddr.IsValid() {
+		seen = x.ing.SeenFar
+	}
+	if !x.net.Probe || seen == nil {
 		return Vacant
 	}
 	if l, held := x.srv.Table.ByAddr(addr); held && l.Client.HW == x.client.HW {
 		return Vacant
 	}
-	return x.ing.Seen(addr, x.client.HW)
+	return seen(addr, x.client.HW)
 }
 
 // answerRequest answers a DHCPREQUEST by the client's state (RFC 2131 §4.3.2).
@@ -198,7 +214,7 @@ func (x *exchange) answerRequest(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) 
 		}
 		// It chose us, so even where we are not authoritative it is ours to refuse, but for an address of a net not ours.
 		if !x.within(x.want) {
-			return x.refuse(x.net.Authoritative, ReasonWrongNetwork)
+			return x.refuse(x.authoritative(), ReasonWrongNetwork)
 		}
 		return x.bind(ctx, x.want)
 	case InitReboot:
@@ -218,7 +234,7 @@ func (x *exchange) initReboot(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 	x.v.Addr = x.want
 	local := x.within(x.want)
 	here, known := x.held(x.want)
-	if !known && !x.net.Authoritative {
+	if !known && !x.authoritative() {
 		return x.silence(ReasonUnknownClient)
 	}
 	if !local {
@@ -252,9 +268,9 @@ func (x *exchange) extend(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 	local := x.within(x.ciaddr)
 	here, known := x.held(x.ciaddr)
 	if !local {
-		return x.refuse(x.net.Authoritative, ReasonWrongNetwork)
+		return x.refuse(x.authoritative(), ReasonWrongNetwork)
 	}
-	if x.state == Rebinding && !known && !x.net.Authoritative {
+	if x.state == Rebinding && !known && !x.authoritative() {
 		return x.silence(ReasonUnknownClient)
 	}
 	if here.IsValid() && here != x.ciaddr {
@@ -287,6 +303,9 @@ func (x *exchange) bind(ctx context.Context, addr netip.Addr) (*dhcpv4.DHCPv4, V
 		return x.refuse(true, ReasonNotTheirs) // a network of the link that is for others
 	}
 	scope := x.scope()
+	if reason := x.welcome(ctx); reason != ReasonNone {
+		return x.silence(reason)
+	}
 	l, err := x.srv.Table.Bind(ctx, scope, x.client, addr)
 	switch {
 	case err == nil:
@@ -327,6 +346,8 @@ func (x *exchange) release(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 		return x.silence(ReasonOtherServer)
 	case !x.giaddr.IsValid() && (x.ing.Broadcast || x.ing.Src.Addr() != x.ciaddr):
 		return x.silence(ReasonSpoofed)
+	case !x.mayLeave(ctx):
+		return x.silence(ReasonReleases)
 	case x.net != nil:
 		x.within(x.ciaddr)
 	}
@@ -343,6 +364,12 @@ func (x *exchange) decline(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 		return x.silence(ReasonOtherServer)
 	}
 	x.within(x.want)
+	switch heed, quarantine := x.declined(ctx, x.want); {
+	case !heed:
+		return x.silence(ReasonDeclines)
+	case !quarantine:
+		return x.give(x.srv.Table.Release(ctx, x.scope(), x.client, x.want))
+	}
 	return x.give(x.srv.Table.Decline(ctx, x.scope(), x.client, x.want, 0))
 }
 

@@ -26,8 +26,15 @@ type Server struct {
 	Log      *slog.Logger
 	// Directory tells what classes may go by beside what the client says. Nil: nothing.
 	Directory Directory
+	Limits    Limits
+
+	limiter limiter
+	census  census
+	board   board
+	watch   watch
 
 	count counters
+	pings atomic.Pointer[pinger] // nil: not permitted
 	ours  atomic.Pointer[[]netip.Addr]
 
 	mu     sync.Mutex // guards what follows
@@ -41,6 +48,8 @@ const (
 	// maxInHand bounds the messages that are worked on or wait. Each waits for a disk at worst; a client whose message
 	// is dropped sends it again.
 	maxInHand = 1024
+	// maxStrangersInHand leaves room for clients that we know.
+	maxStrangersInHand = maxInHand * 3 / 4
 	// watchEvery is how soon we notice that an interface has come, gone or changed its address.
 	watchEvery = 2 * time.Second
 	reopenMin  = 250 * time.Millisecond
@@ -54,9 +63,10 @@ type hand struct{ next *job }
 
 // job is one message on its way.
 type job struct {
-	msg  *dhcpv4.DHCPv4
-	ing  Ingress
-	port *port
+	msg   *dhcpv4.DHCPv4
+	ing   Ingress
+	port  *port
+	known bool // the client has a lease or a reservation; asked only when there is much to do
 }
 
 // Open opens the listeners, so that what stands in the way is known before the server runs. Its error names every
@@ -84,6 +94,7 @@ func (s *Server) Open(ctx context.Context) error {
 	for _, p := range ports {
 		s.opened(p)
 	}
+	s.openPings(ctx)
 	return nil
 }
 
@@ -114,6 +125,11 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	var readers, workers sync.WaitGroup
+	readers.Go(func() { s.survey(ctx) })
+	pings := s.pings.Load()
+	if pings != nil {
+		readers.Go(func() { pings.listen(ctx) })
+	}
 	for i := range s.Listen {
 		readers.Go(func() { s.serve(ctx, i, &workers) })
 	}
@@ -127,6 +143,9 @@ func (s *Server) Run(ctx context.Context) error {
 		if p != nil {
 			p.close()
 		}
+	}
+	if pings != nil {
+		pings.close()
 	}
 	return nil
 }
@@ -143,10 +162,15 @@ func (s *Server) serve(ctx context.Context, i int, workers *sync.WaitGroup) {
 		}
 		s.count.listenerFails.Add(1)
 		s.Log.WarnContext(ctx, "dhcp listener lost", "listener", p.spec.String(), "err", err)
+		s.raise(ctx, p.spec.String(), Problem{
+			Kind: ProblemLost,
+			Text: "nobody is served on " + p.spec.String() + " since it is gone; it is served again as soon as it is back",
+		})
 		s.keep(i, nil)
 		p.close()
 		if p = s.reopen(ctx, p.spec); p != nil {
 			s.keep(i, p)
+			s.solved(ctx, ProblemLost, p.spec.String())
 			s.opened(p)
 		}
 	}
@@ -181,8 +205,11 @@ func (s *Server) opened(p *port) {
 	s.locate()
 	s.Log.Info("dhcp listening", "listener", p.spec.String(), "addrs", p.ours())
 	if p.spec.Interface != "" && p.raw == nil {
-		s.Log.Warn("dhcp replies are broadcast where they need not be: packet sockets need CAP_NET_RAW",
-			"listener", p.spec.String())
+		s.raise(context.Background(), p.spec.String(), Problem{
+			Kind: ProblemNoRawSocket,
+			Text: "on " + p.spec.String() + " replies are broadcast where they need not be, addresses are not probed before " +
+				"they are offered, and other servers are not noticed; that needs the capability CAP_NET_RAW",
+		})
 	}
 }
 
@@ -206,11 +233,13 @@ func (s *Server) read(ctx context.Context, p *port, workers *sync.WaitGroup) err
 	gone := make(chan struct{})
 	var beside sync.WaitGroup
 	beside.Go(p.listen)
-	beside.Go(func() { s.watch(p, gone) })
+	beside.Go(func() { s.keepUp(p, gone) })
+	link := s.patrol(ctx, p, gone, &beside)
 	defer beside.Wait()
 	defer p.interrupt()
 	defer close(gone)
 
+	pings := s.pings.Load()
 	b, oob := make([]byte, maxRequest), make([]byte, 64)
 	for {
 		n, ing, err := p.read(b, oob)
@@ -218,12 +247,16 @@ func (s *Server) read(ctx context.Context, p *port, workers *sync.WaitGroup) err
 			return err
 		}
 		ing.Ours = *s.ours.Load()
+		if pings != nil {
+			ing.SeenFar = pings.sighting
+		}
+		ing.Standing = link.standing()
 		s.intake(ctx, p, b[:n], ing, workers)
 	}
 }
 
-// watch keeps the port's addresses up to date, and closes it when its interface is gone.
-func (s *Server) watch(p *port, gone <-chan struct{}) {
+// keepUp keeps the port's addresses up to date, and closes it when its interface is gone.
+func (s *Server) keepUp(p *port, gone <-chan struct{}) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
@@ -245,6 +278,9 @@ func (s *Server) watch(p *port, gone <-chan struct{}) {
 func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, workers *sync.WaitGroup) {
 	defer s.rescue(ctx)
 	m, flaws, reason := decode(b)
+	if reason == ReasonReply && p.spec.Interface != "" {
+		s.overheard(ctx, p.spec.Interface, hwaddr.Addr{}, ing.Src.Addr(), b)
+	}
 	if reason != ReasonNone {
 		countType(&s.count.received, dhcpv4.MessageTypeNone)
 		s.count.dropped[reason].Add(1)
@@ -257,7 +293,7 @@ func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, wor
 	if flaws&flawLongType != 0 {
 		s.count.violations.Add(1)
 	}
-	start, reason := s.queue(&job{m, ing, p})
+	start, reason := s.admit(&job{msg: m, ing: ing, port: p})
 	if reason != ReasonNone {
 		countType(&s.count.received, messageType(m))
 		s.count.dropped[reason].Add(1)
@@ -265,6 +301,24 @@ func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, wor
 	if start != nil {
 		workers.Go(func() { s.work(ctx, start) })
 	}
+}
+
+// admit queues a message unless its client sends too much or is our own watch. When there is much to do, who has a lease
+// or a reservation comes before who hasn't.
+func (s *Server) admit(j *job) (start *job, drop Reason) {
+	hw := hwaddr.Addr(j.msg.ClientHWAddr)
+	switch {
+	case s.watch.own(hw):
+		return nil, ReasonLoop
+	case s.limiter.tooMuch(j.msg):
+		return nil, ReasonRate
+	}
+	start, drop = s.queue(j)
+	if drop == ReasonBusy && s.known(hw) {
+		j.known = true
+		start, drop = s.queue(j)
+	}
+	return start, drop
 }
 
 // queue puts a message in hand. It returns the job that a new worker has to start with, and why a message, this one or
@@ -281,7 +335,7 @@ func (s *Server) queue(j *job) (start *job, drop Reason) {
 			h.next = j
 		}
 		return nil, ReasonSuperseded
-	case s.inHand >= maxInHand:
+	case s.inHand >= maxInHand, s.inHand >= maxStrangersInHand && !j.known:
 		return nil, ReasonBusy
 	case h != nil:
 		s.inHand++
@@ -360,16 +414,32 @@ func (s *Server) handle(ctx context.Context, j *job) {
 
 // resolve asks Respond, and the wire where Respond wants to know.
 func (s *Server) resolve(ctx context.Context, j *job) (*dhcpv4.DHCPv4, Verdict) {
-	for range maxStrangers + 1 {
+	for range maxStrangers + 2 {
 		reply, v := s.Respond(ctx, j.msg, j.ing)
+		if v.Wait {
+			j.ing.Standing = s.watch.link(j.ing.Iface).settled(ctx)
+			continue
+		}
 		if !v.Probe.IsValid() {
 			return reply, v
 		}
+		probe, where := j.port.probe, j.port.spec.String()
+		if fromIP(j.msg.GatewayIPAddr).IsValid() {
+			probe, where = s.pings.Load().prober, "ping"
+		}
 		s.count.probes.Add(1)
-		by, err := j.port.probe.probe(ctx, v.Probe)
+		by, err := probe.probe(ctx, v.Probe)
 		switch {
-		case err != nil && s.mayWarn("probe "+j.port.spec.String()):
-			s.Log.WarnContext(ctx, "dhcp probe not sent; the address counts as free", "ip", v.Probe, "err", err)
+		case errors.Is(err, errProbes):
+			s.count.probesLeftOut.Add(1)
+			if s.mayWarn("probes " + where) {
+				s.Log.WarnContext(ctx, "dhcp probes left out: too many clients at once", "network", v.Network)
+			}
+		case err != nil:
+			s.count.probeFails.Add(1)
+			if s.mayWarn("probe " + where) {
+				s.Log.WarnContext(ctx, "dhcp probe not sent; the address counts as free", "ip", v.Probe, "err", err)
+			}
 		case !by.IsZero() && by != v.Client.HW:
 			s.count.conflicts.Add(1)
 			s.Log.WarnContext(ctx, "dhcp address is in use by a stranger", "ip", v.Probe, "mac", by, "network", v.Network)

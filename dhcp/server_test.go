@@ -274,9 +274,17 @@ func TestQueueIsBounded(t *testing.T) {
 	s := &Server{}
 	said := func(i int) *job {
 		m, _, _ := decode(client(hwaddr.Addr{0, 0x15, 0x65, 1, byte(i >> 8), byte(i)}, discover).bytes())
-		return &job{msg: m}
+		return &job{msg: m, known: i >= maxStrangersInHand}
 	}
-	for i := range maxInHand {
+	for i := range maxStrangersInHand {
+		s.queue(said(i))
+	}
+	stranger := said(maxStrangersInHand)
+	stranger.known = false
+	if start, drop := s.queue(stranger); start != nil || drop != ReasonBusy {
+		t.Errorf("a stranger takes the room of those that we know: %v, %s", start, drop)
+	}
+	for i := maxStrangersInHand; i < maxInHand; i++ {
 		if start, drop := s.queue(said(i)); start == nil || drop != ReasonNone {
 			t.Fatalf("message %d: %v, %s", i, start, drop)
 		}

@@ -26,6 +26,8 @@ type Verdict struct {
 	Life    time.Duration
 	// Probe is an address to look for on the wire before Respond is asked again.
 	Probe netip.Addr
+	// Wait says to ask Respond again when it is known whether another server answers on the link.
+	Wait bool
 	// Violation is set where the message breaks RFC 2131 table 5 but means something nevertheless.
 	Violation bool
 }
@@ -66,6 +68,15 @@ const (
 	ReasonExhausted
 	ReasonStore
 
+	// ReasonRate and those below it: the client, or all strangers together, ask for too much.
+	ReasonRate
+	ReasonNewcomers
+	ReasonShare
+	ReasonDeclines
+	ReasonReleases
+	ReasonRival
+	ReasonQuery
+
 	// ReasonBusy and those below it: the server has trouble of its own.
 	ReasonBusy
 	ReasonSuperseded
@@ -101,6 +112,13 @@ func (r Reason) text() (label, words string) {
 		ReasonOtherLease:    {"other_lease", "client holds another address"},
 		ReasonExhausted:     {"exhausted", "no address is free"},
 		ReasonStore:         {"store", "lease could not be stored"},
+		ReasonRate:          {"rate", "client sends too much"},
+		ReasonNewcomers:     {"newcomers", "too many new clients there"},
+		ReasonShare:         {"share", "strangers hold their share of the pool"},
+		ReasonDeclines:      {"declines", "client declined too many addresses"},
+		ReasonReleases:      {"releases", "too many addresses are given back there"},
+		ReasonRival:         {"rival", "another server answers there"},
+		ReasonQuery:         {"leasequery", "may not ask for leases"},
 		ReasonBusy:          {"busy", "too many messages in hand"},
 		ReasonSuperseded:    {"superseded", "client sent another message meanwhile"},
 		ReasonConflict:      {"conflict", "addresses are in use by strangers"},

@@ -106,7 +106,7 @@ func onWire(t *testing.T) {
 func newWire(t *testing.T) *wire {
 	t.Helper()
 	nets := site()[:1]
-	nets[0].Interface = ""
+	nets[0].Interface, nets[0].Rivals = "", network.RivalsAllow // so that nobody has to wait
 	w := &wire{lab: newLab(t, nets...), log: &syncBuffer{}, done: make(chan error, 1)}
 	w.Log = slog.New(slog.NewTextHandler(w.log, nil))
 	w.Listen = []Listener{{Interface: "srv0"}}
@@ -208,7 +208,7 @@ func (w *wire) broadcastToClient(t *testing.T) {
 // probed has a stranger answer for the first address, so that the client gets another.
 func (w *wire) probed(t *testing.T) {
 	nets := site()[:1]
-	nets[0].Interface, nets[0].Probe = "", true
+	nets[0].Interface, nets[0].Probe, nets[0].Rivals = "", true, network.RivalsAllow
 	set, err := network.NewSet(nets)
 	if err != nil {
 		t.Fatal(err)
