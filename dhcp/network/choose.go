@@ -39,7 +39,7 @@ type Choice struct {
 }
 
 // Choose decides what a client gets that asks in network n: the first network of n's link that is for the client, or
-// that which has a reservation for it. It costs a microsecond without classes and about as much more for each ten.
+// that which has a reservation for it. It costs less than a microsecond, and as much more for each few classes.
 //
 // A client that already has an address of the link keeps it: [Choice.In] has the choice for the network of an address.
 // When that network's pools are full, [Choice.After] has the next.

@@ -196,6 +196,58 @@ func TestLifetimes(t *testing.T) {
 	}
 }
 
+// Of several classes the first as declared has the last word on times and header fields, too.
+func TestFirstClassCounts(t *testing.T) {
+	t.Parallel()
+	first, second := vendorClass("first", "*"), vendorClass("second", "*")
+	first.Lease, first.Next = network.Lifetime{Default: time.Hour}, addr("203.0.113.1")
+	second.Lease, second.Next, second.File = network.Lifetime{Default: time.Minute}, addr("203.0.113.2"), "boot"
+	s := newSet(t, network.Declared{Networks: []network.Network{voice()}, Classes: []network.Class{first, second}})
+	c := s.Choose(s.Get("voice"), network.Facts{VendorClass: "x"})
+	if c.Lifetime.Default != time.Hour || c.Next != addr("203.0.113.1") || c.File != "boot" {
+		t.Errorf("lease %s, next %s, file %q; want the first's, and what it doesn't say of the second", c.Lifetime.Default, c.Next, c.File)
+	}
+	if diff := cmp.Diff([]network.ClassID{"first", "second"}, c.Classes); diff != "" {
+		t.Errorf("classes (-want +got):\n%s", diff)
+	}
+}
+
+// A reservation makes its client known, and of several on a link that by the strongest identifier counts.
+func TestReservationsOfALink(t *testing.T) {
+	t.Parallel()
+	d, hw := sharedLink(), mac("00:15:65:aa:bb:01")
+	d.Classes = []network.Class{{ID: "known", Match: []network.Match{{Known: network.Yes}}}}
+	d.Networks[0].Reservations = []network.Reservation{{Circuit: "port 7", Addr: addr("192.0.2.7")}}
+	d.Networks[1].Reservations = []network.Reservation{{HW: hw, Addr: addr("198.51.100.7")}}
+	s := newSet(t, d)
+	c := s.Choose(s.Get("first"), network.Facts{HW: hw, Circuit: "port 7"})
+	if c.Network.ID != "second" || c.Reservation == nil || c.Reservation.Addr != addr("198.51.100.7") || len(c.Classes) != 1 {
+		t.Errorf("got network %s, reservation %+v, classes %v; want the second's for the hardware address", c.Network.ID, c.Reservation, c.Classes)
+	}
+	if next, ok := c.After(); !ok || next.Network.ID != "first" || next.Reservation != nil {
+		t.Errorf("when its address is taken, got %+v, want the first network without a reservation", next.Network)
+	}
+	if c := s.Choose(s.Get("second"), network.Facts{}); len(c.Classes) != 0 {
+		t.Errorf("a stranger is in %v", c.Classes)
+	}
+}
+
+func TestTerminate(t *testing.T) {
+	t.Parallel()
+	for _, def := range network.Defs() {
+		o := network.Terminate(network.Option{Code: def.Code, Data: []byte("text")})
+		if got, want := strings.HasSuffix(string(o.Data), "\x00"), def.Kind == network.KindText; got != want {
+			t.Errorf("option %d (%s) ends with a NUL: %t, want %t", def.Code, def.Name, got, want)
+		}
+		if again := network.Terminate(o); len(again.Data) != len(o.Data) {
+			t.Errorf("option %d gets another NUL", def.Code)
+		}
+	}
+	if !slices.IsSortedFunc(network.Defs(), func(a, b network.Def) int { return int(a.Code) - int(b.Code) }) {
+		t.Error("the definitions aren't in order of code")
+	}
+}
+
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	hw := mac("00:15:65:aa:bb:01")

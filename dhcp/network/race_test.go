@@ -1,0 +1,6 @@
+//go:build race
+
+package network_test
+
+// slower is what the race detector costs.
+const slower = 15
