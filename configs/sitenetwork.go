@@ -99,6 +99,7 @@ type SiteClass struct {
 	Refuse  bool        `yaml:"refuse"`
 	Options SiteOptions `yaml:"options"`
 	NUL     bool        `yaml:"nul"`
+	ToAll   bool        `yaml:"broadcast"`
 	Lease   SiteLease   `yaml:"lease"`
 	Next    netip.Addr  `yaml:"next"`
 	Sname   string      `yaml:"sname"`

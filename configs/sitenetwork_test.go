@@ -28,6 +28,7 @@ classes:
     sname: s
     file: f
     nul: true
+    broadcast: true
     refuse: true
   - name: all
     match: {user_class: u, client_id: c, hostname: h, circuit: c, remote: r, interface: [eth0, eth1], vendor: v, relay: 192.0.2.0/24,
@@ -47,7 +48,7 @@ networks:
 		All: SiteAll{Options: SiteOptions{{Key: "6", Value: "192.0.2.1", Line: 1}}, Next: addr("192.0.2.9"), Sname: "pbx", File: "boot", Line: 1},
 		Classes: []SiteClass{
 			{
-				Name: "aastra", Line: 3, Refuse: true, NUL: true, Next: addr("192.0.2.8"), Sname: "s", File: "f",
+				Name: "aastra", Line: 3, Refuse: true, NUL: true, ToAll: true, Next: addr("192.0.2.8"), Sname: "s", File: "f",
 				Match: SiteMatches{
 					{VendorClass: SiteList{"AastraIPPhone*"}, Line: 5},
 					{MAC: SiteList{"00:08:5d", "08000f"}, VendorClass: SiteList{""}, LocalMAC: "false", Known: "true", Line: 6},
@@ -61,25 +62,25 @@ networks:
 				},
 				Lease: SiteLease{Default: 10 * time.Minute, Renew: 4 * time.Minute, Rebind: 8 * time.Minute},
 			},
-			{Name: "all", Line: 19, Match: SiteMatches{{
+			{Name: "all", Line: 20, Match: SiteMatches{{
 				UserClass: SiteList{"u"}, ClientID: SiteList{"c"}, Hostname: SiteList{"h"}, Circuit: SiteList{"c"}, Remote: SiteList{"r"},
 				Interface: SiteList{"eth0", "eth1"}, Vendor: SiteList{"v"}, Relay: SiteList{"192.0.2.0/24"}, Asks: SiteList{"66", "tftp-server-name"},
 				Options:    SitePatterns{{Key: "93", Pattern: "hex:0007"}, {Key: "93", Pattern: "b"}},
-				Enterprise: SitePatterns{{Key: "9", Any: true}, {Key: "3561", Any: true}}, In: SiteList{"aastra"}, Not: SiteList{"x"}, Line: 20,
+				Enterprise: SitePatterns{{Key: "9", Any: true}, {Key: "3561", Any: true}}, In: SiteList{"aastra"}, Not: SiteList{"x"}, Line: 21,
 			}}},
 		},
-		Shared: []SiteShared{{Name: "floor", Options: SiteOptions{{Key: "15", Value: "a", Line: 22}}, Line: 22}},
+		Shared: []SiteShared{{Name: "floor", Options: SiteOptions{{Key: "15", Value: "a", Line: 23}}, Line: 23}},
 		Networks: []SiteNetwork{{
 			Name: "voice", Prefix: netip.MustParsePrefix("192.0.2.0/24"), Shared: "floor", Only: SiteList{"aastra"}, Not: SiteList{"all"},
 			Pools: []SitePool{{
 				First: addr("192.0.2.9"), Last: addr("192.0.2.10"), Only: SiteList{"a"}, Not: SiteList{"b"},
-				Options: SiteOptions{{Key: "66", Value: "x", Line: 29}}, Edges: true, Line: 29,
+				Options: SiteOptions{{Key: "66", Value: "x", Line: 30}}, Edges: true, Line: 30,
 			}},
 			Reservations: []SiteReservation{
-				{ClientID: "hex:01", IP: addr("192.0.2.2"), Lease: SiteLease{Max: time.Hour}, Next: addr("192.0.2.1"), Sname: "s", File: "f", Line: 30},
-				{Circuit: "c", Remote: "r", IP: addr("192.0.2.3"), Line: 30},
+				{ClientID: "hex:01", IP: addr("192.0.2.2"), Lease: SiteLease{Max: time.Hour}, Next: addr("192.0.2.1"), Sname: "s", File: "f", Line: 31},
+				{Circuit: "c", Remote: "r", IP: addr("192.0.2.3"), Line: 31},
 			},
-			Rivals: "refuse", Probe: true, AutoAdd: "recognised", Configure: true, Line: 24,
+			Rivals: "refuse", Probe: true, AutoAdd: "recognised", Configure: true, Line: 25,
 		}},
 	}
 	got, err := ParseSite("site.yaml", []byte(file))

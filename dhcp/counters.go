@@ -22,6 +22,8 @@ type Counters struct {
 	ProbesLeftOut uint64 // of them, those that were not because there were too many
 	ProbeFails    uint64 // of them, those that could not be sent
 	Conflicts     uint64 // of them, those that a stranger had
+	Wanderings    uint64 // leases of clients that go to and fro between networks
+	BootFails     uint64 // times that the BootSource failed
 	ListenerFails uint64 // times that a listener was lost
 	InHand        uint64 // messages that are being worked on or wait
 }
@@ -33,7 +35,8 @@ type counters struct {
 	received, sent   [types]atomic.Uint64
 	dropped, refused [reasons]atomic.Uint64
 
-	truncated, violations, leftOut, sendErrors, fallbacks, probes, probesLeftOut, probeFails, conflicts, listenerFails atomic.Uint64
+	truncated, violations, leftOut, sendErrors, fallbacks, probes, probesLeftOut, probeFails, conflicts,
+	wanderings, bootFails, listenerFails atomic.Uint64
 }
 
 // typeName is a message type's name in metrics and log lines.
@@ -69,6 +72,8 @@ func (s *Server) Snapshot() Counters {
 		ProbesLeftOut: c.probesLeftOut.Load(),
 		ProbeFails:    c.probeFails.Load(),
 		Conflicts:     c.conflicts.Load(),
+		Wanderings:    c.wanderings.Load(),
+		BootFails:     c.bootFails.Load(),
 		ListenerFails: c.listenerFails.Load(),
 	}
 	for t := range types {

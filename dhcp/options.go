@@ -3,6 +3,7 @@ package dhcp
 import (
 	"cmp"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -100,14 +101,27 @@ func (x *exchange) options(m *dhcpv4.DHCPv4, addr netip.Addr, life time.Duration
 // boot returns what the client is told to provision from: what was declared for it before what its vendor says, and in
 // the shape that the client can read.
 func (x *exchange) boot() network.Boot {
-	var b network.Boot
-	if x.srv.Boot != nil {
-		b = x.srv.Boot.Boot(x.client, x.base)
-	}
+	b := x.vendor()
 	c := &x.choice
 	b.Next, b.Sname, b.File = cmp.Or(c.Next, b.Next), cmp.Or(c.Sname, b.Sname), cmp.Or(c.File, b.File)
 	b.Options = x.fit(b.Options)
 	return b
+}
+
+// vendor asks the BootSource. A fault of it must not cost a phone its address: without the options it still has a
+// network, and where a console can show what is wrong.
+func (x *exchange) vendor() (b network.Boot) {
+	if x.srv.Boot == nil {
+		return b
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			b = network.Boot{}
+			x.v.Err = fmt.Errorf("boot options of %q: %v", printable(x.client.VendorClass), p)
+			x.srv.count.bootFails.Add(1)
+		}
+	}()
+	return x.srv.Boot.Boot(x.client, x.base)
 }
 
 // fit makes a vendor's options such as the client can read; what was declared is so already.

@@ -20,7 +20,8 @@ import (
 type Table interface {
 	// Offer finds an address for the client and keeps it for a short while, in memory only.
 	Offer(ctx context.Context, s lease.Scope, c lease.Client, want netip.Addr) (lease.Lease, error)
-	// Bind leases the address to the client. It returns nil only when the lease is durable and visible.
+	// Bind leases the address to the client. It returns nil only when the lease is durable and visible. With
+	// [lease.ErrDegraded] it returns the lease that the client still holds.
 	Bind(ctx context.Context, s lease.Scope, c lease.Client, addr netip.Addr) (lease.Lease, error)
 	// Withdraw forgets what was offered to a client in a network.
 	Withdraw(id network.ID, hw hwaddr.Addr)
@@ -37,6 +38,8 @@ type Table interface {
 	Held(id network.ID, hw hwaddr.Addr) (lease.Lease, bool)
 	// Each hands out what is known of each address, whatever its state, until yield returns false.
 	Each(yield func(lease.Lease) bool)
+	// Now is the clock that leases' times are compared with.
+	Now() time.Time
 }
 
 var _ Table = (*lease.Table)(nil)
@@ -310,7 +313,10 @@ func (x *exchange) bind(ctx context.Context, addr netip.Addr) (*dhcpv4.DHCPv4, V
 	switch {
 	case err == nil:
 		x.vacate(ctx, l)
+		x.watchMoves(ctx, l)
 		return x.grant(dhcpv4.MessageTypeAck, l.Addr, scope.Lifetime)
+	case errors.Is(err, lease.ErrDegraded):
+		return x.confirm(l, err)
 	case errors.Is(err, lease.ErrTaken):
 		return x.refuse(true, ReasonTaken)
 	case errors.Is(err, lease.ErrWrongNet), errors.Is(err, lease.ErrNone):
@@ -318,6 +324,16 @@ func (x *exchange) bind(ctx context.Context, addr netip.Addr) (*dhcpv4.DHCPv4, V
 	}
 	x.v.Err = err
 	return x.silence(ReasonStore)
+}
+
+// confirm tells the client what is left of its lease, which can't be extended: that much was promised before.
+func (x *exchange) confirm(l lease.Lease, why error) (*dhcpv4.DHCPv4, Verdict) {
+	x.v.Err = why
+	left := l.Expiry.Sub(x.srv.Table.Now())
+	if left < time.Second {
+		return x.silence(ReasonStore)
+	}
+	return x.grant(dhcpv4.MessageTypeAck, l.Addr, left.Truncate(time.Second))
 }
 
 // vacate ends what else the client holds on the link: it has one address there, whichever of the link's networks it is
@@ -420,6 +436,9 @@ func (x *exchange) grant(kind dhcpv4.MessageType, addr netip.Addr, life time.Dur
 	x.v.Addr, x.v.Life = addr, life
 	reply := x.reply(kind)
 	reply.YourIPAddr = toIP(addr)
+	if x.choice.Broadcast {
+		reply.SetBroadcast()
+	}
 	if kind == dhcpv4.MessageTypeAck && x.ciaddr == addr {
 		reply.ClientIPAddr = reply.YourIPAddr
 	}

@@ -33,9 +33,12 @@ type Server struct {
 	board   board
 	watch   watch
 
-	count counters
-	pings atomic.Pointer[pinger] // nil: not permitted
-	ours  atomic.Pointer[[]netip.Addr]
+	count  counters
+	pings  atomic.Pointer[pinger] // nil: not permitted
+	ours   atomic.Pointer[[]netip.Addr]
+	echoes echoes
+
+	wanderers wanderers
 
 	mu     sync.Mutex // guards what follows
 	ports  []*port    // one per listener; nil while it is lost
@@ -66,7 +69,8 @@ type job struct {
 	msg   *dhcpv4.DHCPv4
 	ing   Ingress
 	port  *port
-	known bool // the client has a lease or a reservation; asked only when there is much to do
+	sum   uint64 // of its bytes, for echoes
+	known bool   // the client has a lease or a reservation; asked only when there is much to do
 }
 
 // Open opens the listeners, so that what stands in the way is known before the server runs. Its error names every
@@ -293,7 +297,7 @@ func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, wor
 	if flaws&flawLongType != 0 {
 		s.count.violations.Add(1)
 	}
-	start, reason := s.admit(&job{msg: m, ing: ing, port: p})
+	start, reason := s.admit(&job{msg: m, ing: ing, port: p, sum: s.echoes.sum(b)})
 	if reason != ReasonNone {
 		countType(&s.count.received, messageType(m))
 		s.count.dropped[reason].Add(1)
@@ -384,6 +388,11 @@ func (s *Server) rescue(ctx context.Context) {
 // handle answers one message.
 func (s *Server) handle(ctx context.Context, j *job) {
 	defer s.rescue(ctx)
+	if s.echoes.answered(j) {
+		countType(&s.count.received, messageType(j.msg))
+		s.count.dropped[ReasonEcho].Add(1)
+		return
+	}
 	reply, v := s.resolve(ctx, j)
 	s.report(ctx, j, v)
 	if reply == nil {
@@ -409,6 +418,7 @@ func (s *Server) handle(ctx context.Context, j *job) {
 		}
 		return
 	}
+	s.echoes.answer(j)
 	countType(&s.count.sent, v.Reply)
 }
 

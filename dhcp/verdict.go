@@ -80,6 +80,7 @@ const (
 	// ReasonBusy and those below it: the server has trouble of its own.
 	ReasonBusy
 	ReasonSuperseded
+	ReasonEcho
 	ReasonConflict
 	ReasonPanic
 	reasons
@@ -121,6 +122,7 @@ func (r Reason) text() (label, words string) {
 		ReasonQuery:         {"leasequery", "may not ask for leases"},
 		ReasonBusy:          {"busy", "too many messages in hand"},
 		ReasonSuperseded:    {"superseded", "client sent another message meanwhile"},
+		ReasonEcho:          {"echo", "came by another listener, too"},
 		ReasonConflict:      {"conflict", "addresses are in use by strangers"},
 		ReasonPanic:         {"panic", "fault of ours"},
 	}

@@ -157,7 +157,7 @@ func (f *siteFaults) reservation(r *configs.SiteReservation, what string) networ
 func (f *siteFaults) class(k *configs.SiteClass) network.Class {
 	what := "class " + k.Name
 	out := network.Class{
-		ID: network.ClassID(k.Name), Refuse: k.Refuse, Options: f.options(k.Options, what), NUL: k.NUL,
+		ID: network.ClassID(k.Name), Refuse: k.Refuse, Options: f.options(k.Options, what), NUL: k.NUL, Broadcast: k.ToAll,
 		Lease: network.Lifetime(k.Lease), Next: k.Next, Sname: k.Sname, File: k.File,
 	}
 	for i := range k.Match {

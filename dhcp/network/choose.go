@@ -26,8 +26,10 @@ type Choice struct {
 	Sname   string
 	File    string
 	// NUL: the client's classes want texts ended with one. Options has them so; what others add needs [Terminate].
-	NUL      bool
-	Lifetime Lifetime
+	NUL bool
+	// Broadcast: one of the client's classes wants replies to go to everybody.
+	Broadcast bool
+	Lifetime  Lifetime
 
 	set     *Set
 	facts   *Facts
@@ -143,7 +145,7 @@ func (c Choice) at(p *plan) Choice {
 			}
 		}
 	}
-	c.Lifetime, c.Next, c.Sname, c.File, c.NUL = p.net.Lease, netip.Addr{}, "", "", false
+	c.Lifetime, c.Next, c.Sname, c.File, c.NUL, c.Broadcast = p.net.Lease, netip.Addr{}, "", "", false, false
 	for i := len(c.set.classes) - 1; i >= 0; i-- { // the first has the last word
 		k := &c.set.classes[i]
 		if !c.in.has(i) {
@@ -151,7 +153,7 @@ func (c Choice) at(p *plan) Choice {
 		}
 		c.Lifetime = k.Lease.over(c.Lifetime)
 		c.Next, c.Sname, c.File = cmp.Or(k.Next, c.Next), cmp.Or(k.Sname, c.Sname), cmp.Or(k.File, c.File)
-		c.NUL = c.NUL || k.NUL
+		c.NUL, c.Broadcast = c.NUL || k.NUL, c.Broadcast || k.Broadcast
 	}
 	if r := c.Reservation; r != nil {
 		c.Lifetime = r.Lease.over(c.Lifetime)

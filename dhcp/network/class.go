@@ -22,7 +22,11 @@ type Class struct {
 	Options []Option
 	// NUL ends texts in options with a NUL, for clients that read past the end without (old boot loaders). RFC 2132 §2
 	// says that they SHOULD NOT.
-	NUL   bool
+	NUL bool
+	// Broadcast sends replies to everybody, for clients that can't be reached before they have taken their address and
+	// don't say so (RFC 2131 §4.1).
+	Broadcast bool
+
 	Lease Lifetime // zero fields leave what else holds
 	Next  netip.Addr
 	Sname string
@@ -99,7 +103,7 @@ func (m *Match) empty() bool {
 
 // idle reports whether being in the class makes no difference by itself.
 func (c *Class) idle() bool {
-	return !c.Refuse && !c.NUL && len(c.Options) == 0 && c.Lease == (Lifetime{}) && !c.Next.IsValid() &&
+	return !c.Refuse && !c.NUL && !c.Broadcast && len(c.Options) == 0 && c.Lease == (Lifetime{}) && !c.Next.IsValid() &&
 		c.Sname == "" && c.File == ""
 }
 

@@ -28,6 +28,7 @@ type (
 		Refuse  bool            `json:"refuse,omitempty"`
 		Options []optionRecord  `json:"options,omitempty"`
 		NUL     bool            `json:"nul,omitempty"`
+		ToAll   bool            `json:"broadcast,omitempty"`
 		Lease   lifetimeRecord  `json:"lease,omitzero"`
 		Next    netip.Addr      `json:"next,omitzero"`
 		Sname   string          `json:"sname,omitempty"`
@@ -120,8 +121,8 @@ func encodeDeclared(d network.Declared) ([]byte, error) {
 	texts := []string{d.Sname, d.File}
 	for _, k := range d.Classes {
 		rec := classRecord{
-			ID: k.ID, Refuse: k.Refuse, Options: encodeOptions(k.Options), NUL: k.NUL, Lease: lifetimeRecord(k.Lease),
-			Next: k.Next, Sname: k.Sname, File: k.File,
+			ID: k.ID, Refuse: k.Refuse, Options: encodeOptions(k.Options), NUL: k.NUL,
+			ToAll: k.Broadcast, Lease: lifetimeRecord(k.Lease), Next: k.Next, Sname: k.Sname, File: k.File,
 		}
 		texts = append(texts, k.Sname, k.File)
 		for i := range k.Match {
@@ -200,7 +201,7 @@ func decodeDeclared(body []byte) (network.Declared, error) {
 	d := network.Declared{Options: decodeOptions(r.Options), Next: r.Next, Sname: r.Sname, File: r.File}
 	for _, k := range r.Classes {
 		class := network.Class{
-			ID: k.ID, Refuse: k.Refuse, Options: decodeOptions(k.Options), NUL: k.NUL,
+			ID: k.ID, Refuse: k.Refuse, Options: decodeOptions(k.Options), NUL: k.NUL, Broadcast: k.ToAll,
 			Lease: network.Lifetime(k.Lease), Next: k.Next, Sname: k.Sname, File: k.File,
 		}
 		for _, m := range k.Match {

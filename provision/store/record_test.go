@@ -74,7 +74,7 @@ func declared() network.Declared {
 		Classes: []network.Class{
 			{ID: "phones", Match: []network.Match{{Local: network.No}}}, // all defaults, and they stay unsaid
 			{
-				ID: "odd", Refuse: true, Options: options, NUL: true, Lease: times, Next: addr("192.0.2.1"), Sname: "pbx", File: "boot",
+				ID: "odd", Refuse: true, Options: options, NUL: true, Broadcast: true, Lease: times, Next: addr("192.0.2.1"), Sname: "pbx", File: "boot",
 				Match: []network.Match{{
 					VendorClass: some, UserClass: some, ClientID: some, Hostname: some, Circuit: some, Remote: some, Interface: some,
 					Vendor: some, MAC: []string{"00:15:65"}, Relay: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")},
