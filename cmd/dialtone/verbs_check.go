@@ -17,14 +17,18 @@ var errSettings = fmt.Errorf("%w settings", provision.ErrInvalid)
 
 func (a *app) check() *cobra.Command {
 	var file, site string
-	var sandbox, show bool
+	var sandbox, show, example bool
 	cmd := &cobra.Command{
 		Use: "check", Short: "Check the settings and the site file, and tell what would be served where",
-		Example: "  dialtone check --settings /etc/dialtone/dialtone.yaml --site site.yaml\n  dialtone check --print > dialtone.yaml   # the built-in settings, with comments",
+		Example: "  dialtone check --settings /etc/dialtone/dialtone.yaml --site site.yaml\n  dialtone check --print > dialtone.yaml     # the built-in settings, with comments\n  dialtone check --print-site > site.yaml    # all that a site can declare of networks",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if show {
-				_, err := a.stdout.Write(configs.DefaultFile())
+			if show || example {
+				data := configs.DefaultFile()
+				if example {
+					_, data = configs.ExampleSite()
+				}
+				_, err := a.stdout.Write(data)
 				return err
 			}
 			s, c, err := a.load(cmd, file, site, sandbox)
@@ -37,6 +41,7 @@ func (a *app) check() *cobra.Command {
 	}
 	a.settingsFlags(cmd, &file, &site, &sandbox)
 	cmd.Flags().BoolVar(&show, "print", false, "print the built-in settings file instead")
+	cmd.Flags().BoolVar(&example, "print-site", false, "print a site file that shows what can be declared of networks instead")
 	return cmd
 }
 
