@@ -22,6 +22,7 @@ type Counters struct {
 	ProbesLeftOut uint64 // of them, those that were not because there were too many
 	ProbeFails    uint64 // of them, those that could not be sent
 	Conflicts     uint64 // of them, those that a stranger had
+	Queries       uint64 // questions for leases that were answered
 	Wanderings    uint64 // leases of clients that go to and fro between networks
 	BootFails     uint64 // times that the BootSource failed
 	ListenerFails uint64 // times that a listener was lost
@@ -36,7 +37,7 @@ type counters struct {
 	dropped, refused [reasons]atomic.Uint64
 
 	truncated, violations, leftOut, sendErrors, fallbacks, probes, probesLeftOut, probeFails, conflicts,
-	wanderings, bootFails, listenerFails atomic.Uint64
+	queries, wanderings, bootFails, listenerFails atomic.Uint64
 }
 
 // typeName is a message type's name in metrics and log lines.
@@ -72,6 +73,7 @@ func (s *Server) Snapshot() Counters {
 		ProbesLeftOut: c.probesLeftOut.Load(),
 		ProbeFails:    c.probeFails.Load(),
 		Conflicts:     c.conflicts.Load(),
+		Queries:       c.queries.Load(),
 		Wanderings:    c.wanderings.Load(),
 		BootFails:     c.bootFails.Load(),
 		ListenerFails: c.listenerFails.Load(),

@@ -102,6 +102,7 @@ type limiter struct {
 	welcomed meters // by client in a network: new clients that were let in lately
 	arrivals meters // by interface or relay agent, and by circuit
 	leaving  meters // by interface or relay agent
+	queries  meters // by asker
 }
 
 // where names the interface or relay agent that brought the message.

@@ -185,6 +185,7 @@ func (l *link) begin(hw hwaddr.Addr) dhcpv4.TransactionID {
 func (l *link) hear(xid dhcpv4.TransactionID, to hwaddr.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.misses = 0
 	if xid == l.xid && to == l.hw {
 		l.answered = true
 	}
@@ -204,7 +205,7 @@ func (l *link) end(there bool) (before, after Standing) {
 	switch {
 	case before == Unsure && l.answered, before == Refused && l.misses < 2:
 		after = Refused
-	case there && l.misses < 2:
+	case there:
 		after = Heard
 	}
 	l.now.Store(uint32(after))
@@ -232,41 +233,47 @@ func (s *Server) patrol(ctx context.Context, p *port, gone <-chan struct{}, besi
 	beside.Go(func() {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		go func() { // ends with ctx
+		beside.Go(func() {
 			select {
 			case <-gone:
 				cancel()
 			case <-ctx.Done():
 			}
-		}()
-		for s.round(ctx, p, l) {
-			rest := watchPause
-			if l.standing() == Refused {
-				rest = refusedPause
-			}
-			if !pause(ctx, rest) {
-				return
-			}
-		}
+		})
+		s.lookOut(ctx, p.spec.Interface, p.hw, p.shout)
 	})
 	return l
 }
 
+// lookOut asks again and again who else is there, until ctx ends.
+func (s *Server) lookOut(ctx context.Context, iface string, hw hwaddr.Addr, shout func(frame []byte) error) {
+	l := s.watch.link(iface)
+	for s.round(ctx, iface, hw, shout) {
+		rest := watchPause
+		if l.standing() == Refused {
+			rest = refusedPause
+		}
+		if !pause(ctx, rest) {
+			return
+		}
+	}
+}
+
 // round asks once who else is there. It returns false if ctx ends before that is known.
-func (s *Server) round(ctx context.Context, p *port, l *link) bool {
-	hw := watchMAC(p.hw)
+func (s *Server) round(ctx context.Context, iface string, ours hwaddr.Addr, shout func(frame []byte) error) bool {
+	l, hw := s.watch.link(iface), watchMAC(ours)
 	s.watch.claim(hw)
-	question := frame(p.hw, somebody(), netip.AddrPortFrom(netip.IPv4Unspecified(), clientPort),
+	question := frame(ours, somebody(), netip.AddrPortFrom(netip.IPv4Unspecified(), clientPort),
 		netip.AddrPortFrom(limitedBroadcast(), serverPort), watchDiscover(l.begin(hw), hw))
 	for _, wait := range [...]time.Duration{askAgain, settleFor - askAgain} {
-		if err := p.shout(question); err != nil && s.mayWarn("watch "+p.spec.String()) {
-			s.Log.WarnContext(ctx, "dhcp can't ask for other servers", "listener", p.spec.String(), "err", err)
+		if err := shout(question); err != nil && s.mayWarn("watch "+iface) {
+			s.Log.WarnContext(ctx, "dhcp can't ask for other servers", "listener", iface, "err", err)
 		}
 		if !pause(ctx, wait) {
 			return false
 		}
 	}
-	s.conclude(ctx, p.spec.Interface, l)
+	s.conclude(ctx, iface, l)
 	return true
 }
 

@@ -27,6 +27,8 @@ type Server struct {
 	// Directory tells what classes may go by beside what the client says. Nil: nothing.
 	Directory Directory
 	Limits    Limits
+	// Askers are the hosts that may ask who has which lease (RFC 4388).
+	Askers []netip.Addr
 
 	limiter limiter
 	census  census
@@ -281,6 +283,9 @@ func (s *Server) keepUp(p *port, gone <-chan struct{}) {
 // messages stay in order, and a slow disk or wire delays nobody else.
 func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, workers *sync.WaitGroup) {
 	defer s.rescue(ctx)
+	if s.query(ctx, p, b, ing, workers) {
+		return
+	}
 	m, flaws, reason := decode(b)
 	if reason == ReasonReply && p.spec.Interface != "" {
 		s.overheard(ctx, p.spec.Interface, hwaddr.Addr{}, ing.Src.Addr(), b)
