@@ -166,6 +166,17 @@ func (o operations) ListRequests(_ context.Context, r api.ListRequestsRequestObj
 	return list, nil
 }
 
+// ListProblems lists what an administrator should look into.
+func (o operations) ListProblems(context.Context, api.ListProblemsRequestObject) (api.ListProblemsResponseObject, error) {
+	list := api.ListProblems200JSONResponse{Problems: []api.Trouble{}}
+	for _, p := range o.admin.ListProblems() {
+		list.Problems = append(list.Problems, api.Trouble{
+			Part: api.TroublePart(p.Part), Kind: p.Kind, Network: p.Network, Text: provision.Printable(p.Text), Since: p.Since,
+		})
+	}
+	return list, nil
+}
+
 // Explain tells what a request would come to.
 func (o operations) Explain(ctx context.Context, r api.ExplainRequestObject) (api.ExplainResponseObject, error) {
 	from, err := netip.ParseAddr(r.Body.From)

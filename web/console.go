@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 
 	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/admin"
 )
 
 //go:embed templates
@@ -47,8 +48,9 @@ func (s *Server) consoleHandler() (http.Handler, error) {
 			Outcomes  []*provision.Outcome
 			Phones    int
 			Plugins   int
+			Problems  []admin.Problem
 			Sightings []provision.Sighting
-		}{s.Build.Version, s.Admin.Requests(consoleRows), len(phones), len(s.Admin.ListPlugins()), s.Admin.ListSightings()})
+		}{s.Build.Version, s.Admin.Requests(consoleRows), len(phones), len(s.Admin.ListPlugins()), s.Admin.ListProblems(), s.Admin.ListSightings()})
 	})
 	e.GET("/console.css", func(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderCacheControl, "no-cache")

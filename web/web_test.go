@@ -91,6 +91,9 @@ func start(t *testing.T, fail error) (c *api.ClientWithResponses, socket *http.C
 	s := &web.Server{
 		Admin: &admin.Service{
 			Leases: leases{}, Devices: devices{memory, fail}, Pipeline: pipeline, Plugins: noPlugins{},
+			Problems: func() []admin.Problem {
+				return []admin.Problem{{Part: "dhcp", Kind: "rogue-server", Network: "office", Text: "another server", Since: time.Now()}}
+			},
 			Journal: pipeline.Journal, Sightings: pipeline.Sightings, Local: func(netip.Addr) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
 		},
 		Build: api.Version{Version: "v0", Go: "go"}, Socket: filepath.Join(dir, "api.sock"), Console: "127.0.0.1:0",
@@ -158,6 +161,10 @@ func TestAPI(t *testing.T) {
 	plugins, err := c.ListPluginsWithResponse(ctx)
 	if err != nil || plugins.JSON200 == nil || plugins.JSON200.Plugins[0].InForce || plugins.JSON200.Plugins[0].Problem == "" {
 		t.Errorf("plugins: %s, %v", plugins.Body, err)
+	}
+	problems, err := c.ListProblemsWithResponse(ctx)
+	if err != nil || problems.JSON200 == nil || len(problems.JSON200.Problems) != 2 || problems.JSON200.Problems[1].Network != "office" {
+		t.Errorf("problems: %s, %v", problems.Body, err)
 	}
 	requests, err := c.ListRequestsWithResponse(ctx, &api.ListRequestsParams{})
 	if err != nil || requests.JSON200 == nil || len(requests.JSON200.Requests) != 1 {
@@ -239,6 +246,9 @@ func TestConsole(t *testing.T) {
 	status, header, body := get(addr, "/")
 	if status != http.StatusOK || !strings.Contains(body, phoneHW.String()) || !strings.Contains(body, "1 phone known") {
 		t.Errorf("page: %d %s", status, body)
+	}
+	if !strings.Contains(body, "another server") {
+		t.Error("the problems aren't on the page")
 	}
 	if strings.Contains(body, "<script>") {
 		t.Error("what a phone asked for is on the page unescaped")

@@ -43,7 +43,7 @@ type parts struct {
 	tftp     *tftpd.Server // nil: not served
 	http     *httpd.Server // nil: not served
 	web      *web.Server
-	dhcp     *dhcp.Server // nil: not served
+	dhcp     atomic.Pointer[dhcp.Server] // nil: not served
 }
 
 // Networks returns the networks in force.
@@ -179,7 +179,7 @@ func (p *parts) openServers(ctx context.Context) error {
 	if err := d.Open(ctx); err != nil {
 		return err
 	}
-	p.dhcp = d
+	p.dhcp.Store(d)
 	return nil
 }
 
@@ -236,8 +236,26 @@ func hasAddrIn(ifi net.Interface, prefix netip.Prefix) bool {
 func (p *parts) admin() *admin.Service {
 	return &admin.Service{
 		Leases: p.table, Devices: p.db, Pipeline: p.pipeline, Plugins: pluginHost{p.plugins},
-		Journal: p.pipeline.Journal, Sightings: p.pipeline.Sightings, Local: p.local,
+		Journal: p.pipeline.Journal, Sightings: p.pipeline.Sightings, Problems: p.problems, Local: p.local,
 	}
+}
+
+// problems returns what is wrong with the DHCP server and the store.
+func (p *parts) problems() []admin.Problem {
+	var list []admin.Problem
+	if d := p.dhcp.Load(); d != nil {
+		for _, x := range d.Problems() {
+			list = append(list, admin.Problem{Part: "dhcp", Kind: string(x.Kind), Network: string(x.Network), Text: x.Text, Since: x.Since})
+		}
+	}
+	for _, x := range p.db.Problems() {
+		kind := "record"
+		if x.Bucket == "" {
+			kind = x.Key
+		}
+		list = append(list, admin.Problem{Part: "store", Kind: kind, Text: x.Err.Error()})
+	}
+	return list
 }
 
 // policy is what the administrator decided for the network that an address is in. Addresses of no network of ours are
@@ -305,8 +323,8 @@ func (p *parts) tasks() []Task {
 	if p.http != nil {
 		tasks = append(tasks, Task{Name: "http", Run: p.http.Run})
 	}
-	if p.dhcp != nil {
-		tasks = append(tasks, Task{Name: "dhcp", Run: p.dhcp.Run})
+	if d := p.dhcp.Load(); d != nil {
+		tasks = append(tasks, Task{Name: "dhcp", Run: d.Run})
 	}
 	return tasks
 }

@@ -88,4 +88,7 @@ func TestPluginEditedUnderLoad(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "aastra.cfg.tmpl:2") {
 		t.Errorf("plugin list doesn't name the broken file and line: exit %d\n%s", code, out)
 	}
+	if out, code = o.cli("problem", "list"); code != 0 || !strings.Contains(out, "aastra-67xx-3.3.1") {
+		t.Errorf("problem list: exit %d, %s; want it to name the plugin", code, out)
+	}
 }

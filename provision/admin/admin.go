@@ -54,6 +54,15 @@ type PluginStatus struct {
 	Notes    []string
 }
 
+// Problem is something that an administrator should look into.
+type Problem struct {
+	Part    string // dhcp, store or plugins
+	Kind    string // stable, for programs
+	Network string // empty: it concerns none or several
+	Text    string // what is wrong and what to do about it
+	Since   time.Time
+}
+
 // Service is the use cases. All fields are needed; it is safe for concurrent use.
 type Service struct {
 	Leases    Leases
@@ -62,6 +71,8 @@ type Service struct {
 	Plugins   PluginHost
 	Journal   *provision.Journal
 	Sightings *provision.Sightings
+	// Problems returns what is wrong with the parts that the use cases don't know. May be nil.
+	Problems func() []Problem
 	// Local returns the address of ours that a phone at an address would speak to, for explanations.
 	Local func(netip.Addr) netip.Addr
 }

@@ -99,3 +99,18 @@ func (s *Service) RescanPlugins(ctx context.Context) ([]PluginStatus, error) {
 	}
 	return s.Plugins.Statuses(), nil
 }
+
+// ListProblems returns what an administrator should look into, the oldest first.
+func (s *Service) ListProblems() []Problem {
+	var list []Problem
+	if s.Problems != nil {
+		list = s.Problems()
+	}
+	for _, p := range s.Plugins.Statuses() {
+		if p.Problem != "" {
+			list = append(list, Problem{Part: "plugins", Kind: "plugin", Text: fmt.Sprintf("plugin %s: %s", p.ID, p.Problem)})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Problem) int { return a.Since.Compare(b.Since) })
+	return list
+}

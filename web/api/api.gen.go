@@ -86,6 +86,27 @@ func (e QuestionProto) Valid() bool {
 	}
 }
 
+// Defines values for TroublePart.
+const (
+	Dhcp    TroublePart = "dhcp"
+	Plugins TroublePart = "plugins"
+	Store   TroublePart = "store"
+)
+
+// Valid indicates whether the value is a known member of the TroublePart enum.
+func (e TroublePart) Valid() bool {
+	switch e {
+	case Dhcp:
+		return true
+	case Plugins:
+		return true
+	case Store:
+		return true
+	default:
+		return false
+	}
+}
+
 // Explanation defines model for Explanation.
 type Explanation struct {
 	// Outcome All that a request came to. It has keys and where their values came from, never a secret.
@@ -185,6 +206,11 @@ type Problem struct {
 	Type   string `json:"type,omitempty,omitzero"`
 }
 
+// ProblemList defines model for ProblemList.
+type ProblemList struct {
+	Problems []Trouble `json:"problems"`
+}
+
 // Question defines model for Question.
 type Question struct {
 	// From The address that it comes from.
@@ -222,6 +248,20 @@ type Sighting struct {
 type SightingList struct {
 	Sightings []Sighting `json:"sightings"`
 }
+
+// Trouble defines model for Trouble.
+type Trouble struct {
+	Kind    string      `json:"kind"`
+	Network string      `json:"network,omitempty,omitzero"`
+	Part    TroublePart `json:"part"`
+	Since   time.Time   `json:"since,omitempty,omitzero"`
+
+	// Text What is wrong, and what to do about it.
+	Text string `json:"text"`
+}
+
+// TroublePart defines model for Trouble.Part.
+type TroublePart string
 
 // Version defines model for Version.
 type Version struct {
@@ -357,6 +397,11 @@ type ClientInterface interface {
 	// Corresponds with POST /plugins/rescan (the `RescanPlugins` operationId).
 	RescanPlugins(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListProblems What an administrator should look into.
+	//
+	// Corresponds with GET /problems (the `ListProblems` operationId).
+	ListProblems(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListRequests The last requests of phones, with all that was concluded of each.
 	//
 	// Corresponds with GET /requests (the `ListRequests` operationId).
@@ -477,6 +522,21 @@ func (c *Client) ListPlugins(ctx context.Context, reqEditors ...RequestEditorFn)
 // Corresponds with POST /plugins/rescan (the `RescanPlugins` operationId).
 func (c *Client) RescanPlugins(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRescanPluginsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListProblems What an administrator should look into.
+//
+// Corresponds with GET /problems (the `ListProblems` operationId).
+func (c *Client) ListProblems(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListProblemsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -752,6 +812,33 @@ func NewRescanPluginsRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListProblemsRequest constructs an http.Request for the ListProblems method
+func NewListProblemsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/problems")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListRequestsRequest constructs an http.Request for the ListRequests method
 func NewListRequestsRequest(server string, params *ListRequestsParams) (*http.Request, error) {
 	var err error
@@ -982,6 +1069,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /plugins/rescan (the `RescanPlugins` operationId).
 	RescanPluginsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*RescanPluginsResponse, error)
+
+	// ListProblemsWithResponse What an administrator should look into.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /problems (the `ListProblems` operationId).
+	ListProblemsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListProblemsResponse, error)
 
 	// ListRequestsWithResponse The last requests of phones, with all that was concluded of each.
 	//
@@ -1300,6 +1394,54 @@ func (r RescanPluginsResponse) ContentType() string {
 	return ""
 }
 
+type ListProblemsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProblemList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListProblemsResponse) GetJSON200() *ProblemList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListProblemsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListProblemsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListProblemsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListProblemsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListProblemsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListRequestsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -1583,6 +1725,19 @@ func (c *ClientWithResponses) RescanPluginsWithResponse(ctx context.Context, req
 	return ParseRescanPluginsResponse(rsp)
 }
 
+// ListProblemsWithResponse What an administrator should look into.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /problems (the `ListProblems` operationId).
+func (c *ClientWithResponses) ListProblemsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListProblemsResponse, error) {
+	rsp, err := c.ListProblems(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListProblemsResponse(rsp)
+}
+
 // ListRequestsWithResponse The last requests of phones, with all that was concluded of each.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -1833,6 +1988,39 @@ func ParseRescanPluginsResponse(rsp *http.Response) (*RescanPluginsResponse, err
 	return response, nil
 }
 
+// ParseListProblemsResponse parses an HTTP response from a ListProblemsWithResponse call
+func ParseListProblemsResponse(rsp *http.Response) (*ListProblemsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListProblemsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProblemList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListRequestsResponse parses an HTTP response from a ListRequestsWithResponse call
 func ParseListRequestsResponse(rsp *http.Response) (*ListRequestsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -1985,6 +2173,9 @@ type ServerInterface interface {
 	// RescanPlugins Reads the plugin folder again, now.
 	// (POST /plugins/rescan)
 	RescanPlugins(w http.ResponseWriter, r *http.Request)
+	// ListProblems What an administrator should look into.
+	// (GET /problems)
+	ListProblems(w http.ResponseWriter, r *http.Request)
 	// ListRequests The last requests of phones, with all that was concluded of each.
 	// (GET /requests)
 	ListRequests(w http.ResponseWriter, r *http.Request, params ListRequestsParams)
@@ -2114,6 +2305,20 @@ func (siw *ServerInterfaceWrapper) RescanPlugins(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RescanPlugins(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListProblems operation middleware
+func (siw *ServerInterfaceWrapper) ListProblems(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProblems(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2339,6 +2544,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/plugins", wrapper.ListPlugins)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/plugins/rescan", wrapper.RescanPlugins)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/requests", wrapper.ListRequests)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/problems", wrapper.ListProblems)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/explain", wrapper.Explain)
 
 	return m
@@ -2577,6 +2783,44 @@ func (response RescanPluginsdefaultApplicationProblemPlusJSONResponse) VisitResc
 	return err
 }
 
+type ListProblemsRequestObject struct {
+}
+
+type ListProblemsResponseObject interface {
+	VisitListProblemsResponse(w http.ResponseWriter) error
+}
+
+type ListProblems200JSONResponse ProblemList
+
+func (response ListProblems200JSONResponse) VisitListProblemsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProblemsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProblemsdefaultApplicationProblemPlusJSONResponse) VisitListProblemsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRequestsRequestObject struct {
 	Params ListRequestsParams
 }
@@ -2751,6 +2995,9 @@ type StrictServerInterface interface {
 	// RescanPlugins Reads the plugin folder again, now.
 	// (POST /plugins/rescan)
 	RescanPlugins(ctx context.Context, request RescanPluginsRequestObject) (RescanPluginsResponseObject, error)
+	// ListProblems What an administrator should look into.
+	// (GET /problems)
+	ListProblems(ctx context.Context, request ListProblemsRequestObject) (ListProblemsResponseObject, error)
 	// ListRequests The last requests of phones, with all that was concluded of each.
 	// (GET /requests)
 	ListRequests(ctx context.Context, request ListRequestsRequestObject) (ListRequestsResponseObject, error)
@@ -2952,6 +3199,30 @@ func (sh *strictHandler) RescanPlugins(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RescanPluginsResponseObject); ok {
 		if err := validResponse.VisitRescanPluginsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListProblems operation middleware
+func (sh *strictHandler) ListProblems(w http.ResponseWriter, r *http.Request) {
+	var request ListProblemsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProblems(ctx, request.(ListProblemsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProblems")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProblemsResponseObject); ok {
+		if err := validResponse.VisitListProblemsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
