@@ -36,10 +36,10 @@ func benchLease(n uint32) lease.Lease {
 // by bbolt's own Batch and by an Update for each.
 func BenchmarkCommit(b *testing.B) {
 	update := func(db *DB, r *request) error {
-		return db.bolt.Update(func(tx *bbolt.Tx) error { return runAlone(tx, r) })
+		return db.bolt.Load().Update(func(tx *bbolt.Tx) error { return runAlone(tx, r) })
 	}
 	batch := func(db *DB, r *request) error {
-		return db.bolt.Batch(func(tx *bbolt.Tx) error { return runAlone(tx, r) })
+		return db.bolt.Load().Batch(func(tx *bbolt.Tx) error { return runAlone(tx, r) })
 	}
 	for _, way := range []struct {
 		name string

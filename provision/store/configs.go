@@ -78,7 +78,7 @@ func decodeConfig(id string, rev uint64, body []byte) (provision.Config, error) 
 
 // Config implements [provision.ConfigStore].
 func (db *DB) Config(_ context.Context, id provision.ConfigID) (c provision.Config, err error) {
-	err = db.bolt.View(func(tx *bbolt.Tx) (err error) {
+	err = db.view(func(tx *bbolt.Tx) (err error) {
 		c, err = configTable().find(db, tx, string(id))
 		return err
 	})
@@ -90,7 +90,7 @@ func (db *DB) Config(_ context.Context, id provision.ConfigID) (c provision.Conf
 
 // ConfigByRole implements [provision.ConfigStore].
 func (db *DB) ConfigByRole(_ context.Context, role provision.Role) (c provision.Config, err error) {
-	err = db.bolt.View(func(tx *bbolt.Tx) (err error) {
+	err = db.view(func(tx *bbolt.Tx) (err error) {
 		c, err = configTable().findBy(db, tx, bucketConfigRole, string(role))
 		return err
 	})

@@ -126,7 +126,7 @@ func marshalParams(name string, m map[string]any) (json.RawMessage, error) {
 
 // Device implements [provision.DeviceStore].
 func (db *DB) Device(_ context.Context, id provision.DeviceID) (d provision.Device, err error) {
-	err = db.bolt.View(func(tx *bbolt.Tx) (err error) {
+	err = db.view(func(tx *bbolt.Tx) (err error) {
 		d, err = deviceTable().find(db, tx, string(id))
 		return err
 	})
@@ -155,7 +155,7 @@ func (db *DB) DeviceByUUID(_ context.Context, uuid string) (provision.Device, er
 }
 
 func (db *DB) deviceBy(index, key, name, text string) (d provision.Device, err error) {
-	err = db.bolt.View(func(tx *bbolt.Tx) (err error) {
+	err = db.view(func(tx *bbolt.Tx) (err error) {
 		d, err = deviceTable().findBy(db, tx, index, key)
 		return err
 	})

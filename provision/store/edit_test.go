@@ -151,7 +151,7 @@ func TestDeleteDamaged(t *testing.T) {
 
 func spoil(t *testing.T, db *DB, bucket, key string) {
 	t.Helper()
-	err := db.bolt.Update(func(tx *bbolt.Tx) error {
+	err := db.bolt.Load().Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
 		v := bytes.Clone(b.Get([]byte(key)))
 		v[len(v)/2] ^= 1
@@ -167,7 +167,7 @@ func TestLostTarget(t *testing.T) {
 	t.Parallel()
 	db := openDB(t, t.TempDir())
 	must[provision.Device](t)(db.PutDevice(t.Context(), provision.Device{ID: "d", Serial: "1"}))
-	err := db.bolt.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketDevices)).Delete([]byte("d")) })
+	err := db.bolt.Load().Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketDevices)).Delete([]byte("d")) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestOutboxEnds(t *testing.T) {
 	check(14*slice-maxEvents+2, 14*slice+1)
 
 	// As if an older program had kept more.
-	err := db.bolt.Update(func(tx *bbolt.Tx) error {
+	err := db.bolt.Load().Update(func(tx *bbolt.Tx) error {
 		for seq := uint64(14*slice - maxEvents + 1); seq > 14*slice-maxEvents-299; seq-- {
 			if err := apply(tx, op{bucketEvents, seqKey(seq), seal(bucketEvents, seqKey(seq), nil)}); err != nil {
 				return err

@@ -52,9 +52,9 @@ func scan[T any](
 	var items []item
 	for more := true; more; {
 		items, more = items[:0], false
-		err := ctx.Err()
+		err := cmp.Or(ctx.Err(), db.uncertain())
 		if err == nil {
-			err = db.bolt.View(func(tx *bbolt.Tx) error {
+			err = db.view(func(tx *bbolt.Tx) error {
 				c := tx.Bucket([]byte(bucket)).Cursor()
 				for k, value := c.Seek(from); k != nil; k, value = c.Next() {
 					if len(items) == readSlice {
@@ -81,6 +81,14 @@ func scan[T any](
 			yield(none, fmt.Errorf("read %s: %w", bucket, err))
 		}
 	}
+}
+
+// uncertain is the error of reading while nobody knows what the disk holds: what would be read may be in memory only.
+func (db *DB) uncertain() error {
+	if stopped := db.stopped.Load(); stopped != nil {
+		return fmt.Errorf("what the disk holds is not known: %w", *stopped)
+	}
+	return nil
 }
 
 // leaseAt decodes the record of a lease.
@@ -156,7 +164,7 @@ func (db *DB) CommitLeases(ctx context.Context, changes ...lease.Change) ([]leas
 
 func (db *DB) planLeases(tx *bbolt.Tx, changes []change) (ops []op, events []lease.Event, err error) {
 	ops = make([]op, 0, 3*len(changes))
-	first, next, err := outbox(tx)
+	next, err := nextEvent(tx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -181,9 +189,10 @@ func (db *DB) planLeases(tx *bbolt.Tx, changes []change) (ops []op, events []lea
 		}
 	}
 	if len(events) > 0 {
-		keep := next - min(next, maxEvents) // the oldest number that stays
-		for ; first < keep && len(ops) < 3*len(changes)+pruneSlice; first++ {
-			ops = append(ops, op{bucketEvents, seqKey(first), nil})
+		keep := seqKey(next - min(next, maxEvents)) // the oldest that stays
+		c := tx.Bucket([]byte(bucketEvents)).Cursor()
+		for k, _ := c.First(); k != nil && bytes.Compare(k, keep) < 0 && len(ops) < 3*len(changes)+pruneSlice; k, _ = c.Next() {
+			ops = append(ops, op{bucketEvents, bytes.Clone(k), nil})
 		}
 	}
 	return ops, events, nil
@@ -202,19 +211,14 @@ func (db *DB) storedRev(tx *bbolt.Tx, key []byte) (uint64, error) {
 	return l.Rev, nil
 }
 
-// outbox returns the number of the oldest stored event and that of the next one.
-func outbox(tx *bbolt.Tx) (first, next uint64, err error) {
-	c := tx.Bucket([]byte(bucketEvents)).Cursor()
-	k, _ := c.First()
+// nextEvent returns the number of the event that will be stored next.
+func nextEvent(tx *bbolt.Tx) (uint64, error) {
+	k, _ := tx.Bucket([]byte(bucketEvents)).Cursor().Last()
 	if k == nil {
-		return 1, 1, nil
+		return 1, nil
 	}
-	if first, err = keySeq(k); err != nil {
-		return 0, 0, err
-	}
-	k, _ = c.Last()
 	last, err := keySeq(k)
-	return first, last + 1, err
+	return last + 1, err
 }
 
 func seqKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
@@ -228,7 +232,7 @@ func keySeq(key []byte) (uint64, error) {
 
 // LoadCursor implements [lease.Cursors].
 func (db *DB) LoadCursor(_ context.Context, name string) (seq uint64, err error) {
-	err = db.bolt.View(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *bbolt.Tx) error {
 		payload, ok, err := db.get(tx, bucketCursors, []byte(name))
 		if err != nil || !ok {
 			return err

@@ -20,7 +20,7 @@ const maxNetworks = 8 << 20
 // LoadDeclared returns what the administrator declared about DHCP, and its revision: nothing and 0 if there never was
 // anything. It was valid when it was saved; the caller makes a [network.Set] of it.
 func (db *DB) LoadDeclared(_ context.Context) (d network.Declared, rev uint64, err error) {
-	err = db.bolt.View(func(tx *bbolt.Tx) (err error) {
+	err = db.view(func(tx *bbolt.Tx) (err error) {
 		r, _, err := networksRow(db, tx)
 		if err != nil || r.rev == 0 {
 			return err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,30 +21,109 @@ const (
 	fileNew    = "dialtone.db.new" // the first creation, before it is renamed to fileDB
 	fileMarker = "dialtone.installed"
 	fileLock   = "dialtone.lock"
+	fileEpoch  = "dialtone.epoch"
+	fileSnap   = "dialtone.db.snap" // a snapshot that wasn't verified yet
+
+	maxSnapshots = 2 // dialtone.db.1 is the newest
+	maxDamaged   = 3 // damaged files that are kept for a look at them
 )
 
 const markerText = `This file says that ` + fileDB + ` was created in this folder, on the date below. If that file is
-missing or empty while this one is here, Dialtone does not start: it would otherwise begin anew, without its leases
-and its phones. Restore ` + fileDB + ` from a backup, or delete this file to begin anew on purpose.
+missing or empty while this one is here, Dialtone restores it from its snapshots, ` + fileDB + `.1 and so on. Without
+these it does not start: it would otherwise begin anew, without its leases and its phones. Restore ` + fileDB + ` from a
+backup, or delete this file to begin anew on purpose.
 `
 
-// Open opens the store in the state folder dir; it makes both on the first start. The folder belongs to one process at
-// a time: a second one is refused at once. It is an error if the store has been here before (there is a marker) and is
-// missing or empty now. Close it when nobody uses it any more.
+// Opener opens the store in a state folder.
+type Opener struct {
+	Dir string
+	// Child is a program with arguments that is given a file's path as one more, does [Check] on it and writes the
+	// [Report] as JSON. Without, files are looked at in this process and bbolt isn't asked: for tests and tools.
+	Child []string
+	Log   *slog.Logger
+}
+
+// Open is [Opener.Open] without a child.
 func Open(dir string, log *slog.Logger) (*DB, error) {
+	return Opener{Dir: dir, Log: log}.Open(context.Background())
+}
+
+// Open verifies and opens the store; on the first start it makes it. The folder belongs to one process at a time: a
+// second one is refused at once. A store that is damaged or gone is restored from its newest good snapshot, with what
+// can be read of its own records, which is logged and stays among the problems; without a good snapshot that is an
+// error. Close it when nobody uses it any more; [DB.Run] has to run meanwhile.
+func (o Opener) Open(ctx context.Context) (*DB, error) {
 	// Its contents are nobody else's business: leases, passwords.
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the state folder: %w", err)
 	}
-	lock, err := lockDir(dir)
+	lock, err := lockDir(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	bolt, err := open(dir, log)
-	if err != nil {
+	db := &DB{
+		dir: o.Dir, child: o.Child, lock: lock, log: o.Log,
+		problems: make(map[recordKey]error), snapping: make(chan struct{}, 1),
+	}
+	if err := db.open(ctx); err != nil {
+		if bolt := db.bolt.Load(); bolt != nil {
+			err = errors.Join(err, bolt.Close())
+		}
 		return nil, errors.Join(err, lock.Close())
 	}
-	return &DB{bolt: bolt, lock: lock, log: log, problems: make(map[recordKey]error)}, nil
+	return db, nil
+}
+
+// open does the work of Open in a folder that is ours.
+func (db *DB) open(ctx context.Context) error {
+	path, there, err := found(db.dir, fileDB)
+	if err != nil {
+		return err
+	}
+	_, installed, err := found(db.dir, fileMarker)
+	if err != nil {
+		return err
+	}
+	snapshots, err := db.snapshots()
+	if err != nil {
+		return err
+	}
+	var report Report
+	older := ""
+	switch {
+	case there:
+		if report, err = db.verify(ctx, path); err != nil {
+			return err
+		}
+		if report.Sound() {
+			older, err = db.judge(report)
+		} else {
+			report, err = db.restore(ctx, report.Damage)
+		}
+	case installed || len(snapshots) > 0:
+		report, err = db.restore(ctx, []string{"it is missing or empty"})
+	default:
+		if err = create(db.dir); err != nil {
+			return fmt.Errorf("create %s: %w", path, err)
+		}
+		db.log.InfoContext(ctx, "store created", "path", path)
+	}
+	if err != nil {
+		return err
+	}
+	db.compact(ctx, report)
+	if !installed { // on the disk before the first write to the store is
+		if err := mark(db.dir); err != nil {
+			return fmt.Errorf("create %s: %w", fileMarker, err)
+		}
+	}
+	if err := db.openFile(ctx, path); err != nil {
+		return err
+	}
+	if err := db.mend(ctx, report); err != nil {
+		return fmt.Errorf("mend %s: %w", path, err)
+	}
+	return db.begin(ctx, report.Epoch, older)
 }
 
 // lockDir takes the state folder for this process. The lock is on a file of its own, because the store's own file is
@@ -62,19 +142,11 @@ func lockDir(dir string) (*os.File, error) {
 		}
 		return nil, errors.Join(err, f.Close())
 	}
-	if err := writeLock(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	// Our number, for those who come too late. They can do without, if the disk is full.
+	if f.Truncate(0) == nil {
+		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	return f, nil
-}
-
-// writeLock leaves the process's number for those who come too late.
-func writeLock(f *os.File) error {
-	if err := f.Truncate(0); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(f, "%d\n", os.Getpid())
-	return err
 }
 
 // holder tells who has the lock, as far as it can be read.
@@ -87,46 +159,24 @@ func holder(path string) string {
 	return " as process " + pid
 }
 
-func open(dir string, log *slog.Logger) (*bbolt.DB, error) {
-	path := filepath.Join(dir, fileDB)
-	there, err := hasContent(path)
-	if err != nil {
-		return nil, err
-	}
-	installed, err := hasContent(filepath.Join(dir, fileMarker))
-	if err != nil {
-		return nil, err
-	}
-	if !there {
-		if installed {
-			return nil, fmt.Errorf("%s is missing or empty, but %s says that it was created before: its leases and phones are lost from "+
-				"this folder; restore the file from a backup, or delete %s to begin anew", path, fileMarker, fileMarker)
-		}
-		if err := create(dir); err != nil {
-			return nil, fmt.Errorf("create %s: %w", path, err)
-		}
-		log.Info("store created", "path", path)
-	}
-	if !installed {
-		if err := mark(dir); err != nil {
-			return nil, fmt.Errorf("create %s: %w", fileMarker, err)
-		}
-	}
+// openFile opens the verified file and brings it to the present schema.
+func (db *DB) openFile(ctx context.Context, path string) error {
 	bolt, err := bbolt.Open(path, 0o600, options())
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return fmt.Errorf("open %s: %w", path, err)
 	}
+	db.bolt.Store(bolt)
 	from, err := migrate(bolt, migrations())
 	if err == nil {
 		err = bolt.View(checkBuckets)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), bolt.Close())
+		return fmt.Errorf("open %s: %w", path, err)
 	}
 	if to := version(migrations()); from != to {
-		log.Info("store migrated", "path", path, "from", from, "to", to)
+		db.log.InfoContext(ctx, "store migrated", "path", path, "from", from, "to", to)
 	}
-	return bolt, nil
+	return nil
 }
 
 func options() *bbolt.Options {
@@ -183,18 +233,19 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// hasContent reports whether there is a file that isn't empty. An empty marker is one that a crash cut off, an empty
-// store is none.
-func hasContent(path string) (bool, error) {
+// found returns the path of a file in the state folder, and whether it is there and isn't empty. An empty marker is one
+// that a crash cut off, an empty store is none.
+func found(dir, name string) (path string, there bool, err error) {
+	path = filepath.Join(dir, name)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return path, false, nil
 	}
 	if err != nil {
-		return false, err
+		return path, false, err
 	}
 	if !info.Mode().IsRegular() {
-		return false, fmt.Errorf("%s is not a file", path)
+		return path, false, fmt.Errorf("%s is not a file", path)
 	}
-	return info.Size() > 0, nil
+	return path, info.Size() > 0, nil
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -168,14 +167,15 @@ func TestDamage(t *testing.T) {
 	} {
 		t.Run(c.bucket, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			db := openDB(t, dir)
-			saveContent(t, db, goldenContent(t))
-			if err := db.Close(); err != nil {
+			var log bytes.Buffer
+			db, err := Open(t.TempDir(), slog.New(slog.NewTextHandler(&log, nil)))
+			if err != nil {
 				t.Fatal(err)
 			}
+			defer db.Close()
+			saveContent(t, db, goldenContent(t))
 			var key []byte
-			edit(t, filepath.Join(dir, fileDB), func(tx *bbolt.Tx) error {
+			err = db.bolt.Load().Update(func(tx *bbolt.Tx) error {
 				b := tx.Bucket([]byte(c.bucket))
 				k, v := b.Cursor().First()
 				key = bytes.Clone(k)
@@ -183,12 +183,9 @@ func TestDamage(t *testing.T) {
 				v[len(v)-1] ^= 0x10
 				return b.Put(key, v)
 			})
-			var log bytes.Buffer
-			db, err := Open(dir, slog.New(slog.NewTextHandler(&log, nil)))
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer db.Close()
 			for name, read := range c.reads {
 				err := read(db)
 				if !errors.Is(err, ErrDamaged) || errors.Is(err, provision.ErrNotFound) || errors.Is(err, provision.ErrConflict) || errors.Is(err, lease.ErrConflict) {
@@ -260,7 +257,7 @@ func TestDamagedNeighbours(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad := changes[readSlice].Next.Addr
-	err := db.bolt.Update(func(tx *bbolt.Tx) error {
+	err := db.bolt.Load().Update(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucketLeases)).Put(bad.AsSlice(), []byte("nonsense"))
 	})
 	if err != nil {

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -31,13 +34,18 @@ var ErrDamaged = errors.New("damaged record")
 
 // DB is an open store. It is made by [Open] and safe for concurrent use.
 type DB struct {
-	bolt   *bbolt.DB
-	lock   io.Closer
-	log    *slog.Logger
-	queue  queue
-	writes atomic.Uint64
-	// stopped is the first commit error after which the file may not be written any more; see commit.
-	stopped atomic.Pointer[error]
+	dir      string
+	child    []string
+	lock     io.Closer
+	log      *slog.Logger
+	queue    queue
+	bolt     atomic.Pointer[bbolt.DB] // another one after each reopen
+	writes   atomic.Uint64
+	snapping chan struct{} // holds a token while a snapshot is made
+	// stopped is the first commit error after which the file may not be written any more; see transact and reopen.
+	stopped  atomic.Pointer[error]
+	restored time.Time // set by Open
+	epoch    Epoch     // as its file has it; of Open, Run and Close
 
 	mu       sync.Mutex
 	problems map[recordKey]error // guarded by mu
@@ -49,7 +57,8 @@ type recordKey struct{ bucket, key string }
 // Close ends the use of the store; it waits for transactions that run. Later calls of other methods fail. A second
 // Close does nothing.
 func (db *DB) Close() error {
-	err := db.bolt.Close()
+	err := db.keepEpoch()
+	err = errors.Join(err, db.bolt.Load().Close())
 	if lerr := db.lock.Close(); !errors.Is(lerr, os.ErrClosed) {
 		err = errors.Join(err, lerr)
 	}
@@ -62,15 +71,34 @@ func (db *DB) Close() error {
 // Writes returns how many write transactions were committed since the store was opened.
 func (db *DB) Writes() uint64 { return db.writes.Load() }
 
-// Problem is a record that was found damaged.
-type Problem struct {
-	Bucket string
-	Key    string // raw bytes; whoever prints it escapes it
-	Err    error  // wraps ErrDamaged
+// view reads. The file may be opened anew meanwhile; then the transaction begins again before fn is called.
+func (db *DB) view(fn func(*bbolt.Tx) error) error {
+	for {
+		bolt := db.bolt.Load()
+		err := bolt.View(fn)
+		if !errors.Is(err, bolterrors.ErrDatabaseNotOpen) || db.bolt.Load() == bolt {
+			return err
+		}
+	}
 }
 
-// Problems returns the damaged records that were met since the store was opened, by bucket and key. A record that is
-// deleted or overwritten is no problem any more. At most maxProblems are kept.
+// Problem is a record that was found damaged, or something that is wrong with the store as a whole.
+type Problem struct {
+	Bucket string // empty: the store as a whole
+	Key    string // raw bytes, whoever prints it escapes it; one of the Problem constants for the store as a whole
+	Err    error  // wraps ErrDamaged for a record
+}
+
+// What can be wrong with the store as a whole, as the key of a [Problem].
+const (
+	ProblemFull     = "full"     // the disk is; it is over with the next commit
+	ProblemBroken   = "broken"   // the disk took a commit no one knows how much of; it is over when the file could be written anew
+	ProblemRestored = "restored" // from a snapshot, or an older copy was put in place; until the next start
+	ProblemSnapshot = "snapshot" // the last one could not be made
+)
+
+// Problems returns what is wrong with the store as a whole, then the damaged records that were met since it was opened,
+// by bucket and key. A record that is deleted or overwritten is no problem any more. At most maxProblems are kept.
 func (db *DB) Problems() []Problem {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -102,6 +130,25 @@ func (db *DB) damaged(bucket, key string, why error) error {
 		db.log.Error("damaged record left out", "bucket", bucket, "key", fmt.Sprintf("%q", key), "err", why)
 	}
 	return err
+}
+
+// trouble notes what is wrong with the store as a whole and logs it the first time, or that it is over if err is nil.
+func (db *DB) trouble(what string, err error) {
+	k := recordKey{"", what}
+	db.mu.Lock()
+	_, known := db.problems[k]
+	if err != nil {
+		db.problems[k] = err
+	} else {
+		delete(db.problems, k)
+	}
+	db.mu.Unlock()
+	switch {
+	case err != nil && !known:
+		db.log.Error("store is in trouble", "trouble", what, "err", err)
+	case err == nil && known:
+		db.log.Info("store is out of trouble", "trouble", what)
+	}
 }
 
 // repaired forgets the problems with records that have been overwritten or deleted.
@@ -162,31 +209,75 @@ var errUnfinished = errors.New("the transaction did not finish")
 
 // transact is the only place that opens a write transaction. It is committed if fn reports a change.
 func (db *DB) transact(fn func(*bbolt.Tx) (bool, error)) error {
-	tx, err := db.bolt.Begin(true)
+	tx, err := db.beginWrite()
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back, and says so
-	if stopped := db.stopped.Load(); stopped != nil {
-		return fmt.Errorf("the store takes no writes since one failed; restart to check it and open it again: %w", *stopped)
-	}
 	changed, err := fn(tx)
 	if err != nil || !changed {
 		return err
 	}
+	id := tx.ID()
 	if err := tx.Commit(); err != nil {
-		err = fmt.Errorf("commit: %w", err)
-		// After a failed fsync nobody knows which pages the disk holds, and what bbolt holds in memory may no longer
-		// fit the file's newest meta page; another commit on top could damage the file. A full disk is told of
-		// before the meta page is written, and is over when there is space again.
-		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, bolterrors.ErrMaxSizeReached) {
-			db.stopped.Store(&err)
-			db.log.Error("store takes no more writes", "err", err)
-		}
-		return err
+		return db.failed(id, fmt.Errorf("commit: %w", err))
 	}
 	db.writes.Add(1)
+	db.trouble(ProblemFull, nil)
 	return nil
+}
+
+// beginWrite opens a write transaction on the file that is in use when it is its turn.
+func (db *DB) beginWrite() (*bbolt.Tx, error) {
+	for {
+		bolt := db.bolt.Load()
+		tx, err := bolt.Begin(true)
+		switch {
+		case err != nil && (!errors.Is(err, bolterrors.ErrDatabaseNotOpen) || db.bolt.Load() == bolt):
+			return nil, err
+		case err != nil:
+			continue
+		}
+		// In this order: reopen puts the new file in place before it lets writers go on.
+		if stopped := db.stopped.Load(); stopped != nil {
+			err = fmt.Errorf("%w until its file could be written anew: %w", lease.ErrReadOnly, *stopped)
+		} else if db.bolt.Load() == bolt {
+			return tx, nil
+		}
+		if rerr := tx.Rollback(); rerr != nil || err != nil {
+			return nil, cmp.Or(err, rerr)
+		}
+	}
+}
+
+// failed says what a failed commit means. A full disk is told of before the meta page is written, and it can be seen
+// that it wasn't: nothing was written, and it is over when there is space again. After any other failure, of an fsync
+// above all, nobody knows which pages the disk holds; the kernel may have forgotten them and say that all is well the
+// next time, and another commit on top could damage the file. So there is none, until reopen has written a new file.
+func (db *DB) failed(id int, err error) error {
+	if isFull(err) {
+		now := id
+		verr := db.view(func(tx *bbolt.Tx) error {
+			now = tx.ID()
+			return nil
+		})
+		if verr == nil && now < id {
+			err = fmt.Errorf("%w: %w", lease.ErrReadOnly, err)
+			db.trouble(ProblemFull, err)
+			return err
+		}
+	}
+	db.stopped.Store(&err)
+	db.trouble(ProblemBroken, fmt.Errorf("store takes no more writes until its file could be written anew: %w", err))
+	return err
+}
+
+// isFull reports whether a commit failed for want of space. That the file can't be made longer, bbolt says in words
+// only; an fsync's error has no path.
+func isFull(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path) && (errors.Is(path, syscall.ENOSPC) || errors.Is(path, syscall.EDQUOT)) ||
+		errors.Is(err, bolterrors.ErrMaxSizeReached) || strings.Contains(err.Error(), "file resize error")
 }
 
 func apply(tx *bbolt.Tx, o op) error {

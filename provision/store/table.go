@@ -150,7 +150,7 @@ func (t table[T]) findBy(db *DB, tx *bbolt.Tx, index, key string) (v T, err erro
 // all returns every record that is whole, by ID.
 func (t table[T]) all(db *DB) ([]T, error) {
 	var out []T
-	err := db.bolt.View(func(tx *bbolt.Tx) error {
+	err := db.view(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(t.bucket)).ForEach(func(k, _ []byte) error {
 			v, err := t.find(db, tx, string(k))
 			if err == nil {

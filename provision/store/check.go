@@ -1,0 +1,293 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/provision"
+)
+
+// Report is what [Check] found in a store's file.
+type Report struct {
+	Path string `json:"path"`
+	// Damage is what is wrong with the file as a whole; with any, nobody may open it.
+	Damage []string `json:"damage,omitempty"`
+	// Flaws are records that would be left out of an otherwise sound file, the first of them; there are Flawed in all.
+	Flaws  []Flaw `json:"flaws,omitempty"`
+	Flawed int    `json:"flawed"`
+	// Remarks are what is odd but hurts nobody.
+	Remarks []string `json:"remarks,omitempty"`
+
+	Schema    uint32        `json:"schema"`
+	Leases    int           `json:"leases"`
+	Events    int           `json:"events"`
+	LastEvent uint64        `json:"last_event"`
+	Devices   int           `json:"devices"`
+	Configs   int           `json:"configs"`
+	Size      int64         `json:"size"` // bytes
+	Free      int64         `json:"free"` // bytes of pages that nothing leads to any more
+	Txid      uint64        `json:"txid"` // of the last transaction
+	Epoch     Epoch         `json:"epoch"`
+	Took      time.Duration `json:"took"` // nanoseconds
+}
+
+// Flaw is a record that can't be trusted, or that another one contradicts.
+type Flaw struct {
+	Bucket string `json:"bucket"`
+	Key    string `json:"key"` // quoted
+	Why    string `json:"why"`
+}
+
+// Sound reports whether the file may be opened.
+func (r Report) Sound() bool { return len(r.Damage) == 0 }
+
+// Whole reports whether the file is sound and none of its records would be left out.
+func (r Report) Whole() bool { return r.Sound() && r.Flawed == 0 }
+
+const maxFlaws = 100 // that are told apart
+
+// Check reads a store's file that no process has open and says what is wrong with it: whether its pages make a tree,
+// which records have a wrong checksum or make no sense, whether indices and records agree and whether each client has
+// one address in a network. If that finds no damage, bbolt has to agree; as bbolt may panic or be ended by a bus error
+// over a damaged file, and the stack overflow of a cyclic one can't be recovered from, Check is for a process of its
+// own (see [Opener]). An error says that the file can't be read at all.
+func Check(path string) (Report, error) {
+	r, err := inspect(path)
+	if err != nil || !r.Sound() {
+		return r, err
+	}
+	began := time.Now()
+	bolt, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		r.Damage = append(r.Damage, "bbolt: "+err.Error())
+		return r, nil
+	}
+	err = bolt.View(func(tx *bbolt.Tx) error {
+		for err := range tx.Check() { // to the end, or its goroutine stays
+			if len(r.Damage) < maxDamage {
+				r.Damage = append(r.Damage, "bbolt: "+err.Error())
+			}
+		}
+		return nil
+	})
+	r.Took += time.Since(began)
+	return r, errors.Join(err, bolt.Close())
+}
+
+// inspect is Check without bbolt; it is safe in any process.
+func inspect(path string) (Report, error) {
+	r := Report{Path: path}
+	began := time.Now()
+	defer func() { r.Took = time.Since(began) }()
+	f, err := os.Open(path)
+	if err != nil {
+		return r, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return r, err
+	}
+	if !info.Mode().IsRegular() {
+		return r, fmt.Errorf("%s is not a file", path)
+	}
+	r.Size = info.Size()
+	m, err := openImage(f, r.Size)
+	if err != nil {
+		r.Damage = []string{err.Error()}
+		return r, nil
+	}
+	if len(m.metas) == 1 {
+		r.Remarks = append(r.Remarks, "one of the two meta pages is damaged; the next commit but one writes it anew")
+	}
+	c := checker{
+		report: &r, flawed: make(map[recordKey]bool), index: make(map[recordKey]string), want: make(map[recordKey]string), holders: make(map[tenancy][]string),
+	}
+	m.records(c.record, func(bucket string, _ bool) { c.buckets = append(c.buckets, bucket) })
+	r.Damage, r.Txid = m.damage, m.metas[0].txid
+	r.Free = max(0, int64(m.metas[0].high)*m.page-(m.used+2)*m.page) //nolint:gosec // a file's size, or there is damage
+	c.finish()
+	return r, nil
+}
+
+// checker looks at each record of a file.
+type checker struct {
+	report  *Report
+	buckets []string
+	flawed  map[recordKey]bool
+	index   map[recordKey]string // index entries and the IDs that they lead to
+	want    map[recordKey]string // those that there should be
+	holders map[tenancy][]string // bound addresses
+}
+
+// tenancy is a client in a network.
+type tenancy struct{ network, hw string }
+
+func (c *checker) flaw(bucket, key string, why error) {
+	c.report.Flawed++
+	c.flawed[recordKey{bucket, key}] = true
+	if len(c.report.Flaws) < maxFlaws {
+		c.report.Flaws = append(c.report.Flaws, Flaw{bucket, fmt.Sprintf("%q", key), why.Error()})
+	}
+}
+
+func (c *checker) record(bucket string, key, value []byte) {
+	payload, err := unseal(bucket, key, value)
+	if err == nil {
+		err = c.payload(bucket, key, payload)
+	}
+	if err != nil {
+		c.flaw(bucket, string(key), err)
+	}
+}
+
+func (c *checker) payload(bucket string, key, payload []byte) error {
+	switch bucket {
+	case bucketMeta:
+		switch {
+		case string(key) == keySchema && len(payload) == 4:
+			c.report.Schema = binary.BigEndian.Uint32(payload)
+		case string(key) == keyEpoch:
+			return json.Unmarshal(payload, &c.report.Epoch)
+		}
+	case bucketLeases:
+		c.report.Leases++
+		l, err := leaseAt(key, payload)
+		if err == nil && l.State == lease.Bound {
+			k := tenancy{string(l.Network), string(l.Client.HW[:])}
+			c.holders[k] = append(c.holders[k], l.Addr.String())
+		}
+		return err
+	case bucketEvents:
+		c.report.Events++
+		e, err := eventAt(key, payload)
+		c.report.LastEvent = max(c.report.LastEvent, e.Seq)
+		return err
+	case bucketCursors:
+		if len(payload) != 8 {
+			return errShort
+		}
+	case bucketDevices:
+		c.report.Devices++
+		return checkRow(c, deviceTable(), string(key), payload)
+	case bucketConfigs:
+		c.report.Configs++
+		return checkRow(c, configTable(), string(key), payload)
+	case bucketNetworks:
+		_, body, err := splitRev(payload)
+		if err == nil {
+			_, err = decodeDeclared(body)
+		}
+		return err
+	default:
+		if isIndex(bucket) {
+			c.index[recordKey{bucket, string(key)}] = string(payload)
+		}
+	}
+	return nil
+}
+
+func isIndex(bucket string) bool {
+	return slices.Contains(deviceTable().indexes, bucket) || slices.Contains(configTable().indexes, bucket)
+}
+
+// owner returns the bucket that an index leads to.
+func owner(index string) string {
+	if slices.Contains(deviceTable().indexes, index) {
+		return bucketDevices
+	}
+	return bucketConfigs
+}
+
+func checkRow[T any](c *checker, t table[T], id string, payload []byte) error {
+	v, err := t.parse(id, payload)
+	if err != nil {
+		return err
+	}
+	for _, r := range t.refs(v) {
+		c.want[recordKey{r.bucket, r.key}] = id
+	}
+	return nil
+}
+
+// parse decodes the payload of a record.
+func (t table[T]) parse(id string, payload []byte) (v T, err error) {
+	rev, body, err := splitRev(payload)
+	if err != nil {
+		return v, err
+	}
+	return t.decode(id, rev, body)
+}
+
+// finish compares what the records say of each other.
+func (c *checker) finish() {
+	r := c.report
+	if !r.Sound() {
+		return
+	}
+	if slices.Contains(c.buckets, bucketMeta) {
+		switch {
+		case r.Schema == 0:
+			r.Damage = append(r.Damage, "the record of its schema is damaged")
+		case r.Schema == version(migrations()):
+			for _, b := range buckets() {
+				if !slices.Contains(c.buckets, b) {
+					r.Damage = append(r.Damage, fmt.Sprintf("bucket %s is missing", b))
+				}
+			}
+		}
+	}
+	for k, id := range c.index {
+		if c.flawed[recordKey{owner(k.bucket), id}] {
+			continue // who asks by it must hear of the damage
+		}
+		if want, ok := c.want[k]; !ok {
+			c.flaw(k.bucket, k.key, fmt.Errorf("it leads to %q, which doesn't say so", id))
+		} else if want != id {
+			c.flaw(k.bucket, k.key, fmt.Errorf("it leads to %q instead of %q", id, want))
+		}
+	}
+	for k, id := range c.want {
+		if _, ok := c.index[k]; !ok && !c.flawed[k] {
+			c.flaw(k.bucket, k.key, fmt.Errorf("%q is not found by it", id))
+		}
+	}
+	for k, addrs := range c.holders {
+		if len(addrs) > 1 && k.hw != "\x00\x00\x00\x00\x00\x00" {
+			r.Remarks = append(r.Remarks, fmt.Sprintf("client %x has %d leases in network %q: %v", k.hw, len(addrs), k.network, addrs))
+		}
+	}
+	slices.Sort(r.Remarks)
+}
+
+// Files returns the store's file in a state folder, if there is one, and its snapshots, the newest first.
+func Files(dir string) (db string, snapshots []string, err error) {
+	path, there, err := found(dir, fileDB)
+	if err != nil {
+		return "", nil, err
+	}
+	if there {
+		db = path
+	}
+	for n := 1; n <= maxSnapshots; n++ {
+		path, there, err := found(dir, snapshotName(n))
+		if err != nil {
+			return "", nil, err
+		}
+		if there {
+			snapshots = append(snapshots, path)
+		}
+	}
+	if db == "" && len(snapshots) == 0 {
+		return "", nil, fmt.Errorf("%s has no store: %w", dir, provision.ErrNotFound)
+	}
+	return db, snapshots, nil
+}

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// keyEpoch is the store's own copy of its epoch.
+const keyEpoch = "epoch"
+
+// Epoch is one opening of the store. It is kept in the store and in a file beside it, so that the store can be told from
+// an older copy that somebody put in its place: a backup, or a copy from another machine. What puts the whole folder
+// back, as the snapshot of a virtual machine does, can't be noticed that way.
+type Epoch struct {
+	Generation uint64 `json:"generation"` // rises by one with each opening
+	ID         string `json:"id"`         // of no other epoch
+	Prev       string `json:"prev,omitempty"`
+	// Txid is, in the file, that of a transaction which the store has, at most a minute old. In the store it is zero.
+	Txid uint64 `json:"txid,omitempty"`
+}
+
+func (e Epoch) next(least uint64) Epoch {
+	return Epoch{Generation: max(e.Generation, least) + 1, ID: rand.Text(), Prev: e.ID}
+}
+
+// judge returns why the store that was found is older than the one that was here last, or nothing if it isn't.
+func (db *DB) judge(found Report) (string, error) {
+	b, err := os.ReadFile(filepath.Join(db.dir, fileEpoch))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	var last Epoch
+	if json.Unmarshal(b, &last) != nil {
+		last = Epoch{} // cut off, or not ours; as good as missing
+	}
+	db.epoch = last
+	switch is := found.Epoch; {
+	case is == Epoch{} && last == Epoch{}: // of a version that didn't know of epochs
+	case is.Generation == last.Generation+1 && is.Prev == last.ID: // the file was not written any more
+	case is.ID == last.ID && found.Txid >= last.Txid:
+	case last == Epoch{}:
+		return fmt.Sprintf("%s is missing: the store was moved here", fileEpoch), nil
+	case is.ID == last.ID:
+		return fmt.Sprintf("it ends with transaction %d, but there was transaction %d", found.Txid, last.Txid), nil
+	default:
+		return fmt.Sprintf("it is of generation %d, but the last one was %d", is.Generation, last.Generation), nil
+	}
+	return "", nil
+}
+
+// begin starts a new epoch: in the store, then in the file. A full disk doesn't keep the store from being opened.
+func (db *DB) begin(ctx context.Context, stored Epoch, older string) error {
+	next := stored.next(db.epoch.Generation)
+	err := db.transact(func(tx *bbolt.Tx) (bool, error) {
+		if older != "" {
+			if err := putTime(tx, keyRestored, time.Now()); err != nil {
+				return false, err
+			}
+		}
+		return true, putEpoch(tx, next)
+	})
+	if err != nil {
+		if db.stopped.Load() != nil {
+			return fmt.Errorf("begin epoch: %w", err)
+		}
+		next = stored
+	}
+	if older != "" {
+		db.trouble(ProblemRestored, fmt.Errorf("an older copy of the store was put in place (%s): leases may be in use that it doesn't know of", older))
+	}
+	db.epoch.ID, db.epoch.Generation = next.ID, next.Generation
+	db.epoch.Txid = 0 // so that the file is written
+	if err := db.keepEpoch(); err != nil {
+		db.log.WarnContext(ctx, "epoch of the store not written", "err", err)
+	}
+	return db.view(func(tx *bbolt.Tx) error {
+		value := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyRestored))
+		if payload, err := unseal(bucketMeta, []byte(keyRestored), value); err == nil && len(payload) == 8 {
+			db.restored = time.Unix(int64(binary.BigEndian.Uint64(payload)), 0) //nolint:gosec // a bit pattern
+		}
+		return nil
+	})
+}
+
+func putEpoch(tx *bbolt.Tx, e Epoch) error {
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return put(tx, bucketMeta, []byte(keyEpoch), payload)
+}
+
+// keepEpoch brings the file up to the store's last transaction.
+func (db *DB) keepEpoch() error {
+	var id uint64
+	err := db.view(func(tx *bbolt.Tx) error {
+		id = uint64(tx.ID()) //nolint:gosec // never negative
+		return nil
+	})
+	if err != nil || id == db.epoch.Txid || db.stopped.Load() != nil {
+		return nil //nolint:nilerr // it was closed already, or nobody knows what the disk holds
+	}
+	e := Epoch{Generation: db.epoch.Generation, ID: db.epoch.ID, Txid: id}
+	b, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(db.dir, fileEpoch)
+	err = writeFile(path+".new", func(w io.Writer) error {
+		_, err := io.Copy(w, bytes.NewReader(append(b, '\n')))
+		return err
+	})
+	if err == nil {
+		err = errors.Join(os.Rename(path+".new", path), syncDir(db.dir))
+	}
+	if err != nil {
+		return fmt.Errorf("keep epoch: %w", err)
+	}
+	db.epoch = e
+	return nil
+}
