@@ -277,6 +277,10 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("GET %s from a browser: %d %q, want 404", path, status, body)
 		}
 	}
+	// Nor does a phone's file name make one of whoever asks from elsewhere.
+	if status, body := o.get(netip.MustParseAddr("127.200.0.5"), "/00085D000001.cfg", "Mozilla/5.0"); status != http.StatusNotFound {
+		t.Errorf("a phone's file for a browser: %d %q, want 404", status, body)
+	}
 	if phones := o.phones(); len(phones) != 0 {
 		t.Errorf("the PC became a phone: %+v", phones)
 	}
