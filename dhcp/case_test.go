@@ -16,7 +16,7 @@ func TestCase(t *testing.T) {
 	for _, group := range []map[string]func(*caseT){
 		packetCases(), discoverCases(), selectingCases(), rebootCases(), renewCases(), releaseCases(), declineCases(),
 		informCases(), optionCases(), timeCases(), networkCases(), addressingCases(), concurrencyCases(), phoneCases(),
-		safetyCases(),
+		safetyCases(), allocationCases(), reservationCases(), eventCases(), expiryCases(),
 	} {
 		for _, id := range slices.Sorted(maps.Keys(group)) {
 			t.Run(id, func(t *testing.T) {

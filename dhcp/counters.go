@@ -23,7 +23,6 @@ type Counters struct {
 	ProbeFails    uint64 // of them, those that could not be sent
 	Conflicts     uint64 // of them, those that a stranger had
 	Queries       uint64 // questions for leases that were answered
-	Wanderings    uint64 // leases of clients that go to and fro between networks
 	BootFails     uint64 // times that the BootSource failed
 	ListenerFails uint64 // times that a listener was lost
 	InHand        uint64 // messages that are being worked on or wait
@@ -37,7 +36,7 @@ type counters struct {
 	dropped, refused [reasons]atomic.Uint64
 
 	truncated, violations, leftOut, sendErrors, fallbacks, probes, probesLeftOut, probeFails, conflicts,
-	queries, wanderings, bootFails, listenerFails atomic.Uint64
+	queries, bootFails, listenerFails atomic.Uint64
 }
 
 // typeName is a message type's name in metrics and log lines.
@@ -74,7 +73,6 @@ func (s *Server) Snapshot() Counters {
 		ProbeFails:    c.probeFails.Load(),
 		Conflicts:     c.conflicts.Load(),
 		Queries:       c.queries.Load(),
-		Wanderings:    c.wanderings.Load(),
 		BootFails:     c.bootFails.Load(),
 		ListenerFails: c.listenerFails.Load(),
 	}

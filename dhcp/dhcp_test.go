@@ -3,6 +3,7 @@ package dhcp
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -174,7 +175,12 @@ func newLab(tb testing.TB, nets ...network.Network) *lab {
 
 func (l *lab) networks(nets ...network.Network) {
 	l.t.Helper()
-	set, err := network.NewSet(nets)
+	l.declare(network.Declared{Networks: nets})
+}
+
+func (l *lab) declare(d network.Declared) {
+	l.t.Helper()
+	set, err := network.New(d)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -189,6 +195,11 @@ func (l *lab) restart() {
 		l.t.Fatal(err)
 	}
 	l.table, l.Table = table, table
+}
+
+// run tends to what needs time, until the case ends.
+func (l *lab) run() {
+	go func() { _ = l.table.Run(l.t.Context()) }()
 }
 
 // pass lets time go by; in the bubble of a case that takes none.
@@ -321,13 +332,30 @@ func (l *lab) holder(a netip.Addr) hwaddr.Addr {
 }
 
 // events returns how many events are stored.
-func (l *lab) events() (n int) {
+func (l *lab) events() int { return len(l.outbox()) }
+
+// outbox returns the events that are stored.
+func (l *lab) outbox() (all []lease.Event) {
 	l.t.Helper()
-	for _, err := range l.store.Events(l.t.Context(), 0) {
+	for e, err := range l.store.Events(l.t.Context(), 0) {
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		n++
+		all = append(all, e)
 	}
-	return n
+	return all
+}
+
+// story is what happened, such as "bound 192.0.2.10 00:15:65:aa:bb:01".
+func (l *lab) story() (lines []string) {
+	l.t.Helper()
+	for _, e := range l.outbox() {
+		lines = append(lines, fmt.Sprintf("%s %s %s", e.Kind, e.Lease.Addr, e.Lease.Client.HW))
+	}
+	return lines
+}
+
+// number makes hardware addresses of one vendor's.
+func number(n int) hwaddr.Addr {
+	return hwaddr.Addr{0, 0x15, 0x65, byte(n >> 16), byte(n >> 8), byte(n)}
 }

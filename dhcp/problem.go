@@ -23,6 +23,7 @@ const (
 	ProblemRefused     ProblemKind = "network-refused"   // because of it, we don't serve a network
 	ProblemNewcomers   ProblemKind = "too-many-new"      // more clients come or go than the limit allows
 	ProblemDecliner    ProblemKind = "client-declines"   // a client finds fault with every address
+	ProblemWanderer    ProblemKind = "client-wanders"    // a client goes to and fro between networks
 	ProblemNoRawSocket ProblemKind = "no-packet-socket"  // an interface is served without frames, probes and watch
 	ProblemNoPing      ProblemKind = "no-ping"           // networks behind relay agents can't be probed
 	ProblemLost        ProblemKind = "interface-lost"    // a listener is closed until its interface is back

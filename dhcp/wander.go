@@ -66,10 +66,9 @@ func (x *exchange) watchMoves(ctx context.Context, l lease.Lease) {
 	if from == "" {
 		return
 	}
-	x.srv.count.wanderings.Add(1)
-	if x.srv.mayWarn("wander " + string(from) + " " + string(l.Network)) {
-		x.srv.Log.WarnContext(ctx, "dhcp client goes to and fro between networks",
-			"mac", x.client.HW, "from", from, "to", l.Network, "vendor", printable(x.client.VendorClass),
-			"remedy", fmt.Sprintf("make the VLAN that DHCP gives in %s and in %s the one of the phone's configuration", from, l.Network))
-	}
+	x.srv.passing(ctx, x.client.HW.String(), Problem{
+		Kind: ProblemWanderer, Network: l.Network,
+		Text: fmt.Sprintf("client %s goes to and fro between %s and %s: what DHCP and its configuration say of the VLAN "+
+			"differs; give both the same", x.client.HW, from, l.Network),
+	})
 }
