@@ -40,6 +40,8 @@ func TestOnWire(t *testing.T) {
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+
+		GidMappingsEnableSetgroups: os.Getuid() == 0, // only root may
 	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -96,6 +98,8 @@ func onWire(t *testing.T) {
 	t.Run("D-TX-02", w.broadcastToClient)
 	t.Run("D-DISC-16", w.probed)
 	t.Run("D-TX-03", w.fallback)
+	t.Run("rogue", w.rogue)
+	t.Run("ping", w.ping)
 	t.Run("D-ADM-10", w.interfaceComesBack)
 	w.cancel()
 	if err := <-w.done; err != nil {
