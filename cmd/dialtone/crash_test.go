@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -172,22 +173,75 @@ func TestKilledWhileBinding(t *testing.T) {
 	t.Logf("%d leases acknowledged, %d stored", len(acked), len(leases))
 }
 
-// A state whose store has gone is not taken for a new one.
+// A state whose store has gone is not taken for a new one: it is restored from a snapshot, or else refused.
 func TestStoreGone(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
 	p.start()
-	p.kill()
-	stores, err := filepath.Glob(filepath.Join(p.state, "*.db"))
-	if err != nil || len(stores) != 1 {
-		t.Fatalf("stores in the state folder: %v, %v", stores, err)
+	const mac = "00:1b:54:20:00:01"
+	acked := p.boot(mac)
+	stores := func(pattern string) []string {
+		t.Helper()
+		list, err := filepath.Glob(filepath.Join(p.state, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
 	}
-	if err := os.Remove(stores[0]); err != nil {
+	for deadline := time.Now().Add(20 * time.Second); len(stores("*.db.1")) == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("no snapshot is made")
+		}
+		runtime.Gosched()
+	}
+	p.kill()
+
+	// Damaged: the pages of the first half are overwritten; the lease may be saved or be that of the snapshot.
+	db := stores("*.db")[0]
+	data, err := os.ReadFile(db)
+	if err != nil {
 		t.Fatal(err)
+	}
+	clear(data[:len(data)/2])
+	if err := os.WriteFile(db, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := p.cli("store", "check"); err == nil {
+		t.Errorf("store check finds no damage: %s", out)
+	}
+	p.start()
+	if !strings.Contains(p.out.String(), "was restored from") {
+		t.Errorf("the log doesn't say that the store was restored:\n%s", p.out)
+	}
+	if again := p.boot(mac); again != acked {
+		t.Errorf("after the restoration the phone gets %s, want %s", again, acked)
+	}
+	p.kill()
+
+	// Gone, with all snapshots.
+	for _, name := range append(stores("*.db.[0-9]"), db) {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var out, errs bytes.Buffer
 	code := run(t.Context(), []string{"serve", "--settings", p.settings}, func(string) string { return "" }, strings.NewReader(""), &out, &errs)
-	if code != exitFailure || !strings.Contains(errs.String(), stores[0]) {
-		t.Errorf("serve without its store: exit %d, %s; want it to name %s", code, errs.String(), stores[0])
+	if code != exitFailure || !strings.Contains(errs.String(), db) {
+		t.Errorf("serve without its store: exit %d, %s; want it to name %s", code, errs.String(), db)
 	}
+}
+
+// boot has a simulated phone get an address.
+func (p *process) boot(mac string) string {
+	p.t.Helper()
+	phone := &sim.Phone{
+		HW: hwaddr.MustParse(mac), Timeout: 5 * time.Second,
+		Steps: []plugin.BootStep{{Ask: "dhcp", VendorClass: ciscoClass}},
+		Wire:  sim.Wire{Server: netip.AddrPortFrom(p.addr, dhcpPort), Relay: netip.MustParseAddr("127.64.0.1")},
+	}
+	r, err := phone.Boot(p.t.Context())
+	if err != nil {
+		p.t.Fatalf("boot: %v\n%s", err, p.out)
+	}
+	return r.Addr.String()
 }

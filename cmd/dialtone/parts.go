@@ -58,7 +58,11 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 			err = errors.Join(err, p.close())
 		}
 	}()
-	if p.db, err = store.Open(s.State, log); err != nil {
+	child, err := checker()
+	if err != nil {
+		return p, err
+	}
+	if p.db, err = (store.Opener{Dir: s.State, Child: child, Log: log}).Open(ctx); err != nil {
 		return p, err
 	}
 	if err = p.importSite(ctx, c); err != nil {
@@ -303,6 +307,7 @@ func (p *parts) consoleAddr() string {
 // tasks returns what runs, in the order of starting; stopping goes the other way.
 func (p *parts) tasks() []Task {
 	tasks := []Task{
+		{Name: "store", Run: p.db.Run},
 		{Name: "leases", Run: p.table.Run},
 		{Name: "observer", Run: func(ctx context.Context) error {
 			return lease.Follow(ctx, p.table, p.db, "observer", p.observe, p.log)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -18,6 +19,8 @@ import (
 // Report is what [Check] found in a store's file.
 type Report struct {
 	Path string `json:"path"`
+	// InUse says that a process has the file open, so that it was not looked at.
+	InUse bool `json:"in_use,omitempty"`
 	// Damage is what is wrong with the file as a whole; with any, nobody may open it.
 	Damage []string `json:"damage,omitempty"`
 	// Flaws are records that would be left out of an otherwise sound file, the first of them; there are Flawed in all.
@@ -47,7 +50,7 @@ type Flaw struct {
 }
 
 // Sound reports whether the file may be opened.
-func (r Report) Sound() bool { return len(r.Damage) == 0 }
+func (r Report) Sound() bool { return len(r.Damage) == 0 && !r.InUse }
 
 // Whole reports whether the file is sound and none of its records would be left out.
 func (r Report) Whole() bool { return r.Sound() && r.Flawed == 0 }
@@ -59,9 +62,22 @@ const maxFlaws = 100 // that are told apart
 // one address in a network. If that finds no damage, bbolt has to agree; as bbolt may panic or be ended by a bus error
 // over a damaged file, and the stack overflow of a cyclic one can't be recovered from, Check is for a process of its
 // own (see [Opener]). An error says that the file can't be read at all.
-func Check(path string) (Report, error) {
-	r, err := inspect(path)
-	if err != nil || !r.Sound() {
+func Check(path string) (r Report, err error) {
+	r.Path = path
+	f, err := os.Open(path)
+	if err != nil {
+		return r, err
+	}
+	defer f.Close()
+	// As bbolt would, but that waits.
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
+		r.InUse = errors.Is(err, syscall.EWOULDBLOCK)
+		if r.InUse {
+			err = nil
+		}
+		return r, err
+	}
+	if r, err = inspect(path); err != nil || !r.Sound() {
 		return r, err
 	}
 	began := time.Now()

@@ -27,6 +27,9 @@ func (db *DB) verify(ctx context.Context, path string) (Report, error) {
 		return r, nil
 	}
 	r, err := CheckBy(ctx, db.child, path)
+	if err == nil && r.InUse {
+		err = errors.New("another program has it open")
+	}
 	if err != nil {
 		return r, fmt.Errorf("check %s: %w", path, err)
 	}
@@ -54,20 +57,20 @@ func CheckBy(ctx context.Context, child []string, path string) (Report, error) {
 		return r, nil
 	case !ended:
 		return r, err
-	case died(exit):
+	case died(exit, errs.String()):
 		r.Damage = []string{"the checking process died of it: " + lastWords(errs.String(), err)}
 		return r, nil
 	}
 	return r, fmt.Errorf("%w: %s", err, lastWords(errs.String(), err))
 }
 
-// died reports whether a process died of what it read: by a panic, a fault or a stack overflow, for which the runtime
-// ends it with status 2, or by a signal. Being killed is no such thing: that was somebody, or the lack of memory.
-func died(exit *exec.ExitError) bool {
+// died reports whether a process died of what it read: by a panic, a fault or a stack overflow, which the runtime tells
+// of and ends it with status 2, or by a signal. Being killed is no such thing: that was somebody, or the lack of memory.
+func died(exit *exec.ExitError, said string) bool {
 	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return status.Signal() != syscall.SIGKILL && status.Signal() != syscall.SIGTERM && status.Signal() != syscall.SIGINT
 	}
-	return exit.ExitCode() == 2
+	return exit.ExitCode() == 2 && (strings.Contains(said, "panic: ") || strings.Contains(said, "fatal error: ")) && strings.Contains(said, "\ngoroutine ")
 }
 
 // lastWords returns the first line that the process wrote, which says why in case of a panic.

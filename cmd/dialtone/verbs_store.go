@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/store"
+)
+
+func (a *app) store() *cobra.Command {
+	return parent("store", "The file that holds leases, phones, configs and networks", a.storeCheck(), a.storeVerify())
+}
+
+// storeChecked is what `store check --json` writes.
+type storeChecked struct {
+	Files []store.Report `json:"files"`
+}
+
+func (a *app) storeCheck() *cobra.Command {
+	return &cobra.Command{
+		Use: "check", Short: "Check the store and its snapshots for damage",
+		Long: `Check the store and its snapshots for damage: their pages, the checksum of each record, whether the records make
+sense and agree. The daemon does the same before it opens the store. While it runs, the store itself is left out: its
+newest snapshot is a copy of it, at most ten minutes old.
+
+Exit status: 0 all is well, 3 there is no store, 6 a file or a record is damaged, 1 it can't be said.`,
+		Example: "  dialtone store check\n  dialtone store check --state /var/lib/dialtone --json",
+		Args:    usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			db, snapshots, err := store.Files(a.state)
+			if err != nil {
+				return err
+			}
+			if db != "" {
+				snapshots = append([]string{db}, snapshots...)
+			}
+			child, err := checker()
+			if err != nil {
+				return err
+			}
+			var all storeChecked
+			damaged := db == ""
+			for _, path := range snapshots {
+				r, err := store.CheckBy(cmd.Context(), child, path)
+				if err != nil {
+					return fmt.Errorf("check %s: %w", path, err)
+				}
+				damaged = damaged || !r.InUse && !r.Whole()
+				all.Files = append(all.Files, r)
+			}
+			if err := a.print(all, all.write); err != nil {
+				return err
+			}
+			if db == "" {
+				return fmt.Errorf("the store itself is missing or empty, but has snapshots: %w", provision.ErrInvalid)
+			}
+			if damaged {
+				return errors.Join(errReported, provision.ErrInvalid)
+			}
+			return nil
+		},
+	}
+}
+
+// write tells people what was found.
+func (c storeChecked) write(w io.Writer) error {
+	rows := make([][]string, 0, len(c.Files))
+	var lines []string
+	for _, r := range c.Files {
+		state := "good"
+		switch {
+		case r.InUse:
+			state = "in use"
+		case !r.Sound():
+			state = "damaged"
+		case r.Flawed > 0:
+			state = strconv.Itoa(r.Flawed) + " bad records"
+		}
+		name := filepath.Base(r.Path)
+		rows = append(rows, []string{
+			name, state, strconv.Itoa(r.Leases), strconv.Itoa(r.Devices), strconv.Itoa(r.Configs), strconv.FormatInt(r.Size>>10, 10) + " KiB",
+		})
+		for _, d := range r.Damage {
+			lines = append(lines, name+": "+d)
+		}
+		for _, f := range r.Flaws {
+			lines = append(lines, fmt.Sprintf("%s: %s %s: %s", name, f.Bucket, f.Key, f.Why))
+		}
+		for _, m := range r.Remarks {
+			lines = append(lines, name+": "+m)
+		}
+	}
+	if err := table(w, []string{"FILE", "STATE", "LEASES", "PHONES", "CONFIGS", "SIZE"}, rows); err != nil {
+		return err
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", strings.Join(lines, "\n"))
+	return err
+}
+
+// maxCheckStack ends a check that goes round in a damaged file before it takes the machine's memory.
+const maxCheckStack = 64 << 20
+
+// storeVerify is what checks one file, in a process that may die of it.
+func (a *app) storeVerify() *cobra.Command {
+	return &cobra.Command{
+		Use: "verify FILE", Short: "Check one file in this process and write the report as JSON", Hidden: true,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			debug.SetMaxStack(maxCheckStack)
+			r, err := store.Check(args[0])
+			if err != nil {
+				return err
+			}
+			return json.NewEncoder(a.stdout).Encode(r)
+		},
+	}
+}
+
+// checker is the command by which this program checks a file in another process.
+func checker() ([]string, error) {
+	self := "/proc/self/exe" // this very program, even if its file was replaced meanwhile
+	if _, err := os.Stat(self); err != nil {
+		if self, err = os.Executable(); err != nil {
+			return nil, fmt.Errorf("find the program's own file: %w", err)
+		}
+	}
+	return []string{self, "store", "verify"}, nil
+}
