@@ -130,17 +130,18 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	var readers, workers sync.WaitGroup
+	var readers sync.WaitGroup
+	crew := newCrew(s.work)
 	readers.Go(func() { s.survey(ctx) })
 	pings := s.pings.Load()
 	if pings != nil {
 		readers.Go(func() { pings.listen(ctx) })
 	}
 	for i := range s.Listen {
-		readers.Go(func() { s.serve(ctx, i, &workers) })
+		readers.Go(func() { s.serve(ctx, i, crew) })
 	}
 	readers.Wait()
-	workers.Wait() // what was begun is answered
+	crew.workers.Wait() // what was begun is answered
 	s.mu.Lock()
 	ports := s.ports
 	s.ports = nil
@@ -157,12 +158,12 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // serve reads from one listener until ctx ends.
-func (s *Server) serve(ctx context.Context, i int, workers *sync.WaitGroup) {
+func (s *Server) serve(ctx context.Context, i int, crew *crew) {
 	s.mu.Lock()
 	p := s.ports[i]
 	s.mu.Unlock()
 	for p != nil {
-		err := s.read(ctx, p, workers)
+		err := s.read(ctx, p, crew)
 		if ctx.Err() != nil {
 			return
 		}
@@ -233,7 +234,7 @@ func (s *Server) locate() {
 }
 
 // read takes messages from a port until it fails or ctx ends. The port can still send then.
-func (s *Server) read(ctx context.Context, p *port, workers *sync.WaitGroup) error {
+func (s *Server) read(ctx context.Context, p *port, crew *crew) error {
 	stop := context.AfterFunc(ctx, p.interrupt)
 	defer stop()
 	gone := make(chan struct{})
@@ -257,7 +258,7 @@ func (s *Server) read(ctx context.Context, p *port, workers *sync.WaitGroup) err
 			ing.SeenFar = pings.sighting
 		}
 		ing.Standing = link.standing()
-		s.intake(ctx, p, b[:n], ing, workers)
+		s.intake(ctx, p, b[:n], ing, crew)
 	}
 }
 
@@ -281,9 +282,9 @@ func (s *Server) keepUp(p *port, gone <-chan struct{}) {
 
 // intake decodes a datagram and hands it on. Of each client one message is in hand, and the newest waits; so a client's
 // messages stay in order, and a slow disk or wire delays nobody else.
-func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, workers *sync.WaitGroup) {
+func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, crew *crew) {
 	defer s.rescue(ctx)
-	if s.query(ctx, p, b, ing, workers) {
+	if s.query(ctx, p, b, ing, &crew.workers) {
 		return
 	}
 	m, flaws, reason := decode(b)
@@ -308,7 +309,7 @@ func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, wor
 		s.count.dropped[reason].Add(1)
 	}
 	if start != nil {
-		workers.Go(func() { s.work(ctx, start) })
+		crew.start(ctx, start)
 	}
 }
 
