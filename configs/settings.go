@@ -36,7 +36,16 @@ type DHCP struct {
 	// the site's networks are on.
 	Interfaces []string `yaml:"interfaces"`
 	// Relay are further sockets that hear relay agents only. If there are any and Interfaces is empty, these are all.
-	Relay []netip.AddrPort `yaml:"relay"`
+	Relay  []netip.AddrPort `yaml:"relay"`
+	Limits Limits           `yaml:"limits"`
+	// Leasequery are the hosts that may ask who has which lease (RFC 4388).
+	Leasequery []netip.Addr `yaml:"leasequery"`
+}
+
+// Limits keep devices that nobody knows from taking every address. Zero sets no limit.
+type Limits struct {
+	Newcomers int `yaml:"newcomers"` // devices a minute on one interface or by one relay agent
+	Share     int `yaml:"share"`     // percent of a network's addresses that devices of unknown kind may hold
 }
 
 // TFTP says where files are served over TFTP, and to how many at once.
@@ -112,7 +121,7 @@ func DefaultFile() []byte { return append([]byte(nil), defaultFile...) }
 func Default() Settings {
 	return Settings{
 		State: "/var/lib/dialtone",
-		DHCP:  DHCP{Enabled: true},
+		DHCP:  DHCP{Enabled: true, Limits: Limits{Newcomers: 600, Share: 80}},
 		TFTP: TFTP{
 			Enabled: true, Listen: netip.MustParseAddrPort("0.0.0.0:69"),
 			MaxTransfers: 256, MaxPerPeer: 4, BlockSizeLimit: 1428,
@@ -133,6 +142,7 @@ func Default() Settings {
 func Sandbox() Settings {
 	s := Default()
 	s.DHCP.Relay = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:6767")}
+	s.DHCP.Limits = Limits{} // as many phones as one likes
 	s.TFTP.Listen = netip.MustParseAddrPort("127.0.0.1:6969")
 	s.HTTP.Listen = netip.MustParseAddrPort("127.0.0.1:8667")
 	return s
@@ -202,6 +212,13 @@ func (s Settings) faults() []fault {
 	}
 	for i, a := range s.DHCP.Relay {
 		s.checkListen(bad, fmt.Sprintf("dhcp.relay[%d]", i), a)
+	}
+	between("dhcp.limits.newcomers", s.DHCP.Limits.Newcomers, 0, 1_000_000)
+	between("dhcp.limits.share", s.DHCP.Limits.Share, 0, 100)
+	for i, a := range s.DHCP.Leasequery {
+		if a.IsUnspecified() {
+			bad(fmt.Sprintf("dhcp.leasequery[%d]", i), "%s is nobody's address; name a host's, such as 192.0.2.7", a)
+		}
 	}
 	if s.TFTP.Enabled {
 		s.checkListen(bad, "tftp.listen", s.TFTP.Listen)

@@ -26,6 +26,7 @@ func TestDefaultFileSaysTheDefaults(t *testing.T) {
 	}
 	want := Default()
 	want.DHCP.Interfaces, want.DHCP.Relay, want.Hooks = []string{}, []netip.AddrPort{}, []Hook{}
+	want.DHCP.Leasequery = []netip.Addr{}
 	if diff := cmp.Diff(want, got, equal); diff != "" {
 		t.Errorf("the file that ships and Default differ (-Default +file):\n%s", diff)
 	}
@@ -95,7 +96,7 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	file := `
 state: /srv/dialtone
-dhcp: {interfaces: [eth0, eth1.20], relay: ["192.0.2.1:67"]}
+dhcp: {interfaces: [eth0, eth1.20], relay: ["192.0.2.1:67"], limits: {share: 50}, leasequery: [192.0.2.7]}
 tftp:
   listen: 192.0.2.1:69
   max_transfers: 10
@@ -111,6 +112,8 @@ log: {level: debug, format: json}
 	want.State = "/srv/dialtone"
 	want.DHCP.Interfaces = []string{"eth0", "eth1.20"}
 	want.DHCP.Relay = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:67")}
+	want.DHCP.Leasequery = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
+	want.DHCP.Limits.Share = 50
 	want.TFTP.Listen = netip.MustParseAddrPort("192.0.2.1:69")
 	want.TFTP.MaxTransfers = 10
 	want.HTTP.Listen = netip.MustParseAddrPort("0.0.0.0:8000")
@@ -159,6 +162,10 @@ func TestParseFaults(t *testing.T) {
 		{"half a number", "tftp: {max_transfers: 1.5}\n", []string{"is not a whole number"}},
 		{"no bool", "tftp: {enabled: maybe}\n", []string{`f.yaml:1: tftp.enabled: "maybe" is neither true nor false`}},
 		{"no address", "http: {listen: localhost:80}\n", []string{`f.yaml:1: http.listen: "localhost:80" is not an address with a port`}},
+		{"limits", "dhcp:\n  limits: {newcomers: -1, share: 101}\n  leasequery: [0.0.0.0]\n", []string{
+			"f.yaml:2: dhcp.limits.newcomers: -1 is out of range; use 0 to 1000000", "dhcp.limits.share: 101 is out of range; use 0 to 100",
+			"f.yaml:3: dhcp.leasequery[0]: 0.0.0.0 is nobody's address; name a host's, such as 192.0.2.7",
+		}},
 		{"port 0", "http: {listen: ':0'}\n", []string{"f.yaml:1: http.listen: 0.0.0.0:0 is not an address with a port"}},
 		{"no unit", "hooks:\n- {name: a, url: 'http://x', timeout: 5}\n", []string{`f.yaml:2: hooks[0].timeout: "5" is not a length of time; write it with its unit`}},
 		{"no level", "log: {level: chatty}\n", []string{"f.yaml:1: log.level: "}},

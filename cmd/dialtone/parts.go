@@ -175,7 +175,10 @@ func (p *parts) openServers(ctx context.Context) error {
 	if !s.DHCP.Enabled {
 		return nil
 	}
-	d := &dhcp.Server{Table: p.table, Networks: p, Boot: p.plugins, Listen: p.listeners(), Log: p.log}
+	d := &dhcp.Server{
+		Table: p.table, Networks: p, Boot: p.plugins, Directory: directory{p.db, p.plugins}, Listen: p.listeners(),
+		Limits: dhcp.Limits(s.DHCP.Limits), Askers: s.DHCP.Leasequery, Log: p.log,
+	}
 	if len(d.Listen) == 0 {
 		p.log.WarnContext(ctx, "dhcp is enabled but no network is declared: no address will be leased")
 		return nil

@@ -224,6 +224,21 @@ func encodeSub(text string) ([]byte, error) {
 	return []byte(text), nil
 }
 
+// Vendor returns the vendor of the newest plugin that has DHCP options for clients of that kind; empty if none has.
+func (h *Host) Vendor(c lease.Client) string {
+	class := strings.TrimRight(c.VendorClass, "\x00")
+	if class == "" {
+		return ""
+	}
+	vendor := ""
+	for _, p := range h.All() {
+		if slices.ContainsFunc(p.dhcp, func(r dhcpRule) bool { return r.matches(class) }) {
+			vendor = p.manifest.Vendor
+		}
+	}
+	return vendor
+}
+
 // boot lays what the plugin tells a client over b. Rules are applied in the manifest's order.
 func (p *Plugin) boot(ctx context.Context, c lease.Client, data bootData, b *network.Boot, bad func(name string, err error)) {
 	class := strings.TrimRight(c.VendorClass, "\x00")

@@ -367,8 +367,14 @@ func TestBoot(t *testing.T) {
 	if diff := cmp.Diff(wantNotes, status(t, h, "acme-1.0").Notes); diff != "" {
 		t.Error(diff)
 	}
+	if got := h.Vendor(client); got != "Acme" {
+		t.Errorf("vendor %q, want Acme", got)
+	}
 	for _, class := range []string{"", "acmeT1", "XACME"} {
 		client.VendorClass = class
+		if got := h.Vendor(client); got != "" {
+			t.Errorf("class %q is of vendor %q", class, got)
+		}
 		if got := h.Boot(client, base); got.Options != nil || got.Next.IsValid() {
 			t.Errorf("class %q gets %+v", class, got)
 		}
