@@ -74,6 +74,22 @@ func (p *prober) sighting(addr netip.Addr, hw hwaddr.Addr) Sighting {
 	return Occupied
 }
 
+// seen says whether the client may have the address as far as the wire is concerned. Where it needs not be asked, the
+// address counts as vacant; who already holds it would be the one who answers.
+func (x *exchange) seen(addr netip.Addr) Sighting {
+	seen := x.ing.Seen
+	if x.giaddr.IsValid() {
+		seen = x.ing.SeenFar
+	}
+	if !x.net.Probe || seen == nil {
+		return Vacant
+	}
+	if l, held := x.srv.Table.ByAddr(addr); held && l.Client.HW == x.client.HW {
+		return Vacant
+	}
+	return seen(addr, x.client.HW)
+}
+
 // probe asks for the address and waits for an answer, which is then known to sighting. It returns who answered, if
 // anybody did. The error says that the question was not sent; the address counts as vacant then.
 func (p *prober) probe(ctx context.Context, addr netip.Addr) (hwaddr.Addr, error) {

@@ -187,22 +187,6 @@ func (x *exchange) formerly() (addr netip.Addr) {
 	return addr
 }
 
-// seen says whether the client may have the address as far as the wire is concerned. Where it needs not be asked, the
-// address counts as vacant; who already holds it would be the one who answers.
-func (x *exchange) seen(addr netip.Addr) Sighting {
-	seen := x.ing.Seen
-	if x.giaddr.IsValid() {
-		seen = x.ing.SeenFar
-	}
-	if !x.net.Probe || seen == nil {
-		return Vacant
-	}
-	if l, held := x.srv.Table.ByAddr(addr); held && l.Client.HW == x.client.HW {
-		return Vacant
-	}
-	return seen(addr, x.client.HW)
-}
-
 // answerRequest answers a DHCPREQUEST by the client's state (RFC 2131 §4.3.2).
 func (x *exchange) answerRequest(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 	switch x.state {
