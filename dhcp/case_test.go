@@ -17,6 +17,7 @@ func TestCase(t *testing.T) {
 		packetCases(), discoverCases(), selectingCases(), rebootCases(), renewCases(), releaseCases(), declineCases(),
 		informCases(), optionCases(), timeCases(), networkCases(), addressingCases(), concurrencyCases(), phoneCases(),
 		safetyCases(), allocationCases(), reservationCases(), eventCases(), expiryCases(),
+		classCases(), moreStateCases(), degradedCases(),
 	} {
 		for _, id := range slices.Sorted(maps.Keys(group)) {
 			t.Run(id, func(t *testing.T) {

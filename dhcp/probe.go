@@ -131,6 +131,9 @@ func (p *prober) ask(ctx context.Context, addr netip.Addr, q *inquiry, first boo
 	for {
 		select {
 		case <-again.C:
+			if !first {
+				continue // who asked first sees to that
+			}
 			if err := p.send(addr); err != nil {
 				return err
 			}
