@@ -81,7 +81,7 @@ func garbageCase(t *caseT) {
 	var log lineCounter
 	l.Log = slog.New(slog.NewTextHandler(&log, nil))
 	rnd := rand.New(rand.NewPCG(9, 10))
-	var workers sync.WaitGroup
+	crew := newCrew(l.work)
 	b := make([]byte, 600)
 	for i := range 60_000 {
 		for k := range b {
@@ -93,12 +93,12 @@ func garbageCase(t *caseT) {
 		case 1:
 			copy(b, []byte{1, 1, 6, 0})
 		}
-		l.intake(t.Context(), nil, b[:rnd.IntN(len(b))], direct(), &workers)
+		l.intake(t.Context(), nil, b[:rnd.IntN(len(b))], direct(), crew)
 		if i%1000 == 0 {
 			l.lease(phone)
 		}
 	}
-	workers.Wait()
+	crew.workers.Wait()
 	if s := l.Snapshot(); s.InHand != 0 || s.Dropped["panic"] != 0 {
 		t.Errorf("%d in hand, %d panics", s.InHand, s.Dropped["panic"])
 	}
