@@ -10,7 +10,8 @@ import (
 // caseT is what a case reports to.
 type caseT struct{ *testing.T }
 
-// TestCase runs the cases of the conformance list by their ids. Each has a server and a clock of its own.
+// TestCase runs the cases of the conformance list by their ids. Each has a server and a clock of its own, but those that
+// need sockets or a link.
 func TestCase(t *testing.T) {
 	t.Parallel()
 	for _, group := range []map[string]func(*caseT){
@@ -25,5 +26,14 @@ func TestCase(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { group[id](&caseT{t}) })
 			})
 		}
+	}
+	for id, body := range liveCases() {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			body(t)
+		})
+	}
+	for id, body := range wireCases() {
+		t.Run(id, func(t *testing.T) { namespaced(t, "^TestCase$/^"+id+"$", body) })
 	}
 }

@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// echoFor is within what time a message has come by all listeners that it reaches. A client says the same again only
-	// after seconds (RFC 2131 §4.1).
-	echoFor   = time.Second
+	// echoFor is within what time of an answer the same message may come by another listener. A client says the same
+	// again only after seconds (RFC 2131 §4.1).
+	echoFor   = 200 * time.Millisecond
 	echoSlots = 1024
 )
 

@@ -24,17 +24,21 @@ import (
 // inNamespace says to the test binary that it runs in a network namespace of its own.
 const inNamespace = "DIALTONE_TEST_IN_NAMESPACE"
 
-// TestOnWire runs the tests below it on a real link: a pair of virtual Ethernet interfaces in a namespace where this
-// very binary is run again, so that sockets of all its threads belong there.
-func TestOnWire(t *testing.T) {
+// TestOnWire runs the tests below it on a real link: a pair of virtual Ethernet interfaces.
+func TestOnWire(t *testing.T) { namespaced(t, "^TestOnWire$", onWire) }
+
+// namespaced runs a test in a network namespace of its own, where this very binary is run again with the pattern that
+// names the test, so that sockets of all its threads belong there.
+func namespaced(t *testing.T, pattern string, body func(*testing.T)) {
+	t.Helper()
 	if os.Getenv(inNamespace) != "" {
-		onWire(t)
+		body(t)
 		return
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("needs the command ip (iproute2)")
 	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestOnWire$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run="+pattern, "-test.v")
 	cmd.Env = append(os.Environ(), inNamespace+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
@@ -65,9 +69,9 @@ func run(t *testing.T, command string) {
 }
 
 // carrier waits until both ends know that they are connected; what is sent before is lost.
-func carrier(t *testing.T) {
+func carrier(t *testing.T, names ...string) {
 	t.Helper()
-	for _, name := range []string{"srv0", "cl0"} {
+	for _, name := range names {
 		eventually(t, name+" has a carrier", func() bool {
 			ifi, err := net.InterfaceByName(name)
 			return err == nil && ifi.Flags&net.FlagRunning != 0
@@ -87,52 +91,70 @@ type wire struct {
 
 func onWire(t *testing.T) {
 	t.Helper()
-	run(t, "ip link set lo up")
-	run(t, "ip link add srv0 type veth peer name cl0")
-	run(t, "ip addr add 192.0.2.1/24 dev srv0")
-	run(t, "ip link set srv0 up")
-	run(t, "ip link set cl0 up")
-	carrier(t)
-	w := newWire(t)
+	w := onCable(t)
+	defer w.stop(t)
 	t.Run("D-TX-01", w.frameToClient)
 	t.Run("D-TX-02", w.broadcastToClient)
 	t.Run("D-DISC-16", w.probed)
-	t.Run("D-TX-03", w.fallback)
 	t.Run("rogue", w.rogue)
 	t.Run("ping", w.ping)
-	t.Run("D-ADM-10", w.interfaceComesBack)
+}
+
+// onCable lays a cable and serves it.
+func onCable(t *testing.T) *wire {
+	t.Helper()
+	run(t, "ip link set lo up")
+	cable(t, "srv0", "cl0")
+	run(t, "ip addr add 192.0.2.1/24 dev srv0")
+	return newWire(t, "srv0")
+}
+
+// cable connects two new interfaces.
+func cable(t *testing.T, a, b string) {
+	t.Helper()
+	run(t, "ip link add "+a+" type veth peer name "+b)
+	run(t, "ip link set "+a+" up")
+	run(t, "ip link set "+b+" up")
+	carrier(t, a, b)
+}
+
+// stop ends the server.
+func (w *wire) stop(t *testing.T) {
+	t.Helper()
 	w.cancel()
 	if err := <-w.done; err != nil {
 		t.Errorf("Run: %v", err)
 	}
 }
 
-func newWire(t *testing.T) *wire {
+func newWire(t *testing.T, interfaces ...string) *wire {
 	t.Helper()
 	nets := site()[:1]
 	nets[0].Interface, nets[0].Rivals = "", network.RivalsAllow // so that nobody has to wait
 	w := &wire{lab: newLab(t, nets...), log: &syncBuffer{}, done: make(chan error, 1)}
 	w.Log = slog.New(slog.NewTextHandler(w.log, nil))
-	w.Listen = []Listener{{Interface: "srv0"}}
+	for _, name := range interfaces {
+		w.Listen = append(w.Listen, Listener{Interface: name})
+	}
 	if err := w.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w.cancel = cancel
 	go func() { w.done <- w.Run(ctx) }()
-	w.attach(t)
+	w.attach(t, interfaces[0], "cl0")
 	return w
 }
 
-// attach opens the other end.
-func (w *wire) attach(t *testing.T) {
+// attach opens the client's end.
+func (w *wire) attach(t *testing.T, server, client string) {
 	t.Helper()
-	ifi, err := net.InterfaceByName("srv0")
+	ifi, err := net.InterfaceByName(server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.hw = hwaddr.Addr(ifi.HardwareAddr)
-	if ifi, err = net.InterfaceByName("cl0"); err != nil {
+	if ifi, err = net.InterfaceByName(client); err != nil {
 		t.Fatal(err)
 	}
 	if w.conn, err = packet.Listen(ifi, packet.Raw, syscall.ETH_P_ALL, nil); err != nil {
@@ -269,12 +291,9 @@ func (w *wire) fallback(t *testing.T) {
 func (w *wire) interfaceComesBack(t *testing.T) {
 	run(t, "ip link del srv0")
 	eventually(t, "the loss is noticed", func() bool { return len(w.Addrs()) == 0 })
-	run(t, "ip link add srv0 type veth peer name cl0")
+	cable(t, "srv0", "cl0")
 	run(t, "ip addr add 192.0.2.1/24 dev srv0")
-	run(t, "ip link set srv0 up")
-	run(t, "ip link set cl0 up")
-	carrier(t)
-	w.attach(t)
+	w.attach(t, "srv0", "cl0")
 	eventually(t, "the return is noticed", func() bool { return len(w.Addrs()) > 0 })
 	w.shout(t, client(phone, discover))
 	if b, m := w.reply(t); m.MessageType() != offer || hwaddr.Addr(b[:6]) != phone {
