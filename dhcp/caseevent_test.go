@@ -147,6 +147,14 @@ func eventCases() map[string]func(*caseT) {
 				}
 			}
 		},
+		"D-EVT-12": func(t *caseT) {
+			// Lease events tell of leases and of nothing else.
+			for k, want := range []string{"none", "bound", "renewed", "moved", "released", "declined", "expired", "unknown"} {
+				if got := lease.Kind(k).String(); got != want {
+					t.Errorf("kind %d is %s, want %s", k, got, want)
+				}
+			}
+		},
 		"D-EVT-13": func(t *caseT) {
 			// What ARP says of an address keeps it from clients, and makes nobody its holder.
 			nets := site()
