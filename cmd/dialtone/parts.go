@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -81,7 +82,11 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 	if err = p.openHooks(); err != nil {
 		return p, err
 	}
-	return p, p.openServers(ctx)
+	if err = p.openServers(ctx); err != nil {
+		return p, err
+	}
+	debug.FreeOSMemory() // loading took more than serving needs
+	return p, nil
 }
 
 // importSite fills an empty state with the site's content, and takes the networks into force that the state has then.

@@ -24,12 +24,6 @@ const (
 	readSlice = 1024
 )
 
-// LoadLeases yields every stored lease, in order of address. A damaged record yields its address and an error
-// (ErrDamaged), and the iteration goes on. What is written meanwhile may be seen or not.
-func (db *DB) LoadLeases(ctx context.Context) iter.Seq2[lease.Lease, error] {
-	return func(yield func(lease.Lease, error) bool) { scan(ctx, db, bucketLeases, nil, leaseAt, yield) }
-}
-
 // Events yields the stored events after a number; the newest maxEvents are kept. A damaged one yields its number and
 // an error (ErrDamaged), and the iteration goes on.
 func (db *DB) Events(ctx context.Context, after uint64) iter.Seq2[lease.Event, error] {
