@@ -85,6 +85,7 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 	if err = p.openServers(ctx); err != nil {
 		return p, err
 	}
+	p.db.Forget()
 	debug.FreeOSMemory() // loading took more than serving needs
 	return p, nil
 }

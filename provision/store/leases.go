@@ -20,9 +20,17 @@ const (
 	// pruneSlice is how many old events a commit drops beyond those that it adds, so that none of them is long.
 	pruneSlice = 64
 	// readSlice is how many records are read in one transaction when many are: the reader may take its time over
-	// them, and a long transaction keeps the file growing and can hold up the writer.
-	readSlice = 1024
+	// them, and a long transaction keeps the file growing and can hold up the writer. The first slice is smaller, because
+	// many a reader wants one record or two.
+	readSlice  = 1024
+	firstSlice = 16
 )
+
+// LoadLeases yields every stored lease, in order of address. A damaged record yields its address and an error
+// (ErrDamaged), and the iteration goes on. What is written meanwhile may be seen or not.
+func (db *DB) LoadLeases(ctx context.Context) iter.Seq2[lease.Lease, error] {
+	return func(yield func(lease.Lease, error) bool) { scan(ctx, db, bucketLeases, nil, leaseAt, yield) }
+}
 
 // Events yields the stored events after a number; the newest maxEvents are kept. A damaged one yields its number and
 // an error (ErrDamaged), and the iteration goes on.
@@ -44,14 +52,14 @@ func scan[T any](
 		err error
 	}
 	var items []item
-	for more := true; more; {
+	for size, more := firstSlice, true; more; size = min(4*size, readSlice) {
 		items, more = items[:0], false
 		err := cmp.Or(ctx.Err(), db.uncertain())
 		if err == nil {
 			err = db.view(func(tx *bbolt.Tx) error {
 				c := tx.Bucket([]byte(bucket)).Cursor()
 				for k, value := c.Seek(from); k != nil; k, value = c.Next() {
-					if len(items) == readSlice {
+					if len(items) == size {
 						from, more = bytes.Clone(k), true
 						return nil
 					}
