@@ -36,7 +36,8 @@ type Report struct {
 	Devices   int           `json:"devices"`
 	Configs   int           `json:"configs"`
 	Size      int64         `json:"size"` // bytes
-	Free      int64         `json:"free"` // bytes of pages that nothing leads to any more
+	Used      int64         `json:"used"` // bytes of pages that are in use
+	Free      int64         `json:"free"` // bytes of pages that were in use and aren't any more
 	Txid      uint64        `json:"txid"` // of the last transaction
 	Epoch     Epoch         `json:"epoch"`
 	Took      time.Duration `json:"took"` // nanoseconds
@@ -125,19 +126,22 @@ func inspect(path string) (Report, error) {
 		r.Remarks = append(r.Remarks, "one of the two meta pages is damaged; the next commit but one writes it anew")
 	}
 	c := checker{
-		report: &r, flawed: make(map[recordKey]bool), index: make(map[recordKey]string), want: make(map[recordKey]string), holders: make(map[tenancy][]string),
+		image: m, report: &r, counted: make(books), flawed: make(map[recordKey]bool), index: make(map[recordKey]string), want: make(map[recordKey]string), holders: make(map[tenancy][]string),
 	}
 	m.records(c.record, func(bucket string, _ bool) { c.buckets = append(c.buckets, bucket) })
-	r.Damage, r.Txid = m.damage, m.metas[0].txid
-	r.Free = max(0, int64(m.metas[0].high)*m.page-(m.used+2)*m.page) //nolint:gosec // a file's size, or there is damage
+	r.Damage, r.Txid, r.Used = m.damage, m.metas[0].txid, (m.used+2)*m.page
+	r.Free = max(0, int64(m.metas[0].high)*m.page-r.Used) //nolint:gosec // a file's size, or there is damage
 	c.finish()
 	return r, nil
 }
 
 // checker looks at each record of a file.
 type checker struct {
+	image   *image
 	report  *Report
 	buckets []string
+	books   books // as the file has them
+	counted books // as they should be
 	flawed  map[recordKey]bool
 	index   map[recordKey]string // index entries and the IDs that they lead to
 	want    map[recordKey]string // those that there should be
@@ -156,6 +160,14 @@ func (c *checker) flaw(bucket, key string, why error) {
 }
 
 func (c *checker) record(bucket string, key, value []byte) {
+	if bucket == bucketLeases && len(key) != 4 || bucket == bucketEvents && len(key) != 8 {
+		// Whose record this is can't be said, so that one is missing that nobody would miss.
+		c.image.complain("bucket %s: a key of %d bytes", bucket, len(key))
+		return
+	}
+	a := c.counted[bucket]
+	a.note(value, true)
+	c.counted[bucket] = a
 	payload, err := unseal(bucket, key, value)
 	if err == nil {
 		err = c.payload(bucket, key, payload)
@@ -173,6 +185,8 @@ func (c *checker) payload(bucket string, key, payload []byte) error {
 			c.report.Schema = binary.BigEndian.Uint32(payload)
 		case string(key) == keyEpoch:
 			return json.Unmarshal(payload, &c.report.Epoch)
+		case string(key) == keyBooks:
+			return json.Unmarshal(payload, &c.books)
 		}
 	case bucketLeases:
 		c.report.Leases++
@@ -258,12 +272,13 @@ func (c *checker) finish() {
 				if !slices.Contains(c.buckets, b) {
 					r.Damage = append(r.Damage, fmt.Sprintf("bucket %s is missing", b))
 				}
+				c.audit(b)
 			}
 		}
 	}
 	for k, id := range c.index {
-		if c.flawed[recordKey{owner(k.bucket), id}] {
-			continue // who asks by it must hear of the damage
+		if c.flawed[recordKey{owner(k.bucket), id}] || c.flawed[k] {
+			continue // who asks by it must hear of the damage, and it was told already
 		}
 		if want, ok := c.want[k]; !ok {
 			c.flaw(k.bucket, k.key, fmt.Errorf("it leads to %q, which doesn't say so", id))
@@ -282,6 +297,21 @@ func (c *checker) finish() {
 		}
 	}
 	slices.Sort(r.Remarks)
+}
+
+// audit compares what a bucket has with the books. Where there are damaged records, they explain the sum.
+func (c *checker) audit(bucket string) {
+	if bucket == bucketMeta {
+		return
+	}
+	is, want, sums := c.counted[bucket], c.books[bucket], true
+	for k := range c.flawed {
+		sums = sums && k.bucket != bucket
+	}
+	if is.Records != want.Records || sums && is.Sum != want.Sum {
+		c.report.Damage = append(c.report.Damage, fmt.Sprintf(
+			"bucket %s has %d records that sum up to %x, and should have %d and %x", bucket, is.Records, is.Sum, want.Records, want.Sum))
+	}
 }
 
 // Files returns the store's file in a state folder, if there is one, and its snapshots, the newest first.

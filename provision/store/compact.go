@@ -18,7 +18,7 @@ const (
 // compact writes a verified store anew, before it is opened, if more than half of its pages are free: bbolt uses free
 // pages again but never gives them back. If that doesn't succeed, say for want of space, the store stays as it is.
 func (db *DB) compact(ctx context.Context, found Report) {
-	if found.Free < compactLeast || found.Free < found.Size/2 || found.Schema != version(migrations()) {
+	if found.Free < max(compactLeast, found.Used) || found.Schema != version(migrations()) {
 		return
 	}
 	path, temp := filepath.Join(db.dir, fileDB), filepath.Join(db.dir, fileNew)

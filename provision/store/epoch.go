@@ -63,7 +63,7 @@ func (db *DB) judge(found Report) (string, error) {
 // begin starts a new epoch: in the store, then in the file. A full disk doesn't keep the store from being opened.
 func (db *DB) begin(ctx context.Context, stored Epoch, older string) error {
 	next := stored.next(db.epoch.Generation)
-	err := db.transact(func(tx *bbolt.Tx) (bool, error) {
+	err := db.transact(func(tx *bbolt.Tx, _ books) (bool, error) {
 		if older != "" {
 			if err := putTime(tx, keyRestored, time.Now()); err != nil {
 				return false, err

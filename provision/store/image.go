@@ -116,6 +116,7 @@ type rawPage struct {
 
 // element is one of a page's elements.
 type element struct {
+	start      int    // of the key within the page
 	key, value []byte // the value of a leaf
 	bucket     bool   // its value is one
 	child      uint64 // of a branch
@@ -193,7 +194,7 @@ func (p rawPage) at(i int) (element, error) {
 		if !ok {
 			return element{}, errShort
 		}
-		return element{key: key, child: order.Uint64(b[8:])}, nil
+		return element{start: off + int(order.Uint32(b)), key: key, child: order.Uint64(b[8:])}, nil
 	}
 	pos, ksize, vsize := order.Uint32(b[4:]), order.Uint32(b[8:]), order.Uint32(b[12:])
 	key, ok := part(pos, ksize)
@@ -204,7 +205,7 @@ func (p rawPage) at(i int) (element, error) {
 	if !ok || pos+ksize < pos {
 		return element{}, errShort
 	}
-	return element{key: key, value: value, bucket: order.Uint32(b)&rawBucket != 0}, nil
+	return element{start: off + int(pos), key: key, value: value, bucket: order.Uint32(b)&rawBucket != 0}, nil
 }
 
 // walk calls f for each leaf element below a page, in order of key, and passes over what is damaged, with a complaint.
@@ -230,8 +231,13 @@ func (m *image) descend(id uint64, from, to []byte, depth int, f func(element)) 
 func (m *image) visit(p rawPage, name string, from, to []byte, depth int, f func(element)) bool {
 	sound := true
 	elems := make([]element, 0, p.count)
+	next := rawHeader * (p.count + 1) // bbolt leaves no gaps
 	for i := range p.count {
 		e, err := p.at(i)
+		if err == nil && e.start != next {
+			err = errors.New("it isn't where the one before it ends")
+		}
+		next = e.start + len(e.key) + len(e.value)
 		if err != nil {
 			m.complain("%s, element %d: %v", name, i, err)
 			sound = false

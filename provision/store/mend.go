@@ -16,17 +16,17 @@ import (
 )
 
 // mend repairs, in a store that is sound otherwise, the records that the check found flawed and that are known from
-// elsewhere: a lease from its last event, or if that is too long ago from a snapshot, since which there was none; an
-// index from the records. Others stay as they are, out of use, until somebody deletes or overwrites them.
+// elsewhere: a lease from its last event, or if that is too long ago from a snapshot, since which there was none; one
+// whose key alone is damaged from itself; an index from the records. Others stay as they are, out of use, until somebody deletes or overwrites them.
 func (db *DB) mend(ctx context.Context, found Report) error {
 	if found.Flawed == 0 {
 		return nil
 	}
 	var ops []op
-	err := db.transact(func(tx *bbolt.Tx) (bool, error) {
+	err := db.transact(func(tx *bbolt.Tx, b books) (bool, error) {
 		ops = slices.Concat(db.mendLeases(tx), mendIndex(tx, deviceTable()), mendIndex(tx, configTable()))
 		for _, o := range ops {
-			if err := apply(tx, o); err != nil {
+			if err := b.apply(tx, o); err != nil {
 				return false, err
 			}
 		}
@@ -52,70 +52,108 @@ func (db *DB) mend(ctx context.Context, found Report) error {
 }
 
 func (db *DB) mendLeases(tx *bbolt.Tx) (ops []op) {
-	damaged := make(map[netip.Addr]bool)
+	// There is a record for each address that was ever leased. Those whose revision is behind are wanted, and those
+	// that can't be read, or are missing because a key is damaged.
+	have, damaged := make(map[netip.Addr]uint64), make(map[netip.Addr]bool)
+	restore := func(l lease.Lease, value []byte) {
+		delete(damaged, l.Addr)
+		have[l.Addr] = l.Rev
+		ops = append(ops, op{bucketLeases, l.Addr.AsSlice(), value})
+	}
 	c := tx.Bucket([]byte(bucketLeases)).Cursor()
 	for k, value := c.First(); k != nil; k, value = c.Next() {
 		payload, err := unseal(bucketLeases, k, value)
+		var l lease.Lease
 		if err == nil {
-			_, err = leaseAt(k, payload)
+			l, err = leaseAt(k, payload)
 		}
-		if addr, ok := netip.AddrFromSlice(k); err != nil && ok && addr.Is4() {
+		if err == nil {
+			have[l.Addr] = l.Rev
+			continue
+		}
+		if l, ok := misplaced(value); ok {
+			ops = append(ops, op{bucketLeases, bytes.Clone(k), nil})
+			restore(l, bytes.Clone(value))
+		} else if addr, ok := netip.AddrFromSlice(k); ok && addr.Is4() {
 			damaged[addr] = true
 		}
 	}
+	if len(damaged) == 0 {
+		return ops
+	}
+	sure := true // that each address's last event is known
 	c = tx.Bucket([]byte(bucketEvents)).Cursor()
-	for k, value := c.Last(); k != nil && len(damaged) > 0; k, value = c.Prev() {
+	for k, value := c.Last(); k != nil; k, value = c.Prev() {
 		payload, err := unseal(bucketEvents, k, value)
-		if err != nil {
-			return ops // it may be the last one of any address: what is older proves nothing
+		var e lease.Event
+		if err == nil {
+			e, err = eventAt(k, payload)
 		}
-		e, err := eventAt(k, payload)
 		if err != nil {
-			return ops
-		}
-		if !damaged[e.Lease.Addr] {
+			sure = false
 			continue
 		}
-		delete(damaged, e.Lease.Addr)
+		if have[e.Lease.Addr] >= e.Lease.Rev || damaged[e.Lease.Addr] && !sure {
+			continue
+		}
 		if body, err := encodeLease(e.Lease); err == nil {
-			key := e.Lease.Addr.AsSlice()
-			ops = append(ops, op{bucketLeases, key, seal(bucketLeases, key, body)})
+			restore(e.Lease, seal(bucketLeases, e.Lease.Addr.AsSlice(), body))
 		}
 	}
-	for key, payload := range db.oldLeases(damaged) {
-		ops = append(ops, op{bucketLeases, []byte(key), seal(bucketLeases, []byte(key), payload)})
-	}
+	db.oldLeases(func(l lease.Lease, value []byte) {
+		if have[l.Addr] < l.Rev && (sure || !damaged[l.Addr]) {
+			restore(l, bytes.Clone(value))
+		}
+	})
 	return ops
 }
 
-// oldLeases returns the records of leases, by key, from the newest snapshot that has them.
-func (db *DB) oldLeases(wanted map[netip.Addr]bool) map[string][]byte {
-	out := make(map[string][]byte)
-	for n := 1; n <= maxSnapshots && len(out) < len(wanted); n++ {
-		f, err := os.Open(filepath.Join(db.dir, snapshotName(n)))
-		if err != nil {
-			continue
-		}
-		if info, err := f.Stat(); err == nil {
-			if m, err := openImage(f, info.Size()); err == nil {
-				m.records(func(bucket string, key, value []byte) {
-					addr, _ := netip.AddrFromSlice(key)
-					payload, err := unseal(bucket, key, value)
-					if _, have := out[string(key)]; err == nil && bucket == bucketLeases && wanted[addr] && !have {
-						out[string(key)] = bytes.Clone(payload)
-					}
-				}, nil)
-			}
-		}
-		_ = f.Close()
+// misplaced returns the lease of a record that is whole but for its key.
+func misplaced(value []byte) (lease.Lease, bool) {
+	if len(value) < sumSize {
+		return lease.Lease{}, false
 	}
-	return out
+	l, err := decodeLease(value[sumSize:])
+	if err != nil {
+		return l, false
+	}
+	_, err = unseal(bucketLeases, l.Addr.AsSlice(), value)
+	return l, err == nil
+}
+
+// oldLeases calls f for each lease of the newest snapshot.
+func (db *DB) oldLeases(f func(l lease.Lease, value []byte)) {
+	file, err := os.Open(filepath.Join(db.dir, snapshotName(1)))
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return
+	}
+	m, err := openImage(file, info.Size())
+	if err != nil {
+		return
+	}
+	m.records(func(bucket string, key, value []byte) {
+		if bucket != bucketLeases {
+			return
+		}
+		payload, err := unseal(bucket, key, value)
+		if err != nil {
+			return
+		}
+		if l, err := leaseAt(key, payload); err == nil {
+			f(l, value)
+		}
+	}, nil)
 }
 
 // mendIndex makes the indices of a table agree with its records. What leads to a damaged record is left: who asks by it
-// must hear of the damage.
+// must hear of the damage. So is what leads nowhere while there is a damaged record, for its key may be what is damaged.
 func mendIndex[T any](tx *bbolt.Tx, t table[T]) (ops []op) {
-	want, damaged := make(map[recordKey]string), make(map[string]bool)
+	want, there, damaged := make(map[recordKey]string), make(map[string]bool), 0
 	for _, id := range keys(tx, t.bucket) {
 		payload, err := unseal(t.bucket, id, tx.Bucket([]byte(t.bucket)).Get(id))
 		var v T
@@ -123,9 +161,10 @@ func mendIndex[T any](tx *bbolt.Tx, t table[T]) (ops []op) {
 			v, err = t.parse(string(id), payload)
 		}
 		if err != nil {
-			damaged[string(id)] = true
+			damaged++
 			continue
 		}
+		there[string(id)] = true
 		for _, r := range t.refs(v) {
 			want[recordKey{r.bucket, r.key}] = string(id)
 		}
@@ -137,8 +176,9 @@ func mendIndex[T any](tx *bbolt.Tx, t table[T]) (ops []op) {
 			switch {
 			case err == nil && want[k] == string(id):
 				delete(want, k)
-			case err == nil && damaged[string(id)] || err != nil && want[k] == "" && len(damaged) > 0:
-			case want[k] == "":
+			case want[k] != "": // it is overwritten below
+			case damaged > 0 && (err != nil || !there[string(id)]):
+			default:
 				ops = append(ops, op{b, key, nil})
 			}
 		}

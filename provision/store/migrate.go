@@ -16,7 +16,7 @@ type migration func(*bbolt.Tx) error
 // migrations are applied in order; their number is the version of the layout that this program knows. Those that have
 // been released never change: a store of any age goes through all that it hasn't seen.
 func migrations() []migration {
-	return []migration{createBuckets}
+	return []migration{createBuckets, count}
 }
 
 func version(steps []migration) uint32 { return uint32(len(steps)) } //nolint:gosec // a handful
@@ -71,7 +71,7 @@ func readSchema(tx *bbolt.Tx) (uint32, error) {
 	return binary.BigEndian.Uint32(payload), nil
 }
 
-// buckets returns all that schema 1 has.
+// buckets returns all that schemas 1 and 2 have.
 func buckets() []string {
 	return []string{
 		bucketMeta, bucketLeases, bucketEvents, bucketCursors,

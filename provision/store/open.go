@@ -170,6 +170,9 @@ func (db *DB) openFile(ctx context.Context, path string) error {
 	if err == nil {
 		err = bolt.View(checkBuckets)
 	}
+	if err == nil {
+		err = db.readBooks()
+	}
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}

@@ -133,7 +133,10 @@ func mergeFiles(good, damaged string) (got gains, err error) {
 		if got, err = merge(tx, damaged); err != nil {
 			return err
 		}
-		return putTime(tx, keyRestored, time.Now())
+		if err := putTime(tx, keyRestored, time.Now()); err != nil {
+			return err
+		}
+		return count(tx)
 	})
 }
 

@@ -74,7 +74,7 @@ func (db *DB) Snapshot(ctx context.Context) (r Report, err error) {
 	temp := filepath.Join(db.dir, fileSnap)
 	if r, err = db.snapshot(ctx, temp); err != nil {
 		err = fmt.Errorf("snapshot of the store: %w", errors.Join(err, os.RemoveAll(temp)))
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && db.uncertain() == nil { // else that is told already
 			db.trouble(ProblemSnapshot, err)
 		}
 		return r, err
@@ -172,6 +172,9 @@ func (db *DB) reopen(ctx context.Context) error {
 		return fmt.Errorf("write the store anew: %w", errors.Join(err, bolt.Close()))
 	}
 	old := db.bolt.Swap(bolt)
+	if err := db.readBooks(); err != nil { // as good as impossible: it was checked
+		return fmt.Errorf("write the store anew: %w", errors.Join(err, old.Close()))
+	}
 	db.stopped.Store(nil)
 	db.trouble(ProblemBroken, nil)
 	if err := old.Close(); err != nil {

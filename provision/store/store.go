@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -41,6 +42,7 @@ type DB struct {
 	queue    queue
 	bolt     atomic.Pointer[bbolt.DB] // another one after each reopen
 	writes   atomic.Uint64
+	books    books         // of the writer whose turn it is
 	snapping chan struct{} // holds a token while a snapshot is made
 	// stopped is the first commit error after which the file may not be written any more; see transact and reopen.
 	stopped  atomic.Pointer[error]
@@ -180,14 +182,14 @@ func (db *DB) write(group []*request) {
 			}
 		}
 	}()
-	err = db.transact(func(tx *bbolt.Tx) (bool, error) {
+	err = db.transact(func(tx *bbolt.Tx, b books) (bool, error) {
 		changed := false
 		for _, r := range group {
 			if r.ops, r.err = r.plan(tx); r.err != nil {
 				continue // it wrote nothing, and fails alone
 			}
 			for _, o := range r.ops {
-				if err := apply(tx, o); err != nil {
+				if err := b.apply(tx, o); err != nil {
 					return false, err
 				}
 				changed = true
@@ -208,20 +210,25 @@ func (db *DB) write(group []*request) {
 var errUnfinished = errors.New("the transaction did not finish")
 
 // transact is the only place that opens a write transaction. It is committed if fn reports a change.
-func (db *DB) transact(fn func(*bbolt.Tx) (bool, error)) error {
+func (db *DB) transact(fn func(*bbolt.Tx, books) (bool, error)) error {
 	tx, err := db.beginWrite()
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back, and says so
-	changed, err := fn(tx)
+	b := maps.Clone(db.books)
+	changed, err := fn(tx, b)
 	if err != nil || !changed {
+		return err
+	}
+	if err := b.keep(tx); err != nil {
 		return err
 	}
 	id := tx.ID()
 	if err := tx.Commit(); err != nil {
 		return db.failed(id, fmt.Errorf("commit: %w", err))
 	}
+	db.books = b
 	db.writes.Add(1)
 	db.trouble(ProblemFull, nil)
 	return nil

@@ -1,0 +1,92 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+)
+
+// keyBooks is where the books are in the meta bucket.
+const keyBooks = "books"
+
+// books are kept of all buckets but meta: how many records each has, and the sum of their checksums. Each transaction
+// brings them up to date. A tree that lost a page, or has one of an earlier time in its place, is as good a tree as any
+// to look at; it is the books that don't agree with it.
+type books map[string]account
+
+type account struct {
+	Records uint64 `json:"records"`
+	Sum     uint64 `json:"sum"`
+}
+
+// note takes account of a record that goes or comes; its value says enough.
+func (a *account) note(value []byte, comes bool) {
+	sum := uint64(0)
+	if len(value) >= sumSize { // else it is damaged, and counts for what it is
+		sum = uint64(binary.BigEndian.Uint32(value))
+	}
+	if comes {
+		a.Records++
+		a.Sum += sum
+	} else {
+		a.Records--
+		a.Sum -= sum
+	}
+}
+
+// apply does a write and takes account of it.
+func (b books) apply(tx *bbolt.Tx, o op) error {
+	a := b[o.bucket]
+	if old := tx.Bucket([]byte(o.bucket)).Get(o.key); old != nil {
+		a.note(old, false)
+	}
+	if o.value != nil {
+		a.note(o.value, true)
+	}
+	b[o.bucket] = a
+	return apply(tx, o)
+}
+
+// keep writes the books.
+func (b books) keep(tx *bbolt.Tx) error {
+	payload, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return put(tx, bucketMeta, []byte(keyBooks), payload)
+}
+
+// count makes the books anew and writes them.
+func count(tx *bbolt.Tx) error {
+	b := make(books)
+	for _, name := range buckets() {
+		if name == bucketMeta {
+			continue
+		}
+		var a account
+		c := tx.Bucket([]byte(name)).Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			a.note(v, true)
+		}
+		b[name] = a
+	}
+	return b.keep(tx)
+}
+
+// readBooks takes over the books of the file. No writer is at work.
+func (db *DB) readBooks() error {
+	return db.view(func(tx *bbolt.Tx) error {
+		value := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyBooks))
+		payload, err := unseal(bucketMeta, []byte(keyBooks), value)
+		if err == nil {
+			clear(db.books)
+			err = json.Unmarshal(payload, &db.books)
+		}
+		if err != nil {
+			return fmt.Errorf("%w %q in %s: %w", ErrDamaged, keyBooks, bucketMeta, err)
+		}
+		return nil
+	})
+}
