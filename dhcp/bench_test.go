@@ -21,6 +21,7 @@ func (g grants) Offer(context.Context, lease.Scope, lease.Client, netip.Addr) (l
 func (g grants) Bind(context.Context, lease.Scope, lease.Client, netip.Addr) (lease.Lease, error) {
 	return g.lease, nil
 }
+
 func (grants) Now() time.Time                                                       { return time.Now() }
 func (grants) Withdraw(network.ID, hwaddr.Addr)                                     {}
 func (grants) Release(context.Context, lease.Scope, lease.Client, netip.Addr) error { return nil }

@@ -18,7 +18,7 @@ func TestCase(t *testing.T) {
 		packetCases(), discoverCases(), selectingCases(), rebootCases(), renewCases(), releaseCases(), declineCases(),
 		informCases(), optionCases(), timeCases(), networkCases(), addressingCases(), concurrencyCases(), phoneCases(),
 		safetyCases(), allocationCases(), reservationCases(), eventCases(), expiryCases(),
-		classCases(), moreStateCases(), degradedCases(),
+		classCases(), moreStateCases(), degradedCases(), linkCases(),
 	} {
 		for _, id := range slices.Sorted(maps.Keys(group)) {
 			t.Run(id, func(t *testing.T) {

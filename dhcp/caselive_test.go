@@ -21,6 +21,7 @@ func liveCases() map[string]func(*testing.T) {
 		"D-TX-15":  echoCase,
 		"D-AUT-05": closedCase,
 		"D-ADR-16": func(t *testing.T) {
+			t.Helper()
 			nets := site()
 			nets[0].Prefix, nets[0].Server = netip.MustParsePrefix("10.77.0.0/16"), ip("10.77.0.1")
 			nets[0].Pools = []network.Pool{{First: ip("10.77.1.0"), Last: ip("10.77.255.254")}}
@@ -58,6 +59,7 @@ func liveCases() map[string]func(*testing.T) {
 
 // echoCase sends one message to two listeners of one server.
 func echoCase(t *testing.T) {
+	t.Helper()
 	l := &live{lab: newLab(t, sandbox())}
 	l.Listen = []Listener{{Addr: netip.MustParseAddrPort("127.0.0.1:0")}, {Addr: netip.MustParseAddrPort("127.0.0.2:0")}}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -104,6 +106,7 @@ func echoCase(t *testing.T) {
 
 // closedCase: the port is ours while the server runs, and at no other time.
 func closedCase(t *testing.T) {
+	t.Helper()
 	l := goLive(t, nil)
 	at := net.UDPAddrFromAddrPort(l.Addrs()[0])
 	if c, err := net.ListenUDP("udp4", at); err == nil {

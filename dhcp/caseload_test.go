@@ -152,6 +152,7 @@ func injectionCase(t *caseT) {
 
 // probing is a server whose prober asks a wire where nobody answers.
 func probing(t testing.TB) (l *lab, p *port, asked *atomic.Int64) {
+	t.Helper()
 	nets := site()
 	nets[0].Probe = true
 	nets[0].Pools = []network.Pool{{First: ip("192.0.2.2"), Last: ip("192.0.2.199")}, {First: ip("192.0.2.201"), Last: ip("192.0.2.253")}}

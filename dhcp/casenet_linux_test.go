@@ -40,6 +40,7 @@ func shouted(p draft) []byte {
 
 // fragments sends a message in two IP fragments, the last one first.
 func (w *wire) fragments(t *testing.T) {
+	t.Helper()
 	whole := shouted(client(phone, discover, text(optVendorClass, "in pieces")))
 	const cut = etherHeader + ipHeader + 160
 	piece := func(from, to int, more uint16) []byte {
@@ -65,6 +66,7 @@ func (w *wire) fragments(t *testing.T) {
 
 // checksums sends a message with a wrong UDP checksum, then one without any.
 func (w *wire) checksums(t *testing.T) {
+	t.Helper()
 	const at = etherHeader + ipHeader + 6
 	wrong, none := shouted(client(phone2, discover)), shouted(client(phone, discover))
 	wrong[at] ^= 0x55
@@ -81,6 +83,7 @@ func (w *wire) checksums(t *testing.T) {
 
 // twoCables has two interfaces in one subnet: a reply leaves by the one that the message came in on, from its address.
 func twoCables(t *testing.T) {
+	t.Helper()
 	run(t, "ip link set lo up")
 	cable(t, "srv0", "cl0")
 	cable(t, "srv1", "cl1")
@@ -108,6 +111,7 @@ func twoCables(t *testing.T) {
 // bridged serves a bridge and, as it should not be, its port: what a client says is answered once, as of the bridge.
 // Where the kernel has VLANs, the bridge's port is a tagged one, and the reply has the tag.
 func bridged(t *testing.T) {
+	t.Helper()
 	run(t, "ip link set lo up")
 	cable(t, "srv0", "cl0")
 	run(t, "ip link add br0 type bridge")
@@ -133,6 +137,7 @@ func bridged(t *testing.T) {
 // twoBridges is a data network and a voice network, as a switch hands them to us: a phone that goes straight to its
 // voice network gets an address of that, and both may be its own.
 func twoBridges(t *testing.T) {
+	t.Helper()
 	run(t, "ip link set lo up")
 	for i, name := range []string{"data", "voice"} {
 		n := string(rune('0' + i))
@@ -174,6 +179,7 @@ func twoBridges(t *testing.T) {
 
 // addressComesLate starts on an interface that has no address yet.
 func addressComesLate(t *testing.T) {
+	t.Helper()
 	run(t, "ip link set lo up")
 	cable(t, "srv0", "cl0")
 	w := newWire(t, "srv0")

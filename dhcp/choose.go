@@ -27,8 +27,7 @@ func (x *exchange) choose() Reason {
 	if x.first.Refuse == "" {
 		return ReasonNone
 	}
-	switch x.kind {
-	case dhcpv4.MessageTypeRelease, dhcpv4.MessageTypeDecline:
+	if x.kind == dhcpv4.MessageTypeRelease || x.kind == dhcpv4.MessageTypeDecline {
 		return ReasonNone // what it held it may give back
 	}
 	x.v.Why = x.first.Refuse

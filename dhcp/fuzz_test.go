@@ -8,6 +8,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/network"
 )
 
 // seeds are messages as clients and fools make them.
@@ -65,14 +66,13 @@ func FuzzDecode(f *testing.F) {
 
 func FuzzRespond(f *testing.F) {
 	for _, b := range seeds() {
-		for how := range byte(6) {
+		for _, how := range []byte{0, 1, 2, 3, 12, 21, 34, 98, 128} {
 			f.Add(b, how)
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte, how byte) {
-		nets := site()
-		nets[0].Authoritative, nets[0].Probe = how&8 == 0, how&16 != 0
-		l := newLab(t, nets...)
+		l := newLab(t)
+		l.declare(declaredForFuzz(how))
 		l.Boot = vendors(cisco)
 		ing := direct()
 		switch how % 4 {
@@ -95,9 +95,66 @@ func FuzzRespond(f *testing.F) {
 	})
 }
 
+// declaredForFuzz has networks that share a link, and classes by all that a client can say.
+func declaredForFuzz(how byte) network.Declared {
+	nets := site()
+	nets[0].Authoritative, nets[0].Probe = how&8 == 0, how&16 != 0
+	nets[0].Pools[0].Last = nets[0].Pools[0].First // so that the next is wanted soon
+	nets[0].Reservations = append(nets[0].Reservations, network.Reservation{ClientID: "\x01\x02", Circuit: "c", Addr: ip("192.0.2.201")})
+	more := network.Network{
+		ID: "more", Prefix: netip.MustParsePrefix("203.0.113.128/25"), Interface: "eth0", Server: ip("203.0.113.129"),
+		Pools: []network.Pool{{First: ip("203.0.113.140"), Last: ip("203.0.113.141"), Not: []network.ClassID{"odd"}}},
+	}
+	nets[0].Shared, more.Shared = "link", "link"
+	long := network.Option{Code: 43, Data: bytes.Repeat([]byte("0123456789"), 60), Force: how&32 != 0}
+	return network.Declared{
+		Networks: append(nets, more),
+		Classes: []network.Class{
+			{ID: "odd", Match: []network.Match{{VendorClass: []string{"*abcd*"}, UserClass: []string{"*"}}, {Asks: []uint8{35}}}, NUL: true, Broadcast: how&64 != 0},
+			{ID: "long", Match: []network.Match{{Options: []network.OptionMatch{{Code: 57, Pattern: "*"}}}, {ClientID: []string{"hex:01*"}}}, Options: []network.Option{long}},
+			{ID: "maker", Match: []network.Match{{Enterprise: []network.EnterpriseMatch{{Number: 0x30313233}}}}, Options: []network.Option{
+				{Code: 125, Data: []byte("0123\x02\x01\x00\x00\x00\x00\x09\x01x"), Force: true},
+			}},
+			{ID: "none", Match: []network.Match{{Hostname: []string{"?"}}}, Refuse: how&128 != 0},
+		},
+	}
+}
+
+// checkStrictly reads a reply as the strictest client does: every option is whole, stands once or in pieces that follow
+// each other (RFC 3396), has a length that its kind allows, and behind the end there is nothing.
+func checkStrictly(t *testing.T, raw []byte) {
+	t.Helper()
+	sizes := map[uint8]int{optMask: 4, optLifetime: 4, optType: 1, optServer: 4, optT1: 4, optT2: 4, optBroadcast: 4}
+	length := make(map[uint8]int)
+	var last uint8
+	b := raw[optionsAt:]
+	for ; len(b) > 0 && b[0] != optEnd; b = b[2+int(b[1]):] {
+		if b[0] == optPad || len(b) < 2 || len(b) < 2+int(b[1]) {
+			t.Fatalf("option %d is cut short, or padding stands among options", b[0])
+		}
+		if _, again := length[b[0]]; again && b[0] != last {
+			t.Fatalf("option %d stands in two places", b[0])
+		}
+		last = b[0]
+		length[last] += int(b[1])
+	}
+	if len(b) == 0 || len(bytes.Trim(b[1:], "\x00")) > 0 {
+		t.Fatalf("behind the options: % x", b)
+	}
+	for code, n := range length {
+		if want, fixed := sizes[code]; fixed && n != want || n == 0 && code != optAgent {
+			t.Fatalf("option %d has %d bytes", code, n)
+		}
+		if (code == optRouter || code == optDNS) && n%4 != 0 {
+			t.Fatalf("option %d has %d bytes", code, n)
+		}
+	}
+}
+
 // checkReply checks what is true of every reply.
 func checkReply(t *testing.T, b []byte, a answer, ing Ingress) {
 	t.Helper()
+	checkStrictly(t, a.raw)
 	switch a.kind {
 	case offer, ack, nak:
 	default:

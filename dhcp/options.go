@@ -195,5 +195,5 @@ func (x *exchange) times(m *dhcpv4.DHCPv4, life time.Duration) {
 
 // seconds writes a span as the options have it. All ones would mean for ever (RFC 2131 §3.3).
 func seconds(d time.Duration) uint32 {
-	return uint32(min(max(d/time.Second, 1), 1<<32-2)) //nolint:gosec // bounded
+	return uint32(min(max(d/time.Second, 1), 1<<32-2))
 }

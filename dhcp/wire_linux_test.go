@@ -274,6 +274,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // fallback takes the packet socket away.
 func (w *wire) fallback(t *testing.T) {
+	t.Helper()
 	w.mu.Lock()
 	raw := w.ports[0].raw
 	w.mu.Unlock()
@@ -289,6 +290,7 @@ func (w *wire) fallback(t *testing.T) {
 
 // interfaceComesBack takes the cable away and lays another one of the same name.
 func (w *wire) interfaceComesBack(t *testing.T) {
+	t.Helper()
 	run(t, "ip link del srv0")
 	eventually(t, "the loss is noticed", func() bool { return len(w.Addrs()) == 0 })
 	cable(t, "srv0", "cl0")
