@@ -222,9 +222,7 @@ func TestSlowClientDelaysNobody(t *testing.T) {
 	if o := ask(t, quick, viaSelf(client(phone2, discover))); o.MessageType() != offer {
 		t.Fatalf("got %s", o)
 	}
-	if n := l.Snapshot().InHand; n != 2 {
-		t.Errorf("%d messages in hand, want the one that is stuck and the one that waits", n)
-	}
+	eventually(t, "one message is stuck and one waits", func() bool { return l.Snapshot().InHand == 2 })
 	close(free)
 	if a := hear(t, slow); a.MessageType() != ack {
 		t.Errorf("got %s, want the ACK first", a)
