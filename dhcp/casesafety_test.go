@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,13 +77,24 @@ func reply(kind dhcpv4.MessageType, to []byte, hw hwaddr.Addr, yi netip.Addr) []
 // answering is a link on which another server answers every DISCOVER, while it is there.
 type answering struct {
 	l     *lab
-	there bool
+	there atomic.Bool
+
+	mu    sync.Mutex // guards what follows
 	asked [][]byte
 }
 
+// questions returns what was asked so far.
+func (a *answering) questions() [][]byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.asked)
+}
+
 func (a *answering) shout(frame []byte) error {
+	a.mu.Lock()
 	a.asked = append(a.asked, bytes.Clone(frame))
-	if a.there {
+	a.mu.Unlock()
+	if a.there.Load() {
 		m := frame[frameHeader:]
 		a.l.overheard(context.Background(), "eth0", rivalHW, rivalAddr, reply(offer, m[4:8], hwaddr.Addr(m[28:34]), ip("192.0.2.77")))
 	}
@@ -92,7 +105,8 @@ func (a *answering) shout(frame []byte) error {
 func watched(t *caseT, rival bool, nets ...network.Network) (*lab, *answering) {
 	t.Helper()
 	l := newLab(t, nets...)
-	a := &answering{l: l, there: rival}
+	a := &answering{l: l}
+	a.there.Store(rival)
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	l.watch.link("eth0")
@@ -110,33 +124,23 @@ func (l *lab) link() Ingress {
 
 func safetyCases() map[string]func(*caseT) {
 	return map[string]func(*caseT){
-		"D-DISC-17": func(t *caseT) {
-			p := newProber(func(netip.Addr) error { return nil })
-			start := time.Now()
-			for i := range byte(20) {
-				go func() { _, _ = p.probe(t.Context(), netip.AddrFrom4([4]byte{192, 0, 2, i})) }()
-			}
-			if _, err := p.probe(t.Context(), ip("192.0.2.99")); err != nil || time.Since(start) > 500*time.Millisecond {
-				t.Errorf("%s beside 20 others, %v", time.Since(start), err)
-			}
-			synctest.Wait()
-		},
 		"D-DISC-19": func(t *caseT) {
-			p, sent := newProber(func(netip.Addr) error { return nil }), 0
+			p := newProber(func(netip.Addr) error { return nil })
 			for i := range 600 { // 200 a second
 				a := netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})
-				sent++
 				go func() { _, _ = p.probe(t.Context(), a) }()
 				synctest.Wait()
-				if len(p.waiting) > maxProbes {
-					t.Fatalf("%d probes under way", len(p.waiting))
+				p.mu.Lock()
+				under, asked := len(p.waiting), p.waiting[a] != nil
+				p.mu.Unlock()
+				if under > maxProbes {
+					t.Fatalf("%d probes under way", under)
 				}
-				if len(p.waiting) == maxProbes && p.sighting(a, phone) == Unasked && p.waiting[a] == nil {
+				if !asked && p.sighting(a, phone) == Unasked {
 					t.Fatalf("client %d waits for a probe that is not made", i)
 				}
 				if i%200 > 100 {
-					l := 5 * time.Millisecond
-					<-time.After(l)
+					<-time.After(5 * time.Millisecond)
 				}
 			}
 			<-time.After(probeFor)
@@ -147,7 +151,7 @@ func safetyCases() map[string]func(*caseT) {
 		},
 		"D-DISC-20": func(t *caseT) {
 			l := newLab(t)
-			l.Server.pings.Store(nil)
+			l.pings.Store(nil)
 			nets := site()
 			nets[1].Probe = true
 			l.networks(nets...)
@@ -305,10 +309,10 @@ func safetyCases() map[string]func(*caseT) {
 			l.pass(time.Minute)
 			l.say(reboot(phone, ip("203.0.113.7")), l.link()).want(t, nak)
 			l.say(client(phone, discover), l.link()).want(t, offer)
-			if len(a.asked) != 2 || l.Rogues() != nil && len(l.Rogues()) != 0 {
-				t.Errorf("%d questions, rogues %v", len(a.asked), l.Rogues())
+			if len(a.questions()) != 2 || l.Rogues() != nil && len(l.Rogues()) != 0 {
+				t.Errorf("%d questions, rogues %v", len(a.questions()), l.Rogues())
 			}
-			checkQuestion(t, a.asked[0])
+			checkQuestion(t, a.questions()[0])
 		},
 		"D-AUT-02": func(t *caseT) {
 			l, a := watched(t, false)
@@ -327,8 +331,8 @@ func safetyCases() map[string]func(*caseT) {
 			l.say(wrong, l.link()).want(t, silence)
 			l.pass(30 * time.Minute)
 			l.say(wrong, l.link()).want(t, nak)
-			if len(l.Problems()) != 0 || len(l.Rogues()) != 1 || len(a.asked) < 6 {
-				t.Errorf("long after: problems %+v, rogues %v, %d questions", l.Problems(), l.Rogues(), len(a.asked))
+			if len(l.Problems()) != 0 || len(l.Rogues()) != 1 || len(a.questions()) < 6 {
+				t.Errorf("long after: problems %+v, rogues %v, %d questions", l.Problems(), l.Rogues(), len(a.questions()))
 			}
 		},
 		"D-NET-18": rivalCase,
@@ -487,7 +491,7 @@ func rivalCase(t *caseT) {
 	l.networks(nets...)
 	l.say(client(phone2, discover), l.link()).want(t, offer)
 	l.networks(site()...)
-	a.there = false
+	a.there.Store(false)
 	l.pass(2 * time.Minute)
 	synctest.Wait()
 	l.say(client(phone2, discover), l.link()).want(t, offer)

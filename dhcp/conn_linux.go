@@ -105,7 +105,6 @@ func (p *port) openRaw(ifi *net.Interface) {
 	if p.ear, err = packet.Listen(ifi, packet.Raw, etherIPv4, &packet.Config{Filter: serversOnly()}); err != nil {
 		p.ear = nil
 	}
-
 }
 
 func openAddr(ctx context.Context, spec Listener) (*port, error) {

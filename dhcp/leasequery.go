@@ -209,7 +209,7 @@ func lastSeen(nets *network.Set, l lease.Lease) (uint32, bool) {
 	if !ok || ago < 0 {
 		return 0, false
 	}
-	return uint32(min(ago/time.Second, 1<<32-1)), true //nolint:gosec // bounded
+	return uint32(min(ago/time.Second, 1<<32-1)), true
 }
 
 // agentOption writes what a relay agent told of a client (RFC 3046).

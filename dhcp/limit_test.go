@@ -1,9 +1,9 @@
 package dhcp
 
 import (
-	"fmt"
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -40,7 +40,7 @@ func TestMeters(t *testing.T) {
 			t.Error("an hour makes more than a bucket full")
 		}
 		for i := range 10 * meterSlots {
-			take(fmt.Sprint(i))
+			take(strconv.Itoa(i))
 		}
 		if len(m.slots) != meterSlots {
 			t.Errorf("%d slots", len(m.slots))
@@ -134,7 +134,7 @@ func TestProblems(t *testing.T) {
 			t.Errorf("in the end: %+v\n%s", got, log)
 		}
 		for i := range 2 * maxProblems {
-			s.passing(t.Context(), fmt.Sprint(i), Problem{Kind: ProblemDecliner})
+			s.passing(t.Context(), strconv.Itoa(i), Problem{Kind: ProblemDecliner})
 		}
 		if n := len(s.Problems()); n != maxProblems {
 			t.Errorf("%d problems", n)

@@ -43,6 +43,7 @@ ip link set lo up; ip addr add ` + addr + ` dev peer0; ip link set peer0 up
 
 // rogue has dnsmasq serve a link before we do: it is found, named, and left alone there.
 func (w *wire) rogue(t *testing.T) {
+	t.Helper()
 	dnsmasq, err := exec.LookPath("dnsmasq")
 	if err != nil {
 		t.Skip("needs dnsmasq")
@@ -96,6 +97,7 @@ func (w *wire) rogue(t *testing.T) {
 
 // ping asks a host that is there and one that isn't.
 func (w *wire) ping(t *testing.T) {
+	t.Helper()
 	neighbour(t, "srv2", "203.0.113.2/24", "exec sleep 60")
 	run(t, "ip addr add 203.0.113.1/24 dev srv2")
 	p := w.pings.Load()

@@ -98,7 +98,7 @@ func (s *Server) Open(ctx context.Context) error {
 	s.ports = ports
 	s.mu.Unlock()
 	for _, p := range ports {
-		s.opened(p)
+		s.opened(ctx, p)
 	}
 	s.openPings(ctx)
 	return nil
@@ -178,7 +178,7 @@ func (s *Server) serve(ctx context.Context, i int, crew *crew) {
 		if p = s.reopen(ctx, p.spec); p != nil {
 			s.keep(i, p)
 			s.solved(ctx, ProblemLost, p.spec.String())
-			s.opened(p)
+			s.opened(ctx, p)
 		}
 	}
 }
@@ -208,11 +208,11 @@ func (s *Server) reopen(ctx context.Context, spec Listener) *port {
 }
 
 // opened tells of a listener, and of what it can't do.
-func (s *Server) opened(p *port) {
+func (s *Server) opened(ctx context.Context, p *port) {
 	s.locate()
-	s.Log.Info("dhcp listening", "listener", p.spec.String(), "addrs", p.ours())
+	s.Log.InfoContext(ctx, "dhcp listening", "listener", p.spec.String(), "addrs", p.ours())
 	if p.spec.Interface != "" && p.raw == nil {
-		s.raise(context.Background(), p.spec.String(), Problem{
+		s.raise(ctx, p.spec.String(), Problem{
 			Kind: ProblemNoRawSocket,
 			Text: "on " + p.spec.String() + " replies are broadcast where they need not be, addresses are not probed before " +
 				"they are offered, and other servers are not noticed; that needs the capability CAP_NET_RAW",
