@@ -1,9 +1,12 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/provision"
 )
 
@@ -109,12 +113,15 @@ func runAlone(tx *bbolt.Tx, r *request) error {
 	return nil
 }
 
-func BenchmarkLoadLeases(b *testing.B) {
-	const n = 60_000
-	dir := b.TempDir()
-	db := openDB(b, dir)
+// fillMany makes a closed store with so many leases.
+func fillMany(b *testing.B, dir string, n uint32) {
+	b.Helper()
+	db, err := Open(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
 	changes := make([]lease.Change, 0, 1000)
-	for i := range uint32(n) {
+	for i := range n {
 		l := benchLease(i)
 		changes = append(changes, lease.Change{At: l.Start, Kind: lease.KindBound, Next: l})
 		if len(changes) == cap(changes) {
@@ -124,6 +131,16 @@ func BenchmarkLoadLeases(b *testing.B) {
 			changes = changes[:0]
 		}
 	}
+	if err := db.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkLoadLeases(b *testing.B) {
+	const n = 60_000
+	dir := b.TempDir()
+	fillMany(b, dir, n)
+	db := openDB(b, dir)
 	for b.Loop() {
 		got := 0
 		for _, err := range db.LoadLeases(b.Context()) {
@@ -137,6 +154,90 @@ func BenchmarkLoadLeases(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(size(b, filepath.Join(dir, fileDB)))/(1<<20), "MiB")
+}
+
+// BenchmarkOpen verifies, in a child, and opens a store of 60 000 leases, as a start does; check is the child's part.
+func BenchmarkOpen(b *testing.B) {
+	dir := b.TempDir()
+	fillMany(b, dir, 60_000)
+	exe, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("check", func(b *testing.B) {
+		for b.Loop() {
+			if r, err := Check(filepath.Join(dir, fileDB)); err != nil || !r.Whole() {
+				b.Fatal(r, err)
+			}
+		}
+	})
+	b.Run("open", func(b *testing.B) {
+		for b.Loop() {
+			db, err := Opener{Dir: dir, Child: []string{exe, checkVerb}, Log: slog.New(slog.DiscardHandler)}.Open(b.Context())
+			if err == nil {
+				err = db.Close()
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// slowDB is a store whose transactions take 5 ms longer, as on a disk that takes so long to sync.
+type slowDB struct {
+	*DB
+	last atomic.Pointer[bbolt.Tx]
+}
+
+func (db *slowDB) CommitLeases(ctx context.Context, changes ...lease.Change) (events []lease.Event, err error) {
+	ready := make([]change, len(changes))
+	for i, c := range changes {
+		if ready[i], err = prepare(c); err != nil {
+			return nil, err
+		}
+	}
+	err = db.do(ctx, func(tx *bbolt.Tx) (ops []op, err error) {
+		if db.last.Swap(tx) != tx {
+			time.Sleep(5 * time.Millisecond)
+		}
+		ops, events, err = db.planLeases(tx, ready)
+		return ops, err
+	})
+	return events, err
+}
+
+// BenchmarkSlowDisk binds, in a table, 50 new clients at a time.
+func BenchmarkSlowDisk(b *testing.B) {
+	nets := []network.Network{{
+		ID: "voice", Prefix: netip.MustParsePrefix("10.0.0.0/8"),
+		Pools: []network.Pool{{First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.15.255.250")}},
+	}}
+	set, err := network.NewSet(nets)
+	if err != nil {
+		b.Fatal(err)
+	}
+	scope := lease.Scope{Network: &nets[0], Networks: set, Pools: nets[0].Pools, Lifetime: time.Hour}
+	table, err := lease.Open(b.Context(), &slowDB{DB: openDB(b, b.TempDir())}, time.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var next atomic.Uint32
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for range 50 {
+		wg.Go(func() {
+			for n := next.Add(1); int(n) <= b.N; n = next.Add(1) {
+				l := benchLease(n)
+				if _, err := table.Bind(b.Context(), scope, l.Client, benchLease(n+10).Addr); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "binds/s")
 }
 
 func BenchmarkDeviceByHW(b *testing.B) {

@@ -27,6 +27,7 @@ func TestCase(t *testing.T) {
 	t.Parallel()
 	for id, run := range map[string]func(*testing.T){
 		"D-DB-01":  killedAtRandom,
+		"D-DB-02":  powerCuts,
 		"D-DB-03":  groupCommit,
 		"D-DB-04":  emptyOrMissing,
 		"D-DB-05":  truncated,
@@ -41,6 +42,7 @@ func TestCase(t *testing.T) {
 		"D-DB-16":  staysSmall,
 		"D-DB-17":  secondInstance,
 		"F-STO-01": killedAtSyscalls,
+		"F-STO-02": powerCuts,
 		"F-STO-03": cutDuringCreation,
 		"F-STO-04": syncFailsOnce,
 		"F-STO-05": syncFailsForGood,
