@@ -20,5 +20,13 @@
 //	wire      message → bytes, ordered and limited               wire.go
 //	deliver   where the reply goes by RFC 2131 §4.1              deliver.go
 //
+// Beside that way, the server looks after itself and its links:
+//
+//	probe     who has an address, before it is offered           probe.go, icmp.go
+//	rogue     other servers on the link                          rogue.go, overhear.go
+//	limit     what strangers may take, and of what               limit.go, census.go
+//	problem   what an administrator should look into             problem.go
+//	query     who has which lease, for those who may ask         leasequery.go
+//
 // A lease is committed before it is acknowledged: Respond returns an ACK only after the table has returned from Bind.
 package dhcp

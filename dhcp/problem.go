@@ -27,7 +27,7 @@ const (
 	ProblemNoRawSocket ProblemKind = "no-packet-socket"  // an interface is served without frames, probes and watch
 	ProblemNoPing      ProblemKind = "no-ping"           // networks behind relay agents can't be probed
 	ProblemLost        ProblemKind = "interface-lost"    // a listener is closed until its interface is back
-	ProblemTableFull   ProblemKind = "too-many-requests" // messages are dropped because too many are in hand
+	ProblemBusy        ProblemKind = "too-many-requests" // messages are dropped because too many are in hand
 )
 
 // Problem is what an administrator should look into.

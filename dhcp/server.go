@@ -307,6 +307,13 @@ func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, cre
 	if reason != ReasonNone {
 		countType(&s.count.received, messageType(m))
 		s.count.dropped[reason].Add(1)
+		if reason == ReasonBusy {
+			s.passing(ctx, "", Problem{
+				Kind: ProblemBusy,
+				Text: "messages are dropped because more come than can be answered; clients with a lease come first. " +
+					"Look who sends them, or whether the disk is slow",
+			})
+		}
 	}
 	if start != nil {
 		crew.start(ctx, start)
