@@ -11,7 +11,7 @@ import (
 func (db *DB) Forget() {
 	_ = db.view(func(tx *bbolt.Tx) error { // a transaction keeps the mapping where it is
 		// Without effect if it fails. syscall.Madvise wants a slice, which an address that bbolt tells can't safely become.
-		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, tx.DB().Info().Data, uintptr(tx.Size()), syscall.MADV_DONTNEED)
+		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, tx.DB().Info().Data, uintptr(tx.Size()), syscall.MADV_DONTNEED) //nolint:gosec // a size
 		return nil
 	})
 }
