@@ -43,7 +43,7 @@ func TestCase(t *testing.T) {
 		if len(seen.Args) != 1 || len(seen.Env) > 4 || strings.Contains(strings.Join(seen.Env, " "), "touch") {
 			t.Errorf("got arguments %q and environment %q, want nothing of the client's there", seen.Args, seen.Env)
 		}
-		if strings.ContainsAny(strings.TrimSuffix(seen.In, "\n"), "\n\x1b\x00\xff") || !json.Valid([]byte(seen.In)) || !strings.Contains(seen.In, "touch") {
+		if line := strings.TrimSuffix(seen.In, "\n"); strings.ContainsAny(line, "\n\x1b\x00") || strings.Contains(line, "\xff") || !json.Valid([]byte(seen.In)) || !strings.Contains(seen.In, "touch") {
 			t.Errorf("got input %q, want one line of JSON", seen.In)
 		}
 		if _, err := os.Lstat(trap); err == nil {
