@@ -397,11 +397,6 @@ func declineCase(t *caseT) {
 	ing := direct()
 	ing.Seen = func(netip.Addr, hwaddr.Addr) Sighting { return Occupied }
 	l.say(client(phone2, discover), ing).want(t, offer)
-	l.pass(25 * time.Hour)
-	l.takeCensus(t.Context())
-	if err := l.table.Reread(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // starvationCase has 20,000 made-up clients lease what they can get, at 2,000 a second.
