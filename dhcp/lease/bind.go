@@ -235,6 +235,12 @@ func (t *Table) finish(o *op, err error) {
 	default:
 		t.doubt(o)
 	}
+	for _, e := range o.shifted {
+		if err != nil && !e.shifted {
+			e.shifted = true
+			t.shifted = append(t.shifted, e)
+		}
+	}
 	if o.tenant != nil {
 		o.tenant.op = nil
 	}

@@ -159,21 +159,24 @@ func match(got, want error) bool {
 // compares each answer with the model's.
 func TestStateMachine(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(rt *rapid.T) {
-		// A bubble of its own for each case; what rapid throws to end one must come out of it.
-		var thrown any
-		synctest.Test(t, func(*testing.T) {
-			defer func() { thrown = recover() }()
-			machine(rt)
-		})
-		switch {
-		case thrown == nil:
-		case fmt.Sprintf("%T", thrown) == "rapid.invalidData":
-			panic(thrown) // that is no failure, and rapid tells them apart by their lines
-		default:
-			panic(thrown)
-		}
+	rapid.Check(t, func(rt *rapid.T) { inBubble(t, rt, machine) })
+}
+
+// inBubble runs one case of a property in a bubble of its own. What rapid throws to end one comes out of it.
+func inBubble(t *testing.T, rt *rapid.T, run func(*rapid.T)) {
+	t.Helper()
+	var thrown any
+	synctest.Test(t, func(*testing.T) {
+		defer func() { thrown = recover() }()
+		run(rt)
 	})
+	switch {
+	case thrown == nil:
+	case fmt.Sprintf("%T", thrown) == "rapid.invalidData":
+		panic(thrown) // that is no failure, and rapid tells them apart by their lines
+	default:
+		panic(thrown)
+	}
 }
 
 func machine(rt *rapid.T) {
@@ -209,11 +212,17 @@ func machine(rt *rapid.T) {
 	someone, somewhere := rapid.IntRange(0, 11), rapid.IntRange(9, 18)
 	// try does a commit that the store may spoil; it reports whether it went well.
 	try := func(what string, want error, touched []netip.Addr, hw hwaddr.Addr, do func() error) bool {
-		fault := rapid.SampledFrom([]*leasetest.Fault{nil, nil, nil, nil, {Err: errDisk}, {Err: errDisk, Written: true}}).Draw(rt, "fault")
+		faults := []*leasetest.Fault{nil, nil, nil, nil, {Err: errDisk}, {Err: errDisk, Written: true}, {Err: lease.ErrReadOnly}}
+		if what == "decline" { // an address that can't be put out of use is hidden, which the model doesn't know
+			faults = faults[:6]
+		}
+		fault := rapid.SampledFrom(faults).Draw(rt, "fault")
 		m.store.fault.Store(fault)
 		got := do()
 		m.store.fault.Store(nil)
-		if want == nil && fault != nil {
+		if want == nil && fault != nil && errors.Is(fault.Err, lease.ErrReadOnly) {
+			want = lease.ErrReadOnly
+		} else if want == nil && fault != nil {
 			for _, a := range touched {
 				m.vague[a] = true
 			}
@@ -240,8 +249,16 @@ func machine(rt *rapid.T) {
 				touched = append(touched, older)
 			}
 			var l lease.Lease
+			holder, held := m.active(addr)
+			durable := m.held[addr]
 			if try("bind", m.bindable(c.HW, addr), touched, c.HW, func() (err error) {
 				l, err = table.Bind(ctx, m.scope, c, addr)
+				switch degraded := errors.Is(err, lease.ErrDegraded); {
+				case degraded && (!held || holder != c.HW || l.Rev != durable.Rev || !l.Expiry.Equal(durable.Expiry)):
+					rt.Fatalf("bind: got %v, which goes on, but on disk is %v", l, durable)
+				case err != nil && !degraded && l.Addr.IsValid():
+					rt.Fatalf("bind: got %v with error %v", l, err)
+				}
 				return err
 			}) {
 				stored := m.load(rt)[addr]

@@ -116,17 +116,26 @@ func (t *Table) planStrays(now time.Time, o *op) {
 	t.strays = later
 }
 
-// planShifted adds what a step of the clock gave new times to.
+// planShifted adds what a step of the clock gave new times to. What is in a commit or in doubt comes next time; what is
+// over was planned for above.
 func (t *Table) planShifted(now time.Time, o *op) {
+	var later []*entry
 	for len(t.shifted) > 0 && len(o.entries) < sweepSlice {
 		e := t.shifted[0]
-		t.shifted, e.shifted = t.shifted[1:], false
-		// What is in a commit gets its new times written by the next renewal. What is over was planned for above.
-		if e.op == nil && !e.suspect && e.place >= 0 && !e.lease.over(now) {
+		t.shifted = t.shifted[1:]
+		switch {
+		case e.place < 0 || e.lease.over(now):
+			e.shifted = false
+		case e.op != nil || e.suspect || slices.Contains(o.entries, e):
+			later = append(later, e)
+		default:
+			e.shifted = false
 			o.entries = append(o.entries, e)
+			o.shifted = append(o.shifted, e)
 			o.add(now, KindNone, e.lease, e.lease)
 		}
 	}
+	t.shifted = append(t.shifted, later...)
 }
 
 // Reread finds out what the store holds where a commit failed, and makes those addresses and clients usable again. Run

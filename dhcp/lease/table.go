@@ -87,6 +87,7 @@ type op struct {
 	entries []*entry
 	tenant  *tenant // nil for what changes no client's current address to another
 	changes []Change
+	shifted []*entry      // whose new times are among the changes
 	steps   time.Duration // clock.steps when it was planned
 }
 
