@@ -199,7 +199,7 @@ func (db *slowDB) CommitLeases(ctx context.Context, changes ...lease.Change) (ev
 	}
 	err = db.do(ctx, func(tx *bbolt.Tx) (ops []op, err error) {
 		if db.last.Swap(tx) != tx {
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(5 * time.Millisecond) //nolint:forbidigo // a slow disk
 		}
 		ops, events, err = db.planLeases(tx, ready)
 		return ops, err

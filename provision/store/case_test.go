@@ -99,7 +99,7 @@ func sample(t *testing.T) history {
 			changes = append(changes, lease.Change{At: l.Start, Kind: kind, Prev: last[n], Next: l})
 		}
 		for i, e := range must[[]lease.Event](t)(db.CommitLeases(t.Context(), changes...)) {
-			last[from+uint32(i)] = e.Lease //nolint:gosec // a few
+			last[from+uint32(i)] = e.Lease
 			h.versions[leaseVersion{e.Lease.Addr, e.Lease.Rev}] = e.Lease
 			h.end[e.Lease.Addr] = e.Lease.Rev
 		}
@@ -107,7 +107,7 @@ func sample(t *testing.T) history {
 	round(0, 200)
 	for n := range 40 {
 		id := fmt.Sprintf("phone-%02d", n)
-		d := provision.Device{ID: provision.DeviceID(id), HW: benchLease(uint32(n)).Client.HW, Label: strings.Repeat("x", 300)} //nolint:gosec // a few
+		d := provision.Device{ID: provision.DeviceID(id), HW: benchLease(uint32(n)).Client.HW, Label: strings.Repeat("x", 300)}
 		must[provision.Device](t)(db.PutDevice(t.Context(), d))
 	}
 	must[uint64](t)(db.SaveDeclared(t.Context(), declared(), 0))

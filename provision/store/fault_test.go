@@ -61,7 +61,7 @@ func startsFast(t *testing.T) {
 	db := openDB(t, dir)
 	changes := make([]lease.Change, 5000)
 	for n := range changes {
-		l := benchLease(uint32(n)) //nolint:gosec // a few
+		l := benchLease(uint32(n))
 		changes[n] = lease.Change{At: l.Start, Kind: lease.KindBound, Next: l}
 	}
 	must[[]lease.Event](t)(db.CommitLeases(t.Context(), changes...))
@@ -95,7 +95,7 @@ func staysSmall(t *testing.T) {
 		t.Helper()
 		changes := make([]lease.Change, phones)
 		for n := range changes {
-			next := benchLease(uint32(n)) //nolint:gosec // a few
+			next := benchLease(uint32(n))
 			changes[n] = lease.Change{At: next.Start, Kind: lease.KindRenewed, Prev: prev[n], Next: next}
 		}
 		for n, e := range must[[]lease.Event](t)(db.CommitLeases(t.Context(), changes...)) {
@@ -375,7 +375,7 @@ func longExport(t *testing.T) {
 		t.Helper()
 		changes := make([]lease.Change, leases)
 		for n := range changes {
-			changes[n] = lease.Change{Prev: prev[n], Next: benchLease(uint32(n))} //nolint:gosec // a few
+			changes[n] = lease.Change{Prev: prev[n], Next: benchLease(uint32(n))}
 			if n%10 == 0 {
 				changes[n].Kind = lease.KindRenewed
 			}

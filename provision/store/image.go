@@ -294,33 +294,28 @@ func (m *image) bucket(e element, f func(key, value []byte)) bool {
 	return m.visit(p, fmt.Sprintf("bucket %q", e.key), nil, nil, 0, record) && sound
 }
 
-// records calls f for each record that the newest tree leads to; done, if it isn't nil, after each bucket. It reports
-// whether all was sound.
-func (m *image) records(f func(bucket string, key, value []byte), done func(bucket string, sound bool)) bool {
+// records calls f for each record that the newest tree leads to; done, if it isn't nil, after each bucket.
+func (m *image) records(f func(bucket string, key, value []byte), done func(bucket string, sound bool)) {
 	m.forget()
 	meta := m.metas[0]
-	sound := true
 	if meta.high > m.pages() {
 		m.complain("it ends after %d of its %d pages", m.pages(), meta.high)
-		sound = false
 	}
 	var roots []element
-	sound = m.walk(meta.root, func(e element) {
+	m.walk(meta.root, func(e element) {
 		if !e.bucket {
 			m.complain("there is a record outside of all buckets")
 			return
 		}
 		roots = append(roots, element{key: bytes.Clone(e.key), value: bytes.Clone(e.value)})
-	}) && sound
+	})
 	for _, e := range roots {
 		name := string(e.key)
-		ok := m.bucket(e, func(k, v []byte) { f(name, k, v) })
-		sound = sound && ok
+		sound := m.bucket(e, func(k, v []byte) { f(name, k, v) })
 		if done != nil {
-			done(name, ok)
+			done(name, sound)
 		}
 	}
-	return sound && len(m.damage) == 0
 }
 
 // strays calls f for each record of a bucket on any leaf page of the file, also one that nothing leads to any more. A
@@ -328,12 +323,12 @@ func (m *image) records(f func(bucket string, key, value []byte), done func(buck
 func (m *image) strays(bucket string, f func(key, payload []byte)) {
 	head := make([]byte, rawHeader)
 	for id := uint64(2); id < m.pages(); id++ {
-		at := int64(id) * m.page //nolint:gosec // less than the file's size
+		at := int64(id) * m.page
 		if _, err := m.r.ReadAt(head, at); err != nil || binary.NativeEndian.Uint64(head) != id {
 			continue
 		}
 		extra := min(uint64(binary.NativeEndian.Uint32(head[12:])), m.pages()-id-1, maxStray)
-		data := make([]byte, int64(extra+1)*m.page) //nolint:gosec // within the file's size
+		data := make([]byte, int64(extra+1)*m.page)
 		if _, err := m.r.ReadAt(data, at); err != nil {
 			continue
 		}

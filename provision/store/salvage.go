@@ -158,7 +158,7 @@ func (s *salvage) admin() {
 		for key, payload := range s.rows[b] {
 			old, ok := s.stored(b, []byte(key))
 			switch {
-			case ok && bytes.Equal(old, payload), ok && !(all && b != bucketCursors) && !newer(payload, old):
+			case ok && bytes.Equal(old, payload), ok && (!all || b == bucketCursors) && !newer(payload, old):
 				delete(s.rows[b], key)
 				continue
 			case b != bucketCursors:
