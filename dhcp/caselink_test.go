@@ -136,8 +136,10 @@ func linkCases() map[string]func(*caseT) {
 		"D-RSV-01": func(t *caseT) {
 			nets := site()
 			nets[0].Reservations = []network.Reservation{
-				{HW: phone, Addr: ip("192.0.2.50")}, {ClientID: "\x01desk", Addr: ip("192.0.2.201")},
-				{Circuit: "ge-7", Addr: ip("192.0.2.202")}, {Remote: "switch 2", Addr: ip("192.0.2.203")},
+				{HW: phone, Addr: ip("192.0.2.50")},
+				{ClientID: "\x01desk", Addr: ip("192.0.2.201")},
+				{Circuit: "ge-7", Addr: ip("192.0.2.202")},
+				{Remote: "switch 2", Addr: ip("192.0.2.203")},
 			}
 			nets[0].Relays = []netip.Addr{ip("203.0.113.2")}
 			l := newLab(t, nets...)
