@@ -2,12 +2,16 @@ package lease_test
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/dialtone-project/dialtone/dhcp/lease"
 )
@@ -53,5 +57,22 @@ func start(t *testing.T, table *lease.Table) (stop func()) {
 	return func() {
 		cancel()
 		wg.Wait()
+	}
+}
+
+// inBubble runs one case of a property in a bubble of its own. What rapid throws to end one comes out of it.
+func inBubble(t *testing.T, rt *rapid.T, run func(*rapid.T)) {
+	t.Helper()
+	var thrown any
+	synctest.Test(t, func(*testing.T) {
+		defer func() { thrown = recover() }()
+		run(rt)
+	})
+	switch {
+	case thrown == nil:
+	case fmt.Sprintf("%T", thrown) == "rapid.invalidData":
+		panic(thrown) // that is no failure, and rapid tells them apart by their lines
+	default:
+		panic(thrown)
 	}
 }

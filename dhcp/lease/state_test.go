@@ -3,7 +3,6 @@ package lease_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -160,23 +159,6 @@ func match(got, want error) bool {
 func TestStateMachine(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) { inBubble(t, rt, machine) })
-}
-
-// inBubble runs one case of a property in a bubble of its own. What rapid throws to end one comes out of it.
-func inBubble(t *testing.T, rt *rapid.T, run func(*rapid.T)) {
-	t.Helper()
-	var thrown any
-	synctest.Test(t, func(*testing.T) {
-		defer func() { thrown = recover() }()
-		run(rt)
-	})
-	switch {
-	case thrown == nil:
-	case fmt.Sprintf("%T", thrown) == "rapid.invalidData":
-		panic(thrown) // that is no failure, and rapid tells them apart by their lines
-	default:
-		panic(thrown)
-	}
 }
 
 func machine(rt *rapid.T) {

@@ -126,13 +126,29 @@ func sample(t *testing.T) history {
 // copy returns the state folder in a new place, with the store's file changed.
 func (h history) copy(t *testing.T, change func([]byte) []byte) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := memDir(t)
 	if err := os.CopyFS(dir, os.DirFS(h.dir)); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, fileDB)
 	b := must[[]byte](t)(os.ReadFile(path))
 	write(t, path, string(change(b)))
+	return dir
+}
+
+// memDir is a folder for one test, in memory if there is such a place: who looks at hundreds of files that nobody kills
+// needn't wait for a disk.
+func memDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "dialtone-test-") //nolint:usetesting // t.TempDir is on a disk
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
 	return dir
 }
 
