@@ -223,7 +223,7 @@ func modelCase(t *caseT) {
 				delete(promised, a)
 			}
 		case 7:
-			l.pass(time.Duration(rnd.IntN(20)) * time.Minute)
+			l.pass(time.Duration(rnd.IntN(6)) * time.Minute)
 		}
 		for p, end := range until {
 			if !time.Now().Before(end) {

@@ -231,7 +231,7 @@ func statisticsCase(t *caseT) {
 	l := newLab(t, tiny(20)...)
 	l.run()
 	rnd := rand.New(rand.NewPCG(7, 8))
-	for range 2000 {
+	for range 600 {
 		hw := number(rnd.IntN(15))
 		held := l.table.ByHW(hw)
 		switch n := rnd.IntN(10); {
@@ -247,7 +247,7 @@ func statisticsCase(t *caseT) {
 		default:
 			l.say(renew(hw, held[0].Addr), unicast(held[0].Addr)).want(t, ack)
 		}
-		l.pass(time.Duration(rnd.IntN(20)) * time.Minute)
+		l.pass(time.Duration(rnd.IntN(6)) * time.Minute)
 	}
 	l.takeCensus(t.Context())
 	n := l.census.of(keyOf("voice", l.set.Get("voice").Pools[0]))

@@ -89,10 +89,7 @@ func (x *exchange) options(m *dhcpv4.DHCPv4, addr netip.Addr, life time.Duration
 	if _, ok := m.Options[optRoutes]; ok {
 		delete(m.Options, optStaticRoutes) // RFC 3442: the client has to ignore it
 	}
-	for code, never := range o.never {
-		asked[code] = asked[code] && !never
-	}
-	x.derived(m, asked[:], boot)
+	x.derived(m, &asked, &o.never, boot)
 	if life > 0 {
 		x.times(m, life)
 	}
@@ -149,9 +146,9 @@ func (x *exchange) fit(options []network.Option) []network.Option {
 }
 
 // derived adds the options that follow from other facts, where nobody has set them and the client asks.
-func (x *exchange) derived(m *dhcpv4.DHCPv4, asked []bool, boot network.Boot) {
+func (x *exchange) derived(m *dhcpv4.DHCPv4, asked, never *[256]bool, boot network.Boot) {
 	add := func(code uint8, value []byte) {
-		if _, ok := m.Options[code]; !ok && asked[code] && len(value) > 0 {
+		if _, ok := m.Options[code]; !ok && asked[code] && !never[code] && len(value) > 0 {
 			m.Options[code] = value
 		}
 	}
