@@ -132,7 +132,10 @@ func findCases(t *testing.T, root string) map[string][]string {
 		for id := range names(f) {
 			inDir[dir][id] = true
 		}
-		runs[dir] = runs[dir] || f.Scope.Lookup("TestCase") != nil
+		runs[dir] = runs[dir] || slices.ContainsFunc(f.Decls, func(d ast.Decl) bool {
+			fn, ok := d.(*ast.FuncDecl)
+			return ok && fn.Recv == nil && fn.Name.Name == "TestCase"
+		})
 		return nil
 	})
 	if err != nil {
@@ -195,16 +198,18 @@ func runCases(t *testing.T, tests map[string][]string) {
 	if err != nil {
 		t.Errorf("go %s: %v", strings.Join(args, " "), err)
 	}
-	passed := make(map[string]bool)
+	passed, said := make(map[string]bool), make(map[string]string)
 	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
-		var e struct{ Action, Package, Test string }
+		var e struct{ Action, Package, Test, Output string }
 		if json.Unmarshal(lines.Bytes(), &e) != nil || !strings.HasPrefix(e.Test, "TestCase/") {
 			continue
 		}
+		id := strings.TrimPrefix(e.Test, "TestCase/")
+		said[id] += e.Output
 		if e.Action == "fail" || e.Action == "skip" {
-			t.Errorf("%s %s: %s", e.Package, e.Test, e.Action)
+			t.Errorf("%s: %s\n%s", e.Package, e.Action, said[id])
 		}
-		passed[strings.TrimPrefix(e.Test, "TestCase/")] = passed[strings.TrimPrefix(e.Test, "TestCase/")] || e.Action == "pass"
+		passed[id] = passed[id] || e.Action == "pass"
 	}
 	for id := range tests {
 		if !passed[id] {
@@ -275,6 +280,5 @@ func clause(source string) string {
 			rfcs = append(rfcs, part)
 		}
 	}
-	first, _, _ := strings.Cut(source, "; ")
-	return cmp.Or(strings.Join(rfcs, "; "), first)
+	return cmp.Or(strings.Join(rfcs, "; "), source)
 }
