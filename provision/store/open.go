@@ -126,6 +126,13 @@ func (db *DB) open(ctx context.Context) error {
 	return db.begin(ctx, report.Epoch, older)
 }
 
+// The lock is tried for half a second: who ends may need it to let go, and a child that is being started holds all that
+// its parent has open until it runs the other program.
+const (
+	lockTries = 25
+	lockPause = 20 * time.Millisecond
+)
+
 // lockDir takes the state folder for this process. The lock is on a file of its own, because the store's own file is
 // renamed into place; bbolt locks that one as well.
 func lockDir(dir string) (*os.File, error) {
@@ -134,7 +141,13 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the state folder: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	for range lockTries {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) {
+			break
+		}
+		<-time.After(lockPause)
+	}
+	if err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			err = fmt.Errorf("state folder %s is in use: dialtone is already running%s; stop that one first or use another folder", dir, holder(path))
 		} else {
