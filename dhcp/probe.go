@@ -81,10 +81,11 @@ func (x *exchange) seen(addr netip.Addr) Sighting {
 	if x.giaddr.IsValid() {
 		seen = x.ing.SeenFar
 	}
-	if !x.net.Probe || seen == nil {
+	doubt := x.srv.Table.Now().Before(x.srv.Doubt)
+	if seen == nil || !x.net.Probe && !doubt {
 		return Vacant
 	}
-	if l, held := x.srv.Table.ByAddr(addr); held && l.Client.HW == x.client.HW {
+	if l, held := x.srv.Table.ByAddr(addr); held && l.Client.HW == x.client.HW && !doubt {
 		return Vacant
 	}
 	return seen(addr, x.client.HW)

@@ -27,6 +27,9 @@ type Server struct {
 	// Directory tells what classes may go by beside what the client says. Nil: nothing.
 	Directory Directory
 	Limits    Limits
+	// Doubt is until when the table may know less than was promised, because it was restored from an earlier time: so long
+	// every address is asked for before it is offered, where it can be, even to who held it. Zero: there is no doubt.
+	Doubt time.Time
 	// Askers are the hosts that may ask who has which lease (RFC 4388).
 	Askers []netip.Addr
 

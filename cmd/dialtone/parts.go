@@ -189,11 +189,23 @@ func (p *parts) openServers(ctx context.Context) error {
 		p.log.WarnContext(ctx, "dhcp is enabled but no network is declared: no address will be leased")
 		return nil
 	}
+	if at := p.db.Restored(); !at.IsZero() {
+		for _, n := range p.Networks().All() {
+			d.Doubt = later(d.Doubt, at.Add(n.Lease.Max))
+		}
+	}
 	if err := d.Open(ctx); err != nil {
 		return err
 	}
 	p.dhcp.Store(d)
 	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // listeners returns where DHCP is heard: where the settings say, else on every interface that a network is on.
