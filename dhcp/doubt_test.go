@@ -24,7 +24,7 @@ func TestDoubt(t *testing.T) {
 				t.Errorf("%s is answered without a probe: %+v", hw, a.v)
 			}
 		}
-		time.Sleep(2 * time.Hour) // the bubble's time
+		time.Sleep(2 * time.Hour) //nolint:forbidigo // the bubble's time
 		l.say(client(phone, discover), ing).want(t, offer)
 	})
 }
