@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -101,7 +100,7 @@ func (x *exchange) boot() network.Boot {
 	b := x.vendor()
 	c := &x.choice
 	b.Next, b.Sname, b.File = cmp.Or(c.Next, b.Next), cmp.Or(c.Sname, b.Sname), cmp.Or(c.File, b.File)
-	b.Options = x.fit(b.Options)
+	b.Options = c.Fit(b.Options)
 	return b
 }
 
@@ -119,30 +118,6 @@ func (x *exchange) vendor() (b network.Boot) {
 		}
 	}()
 	return x.srv.Boot.Boot(x.client, x.base)
-}
-
-// fit makes a vendor's options such as the client can read; what was declared is so already.
-func (x *exchange) fit(options []network.Option) []network.Option {
-	own := false
-	for i := 0; i < len(options); i++ {
-		o, keep := x.facts.Narrow(options[i])
-		if x.choice.NUL {
-			o = network.Terminate(o)
-		}
-		if keep && len(o.Data) == len(options[i].Data) {
-			continue
-		}
-		if !own {
-			options, own = slices.Clone(options), true
-		}
-		if keep {
-			options[i] = o
-		} else {
-			options = slices.Delete(options, i, i+1)
-			i--
-		}
-	}
-	return options
 }
 
 // derived adds the options that follow from other facts, where nobody has set them and the client asks.

@@ -202,11 +202,12 @@ func (c *Choice) lay(pool []Option) []Option {
 	if !common {
 		out = overlay(levels...)
 	}
-	return c.finish(out)
+	return c.Fit(out)
 }
 
-// finish makes options fit the client: texts end as it needs, and option 125 has the enterprises that it names.
-func (c *Choice) finish(options []Option) []Option {
+// Fit makes options such as the client can read: texts end as it needs, and option 125 has the enterprises that it names.
+// It is for options from elsewhere; those of [Choice.OptionsAt] are so already. The slice is not changed.
+func (c *Choice) Fit(options []Option) []Option {
 	cloned := false
 	for i := 0; i < len(options); i++ {
 		o, keep := c.facts.Narrow(options[i])
