@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,19 +35,14 @@ func (p *Phone) fetch(ctx context.Context, s plugin.BootStep, got *lease, step *
 	var err error
 	switch s.Ask {
 	case "tftp":
-		server := netip.AddrPortFrom(got.tftp, pick(s.Port, p.TFTPPort))
+		server := netip.AddrPortFrom(got.tftp, cmp.Or(s.Port, p.TFTPPort))
 		step.From = "tftp://" + server.String()
 		err = TFTP(ctx, got.addr, server, step.What, body)
 	case "http":
-		base := fmt.Sprintf("http://%s", netip.AddrPortFrom(got.tftp, pick(s.Port, p.HTTPPort)))
-		for _, u := range got.urls {
-			if strings.HasPrefix(u, "http://") {
-				base = strings.TrimSuffix(u, "/")
-				break
-			}
-		}
-		if s.Port != 0 {
-			base = fmt.Sprintf("http://%s", netip.AddrPortFrom(got.tftp, s.Port))
+		base := fmt.Sprintf("http://%s", netip.AddrPortFrom(got.tftp, cmp.Or(s.Port, p.HTTPPort)))
+		isHTTP := func(u string) bool { return strings.HasPrefix(u, "http://") }
+		if i := slices.IndexFunc(got.urls, isHTTP); i >= 0 && s.Port == 0 {
+			base = strings.TrimSuffix(got.urls[i], "/")
 		}
 		step.From = base
 		err = HTTP(ctx, got.addr, base+"/"+(&url.URL{Path: step.What}).EscapedPath(), p.expand(s.UserAgent), body)
@@ -58,15 +55,6 @@ func (p *Phone) fetch(ctx context.Context, s plugin.BootStep, got *lease, step *
 	step.Bytes, step.SHA256 = body.n, hex.EncodeToString(sum.Sum(nil))
 	step.Got = strconv.FormatInt(body.n, 10) + " bytes"
 	return nil
-}
-
-func pick(ports ...uint16) uint16 {
-	for _, p := range ports {
-		if p != 0 {
-			return p
-		}
-	}
-	return 0
 }
 
 // TFTP asks a server for a file, in octet mode and from an address of this host, as a phone does. ErrMissing: the server
