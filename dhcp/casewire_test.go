@@ -85,8 +85,8 @@ func networkCases() map[string]func(*caseT) {
 			o := l.say(client(phone, discover).relayed(relay, 1, 1, 'c'), byRelay(relay))
 			l.say(selecting(phone, o.yiaddr(), ourAddr).relayed(relay, 1, 1, 'c'), byRelay(relay)).want(t, ack)
 			l.say(renew(phone, o.yiaddr()), unicast(o.yiaddr())).want(t, ack)
-			if held, _ := l.table.ByAddr(o.yiaddr()); held.Client.Circuit != "c" {
-				t.Errorf("circuit %q, want the one that the relay told", held.Client.Circuit)
+			if held, _ := l.table.ByAddr(o.yiaddr()); held.Client.Circuit != "c" || held.Client.Relay != relay {
+				t.Errorf("circuit %q of relay %s, want those that were known", held.Client.Circuit, held.Client.Relay)
 			}
 		},
 		"D-NET-11": func(t *caseT) {

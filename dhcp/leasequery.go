@@ -203,7 +203,7 @@ func lastSeen(nets *network.Set, l lease.Lease) (uint32, bool) {
 	c := l.Client
 	choice, ok := nets.Choose(n, network.Facts{
 		HW: c.HW, ClientID: c.ID, VendorClass: c.VendorClass, UserClass: c.UserClass, Hostname: c.Hostname,
-		Circuit: c.Circuit, Remote: c.Remote, Params: c.Params,
+		Circuit: c.Circuit, Remote: c.Remote, Relay: c.Relay, Params: c.Params,
 	}).In(l.Addr)
 	ago := choice.Lifetime.Default - time.Until(l.Expiry)
 	if !ok || ago < 0 {

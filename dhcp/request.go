@@ -130,7 +130,7 @@ func (r *request) describe(m *dhcpv4.DHCPv4) {
 	c.VendorClass = string(m.Options[optVendorClass])
 	c.UserClass = userClass(m.Options[optUserClass])
 	c.Hostname = string(m.Options[optHostname])
-	c.Circuit, c.Remote = r.agent.circuit, r.agent.remote
+	c.Circuit, c.Remote, c.Relay = r.agent.circuit, r.agent.remote, r.giaddr
 	if list := m.Options[optParams]; len(list) > 0 {
 		var seen [256]bool
 		seen[optPad], seen[optEnd] = true, true

@@ -293,6 +293,12 @@ func (x *exchange) bind(ctx context.Context, addr netip.Addr) (*dhcpv4.DHCPv4, V
 	if reason := x.welcome(ctx); reason != ReasonNone {
 		return x.silence(reason)
 	}
+	if x.state == Renewing {
+		// That goes past the relay agent, and says nothing of where the client is.
+		if l, ok := x.srv.Table.ByAddr(addr); ok && l.Client.HW == x.client.HW {
+			x.client.Relay = l.Client.Relay
+		}
+	}
 	l, err := x.srv.Table.Bind(ctx, scope, x.client, addr)
 	switch {
 	case err == nil:

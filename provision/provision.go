@@ -63,6 +63,32 @@ type Request struct {
 	Fields map[string]string
 	// Head: the phone wants to know of the file, not to have it (HTTP HEAD).
 	Head bool
+	// TLS: it came over TLS.
+	TLS bool
+	// Cert is what the client's certificate proves; nil: it showed none.
+	Cert *Cert
+	// Via is the reverse proxy of ours that passed the request on, where Peer is the phone as that proxy told it. Zero: the
+	// phone itself spoke to us.
+	Via netip.Addr
+}
+
+// CertLevel is what a client certificate is worth.
+type CertLevel uint8
+
+// The levels, weakest first.
+const (
+	CertClaim   CertLevel = iota + 1 // worth no more than a header: the chain is signed with SHA-1, out of date …
+	CertFactory                      // by the vendor, with a key that only this device has (E5 of the guard's table)
+	CertOwn                          // by our own authority, for this device (E6)
+)
+
+// Cert is a client certificate as the TLS listener has verified it.
+type Cert struct {
+	Level   CertLevel
+	Subject string // for people
+	HW      hwaddr.Addr
+	Serial  string
+	Note    string // why it is only a claim; empty otherwise
 }
 
 // Source is where a claim comes from, weakest first (ARCHITECTURE.md §7). The zero value is no source.
@@ -129,7 +155,25 @@ type Device struct {
 	Label                  string // a person's name for it
 	Created                time.Time
 	Auto                   bool // added by its own first request
+	State                  DeviceState
+	// Remote: it may be outside of our networks, so its own token is enough to prove who it is. Static: its address is
+	// typed into it, so no lease will ever back it.
+	Remote, Static bool
+	// Port is the switch port (option 82) at which it is known to be; empty: not known.
+	Port string
 }
+
+// DeviceState is how far a device is trusted.
+type DeviceState string
+
+// The states. An enrolment window isn't one: it opens and closes by the clock.
+const (
+	StateNew         DeviceState = ""            // seen, not yet confirmed by a person
+	StateEnrolled    DeviceState = "enrolled"    // confirmed; it never fetched a secret
+	StateProvisioned DeviceState = "provisioned" // confirmed, and it has fetched its secrets
+	StateSuspicious  DeviceState = "suspicious"  // something contradicted it; until an administrator says otherwise
+	StateRetired     DeviceState = "retired"     // no longer ours
+)
 
 // Role is what a config is used for by itself.
 type Role string

@@ -401,7 +401,7 @@ func (t *Table) succeed(now time.Time, next Lease) *op {
 // and the firmware that it starts ask for different ones.
 func moved(a, b Client) bool {
 	return a.HW != b.HW || a.ID != b.ID || a.VendorClass != b.VendorClass || a.UserClass != b.UserClass ||
-		a.Hostname != b.Hostname || a.Circuit != b.Circuit || a.Remote != b.Remote
+		a.Hostname != b.Hostname || a.Circuit != b.Circuit || a.Remote != b.Remote || a.Relay != b.Relay
 }
 
 // clear adds the end of the entry's lease, if it is bound, and returns what its next lease will find.

@@ -27,6 +27,8 @@ type Client struct {
 	Params      []uint8     // option 55, in the client's order; never changed once set
 	Circuit     string      // option 82 sub-option 1
 	Remote      string      // option 82 sub-option 2
+	// Relay is giaddr of the message by which the server last heard of the client's link; zero: it is on ours.
+	Relay netip.Addr
 }
 
 // State is where a lease stands in its life.

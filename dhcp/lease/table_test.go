@@ -237,6 +237,7 @@ func TestBindTellsRenewedFromMoved(t *testing.T) {
 		{"client identifier", func(c *lease.Client) { c.ID = "" }, "moved .10 1"},
 		{"vendor class", func(c *lease.Client) { c.VendorClass = "yealink t46s" }, "moved .10 1"},
 		{"user class", func(c *lease.Client) { c.UserClass = "x" }, "moved .10 1"},
+		{"relay agent", func(c *lease.Client) { c.Relay = netip.MustParseAddr("198.51.100.1") }, "moved .10 1"},
 		{"host name", func(c *lease.Client) { c.Hostname = "hall" }, "moved .10 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -89,6 +89,7 @@ func params() provision.Params {
 func deviceRoundTrip(t *testing.T, s Stores) {
 	want := device(1)
 	want.Plugin, want.Pinned, want.Config, want.Label, want.Auto = "yealink-v86", true, "cfg-1", "Reception", true
+	want.State, want.Remote, want.Static, want.Port = provision.StateEnrolled, true, true, "3/7"
 	want.Override, want.Options = params(), map[string]any{"switchboard": true, "keys": int64(3)}
 	got, err := s.PutDevice(t.Context(), want)
 	if err != nil {

@@ -29,6 +29,10 @@ type deviceRecord struct {
 	Label    string          `json:"label,omitempty"`
 	Created  time.Time       `json:"created,omitzero"`
 	Auto     bool            `json:"auto,omitempty"`
+	State    string          `json:"state,omitempty"`
+	Remote   bool            `json:"remote,omitempty"`
+	Static   bool            `json:"static,omitempty"`
+	Port     string          `json:"port,omitempty"`
 }
 
 func deviceTable() table[provision.Device] {
@@ -66,6 +70,8 @@ func encodeDevice(d provision.Device) ([]byte, error) {
 		{"version", d.Version},
 		{"plugin", string(d.Plugin)},
 		{"label", d.Label},
+		{"state", string(d.State)},
+		{"port", d.Port},
 	}
 	for _, t := range texts {
 		if err := checkText(t.name, t.s); err != nil {
@@ -89,6 +95,7 @@ func encodeDevice(d provision.Device) ([]byte, error) {
 		MAC: d.HW, Serial: d.Serial, UUID: d.UUID, Vendor: d.Vendor, Model: d.Model, Version: d.Version,
 		Plugin: string(d.Plugin), Pinned: d.Pinned, Config: string(d.Config), Override: override, Options: options,
 		Label: d.Label, Created: d.Created.UTC(), Auto: d.Auto,
+		State: string(d.State), Remote: d.Remote, Static: d.Static, Port: d.Port,
 	})
 }
 
@@ -109,6 +116,7 @@ func decodeDevice(id string, rev uint64, body []byte) (provision.Device, error) 
 		ID: provision.DeviceID(id), Rev: rev, HW: r.MAC, Serial: r.Serial, UUID: r.UUID, Vendor: r.Vendor, Model: r.Model,
 		Version: r.Version, Plugin: provision.PluginID(r.Plugin), Pinned: r.Pinned, Config: provision.ConfigID(r.Config),
 		Override: override, Options: options, Label: r.Label, Created: r.Created, Auto: r.Auto,
+		State: provision.DeviceState(r.State), Remote: r.Remote, Static: r.Static, Port: r.Port,
 	}, nil
 }
 

@@ -35,6 +35,7 @@ const (
 	tagParams
 	tagCircuit
 	tagRemote
+	tagRelay
 )
 
 // The tags of an event's fields. Its number is its key.
@@ -82,7 +83,8 @@ func appendLease(b []byte, l lease.Lease) []byte {
 	b = appendField(b, tagHostname, c.Hostname)
 	b = appendField(b, tagParams, c.Params)
 	b = appendField(b, tagCircuit, c.Circuit)
-	return appendField(b, tagRemote, c.Remote)
+	b = appendField(b, tagRemote, c.Remote)
+	return appendField(b, tagRelay, c.Relay.AsSlice())
 }
 
 func decodeLease(payload []byte) (lease.Lease, error) {
@@ -132,6 +134,11 @@ func readLease(fields []byte) (l lease.Lease, err error) {
 			l.Client.Circuit = string(v)
 		case tagRemote:
 			l.Client.Remote = string(v)
+		case tagRelay:
+			if len(v) != 4 {
+				return fmt.Errorf("a relay agent's address of %d bytes", len(v))
+			}
+			l.Client.Relay = netip.AddrFrom4([4]byte(v))
 		}
 		return err
 	})

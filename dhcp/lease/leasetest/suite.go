@@ -61,6 +61,7 @@ func sample(n byte) lease.Lease {
 			Params:      []uint8{1, 3, 6, 15, 66, 1},
 			Circuit:     "\x00\x04\x00\x65\x00\x07",
 			Remote:      "\x00\x06\x00\x11\x22\x33\x44\x55",
+			Relay:       netip.AddrFrom4([4]byte{198, 51, 100, n}),
 		},
 		State:  lease.Bound,
 		Origin: lease.Pool,
