@@ -58,6 +58,9 @@ func encodeLease(l lease.Lease) ([]byte, error) {
 	if !l.Addr.Is4() {
 		return nil, fmt.Errorf("%s is not an IPv4 address", l.Addr)
 	}
+	if relay := l.Client.Relay; relay.IsValid() && !relay.Is4() {
+		return nil, fmt.Errorf("relay agent %s: not an IPv4 address", relay)
+	}
 	b := appendLease([]byte{formatFields}, l)
 	if len(b) > maxFields {
 		return nil, errLarge

@@ -102,6 +102,21 @@ func sameContent(t *testing.T, got, want content) {
 	}
 }
 
+// elder takes away what came after the golden stores without a change of layout: an older store says nothing of it.
+func elder(c content) content {
+	for i := range c.Leases {
+		c.Leases[i].Client.Relay = netip.Addr{}
+	}
+	for i := range c.Events {
+		c.Events[i].Lease.Client.Relay, c.Events[i].Prev.Client.Relay = netip.Addr{}, netip.Addr{}
+	}
+	for i := range c.Devices {
+		d := &c.Devices[i]
+		d.State, d.Remote, d.Static, d.Port = "", false, false, ""
+	}
+	return c
+}
+
 // TestGolden reads the stores that each released layout wrote. They must be readable forever: a change of layout adds a
 // migration and a golden store, and leaves these.
 func TestGolden(t *testing.T) {
@@ -130,7 +145,7 @@ func TestGolden(t *testing.T) {
 		r := must[*gzip.Reader](t)(gzip.NewReader(bytes.NewReader(must[[]byte](t)(os.ReadFile(name)))))
 		write(t, filepath.Join(dir, fileDB), string(must[[]byte](t)(io.ReadAll(r))))
 		db := openDB(t, dir)
-		sameContent(t, loadContent(t, db), goldenContent(t))
+		sameContent(t, loadContent(t, db), elder(goldenContent(t)))
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -33,6 +33,9 @@ func populate(t *testing.T, p any) {
 		case hwaddr.Addr:
 			f.Set(reflect.ValueOf(hwaddr.MustParse("00:15:65:01:02:03")))
 			continue
+		case netip.Addr:
+			f.Set(reflect.ValueOf(netip.MustParseAddr("198.51.100.1")))
+			continue
 		case time.Time, provision.Params, map[string]any:
 			continue // set by the caller
 		case []uint8:
