@@ -1,0 +1,162 @@
+package provision
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// UnmarshalJSON reads what [Outcome.MarshalJSON] wrote. Errors keep their text and their kind; what isn't in the JSON
+// form, such as the names of templates, is empty.
+func (o *Outcome) UnmarshalJSON(data []byte) error {
+	var in outcomeJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	req, err := in.Request.request(in.ID)
+	if err != nil {
+		return fmt.Errorf("outcome %d: %w", in.ID, err)
+	}
+	id, err := in.Identity.identity()
+	if err != nil {
+		return fmt.Errorf("outcome %d: %w", in.ID, err)
+	}
+	out := Outcome{
+		Request: req, Policy: Policy(in.Policy), Identity: id, Lookups: in.Lookups, Created: in.Created, Sighted: in.Sighted,
+		Plugin: in.Plugin, Layers: in.Layers, Err: errorOf(in.Status, in.Error),
+	}
+	for _, c := range in.Claims {
+		claim, err := c.claim()
+		if err != nil {
+			return fmt.Errorf("outcome %d: %w", in.ID, err)
+		}
+		out.Claims = append(out.Claims, claim)
+	}
+	for _, c := range in.Changes {
+		out.Changes = append(out.Changes, Change(c))
+	}
+	for _, s := range in.Scores {
+		out.Scores = append(out.Scores, Score{s.Plugin, Support(s.Value), s.Why})
+	}
+	for _, s := range in.Steps {
+		out.Steps = append(out.Steps, Step{s.Stage, s.Note, seconds(s.Took)})
+	}
+	if d := in.Device; d != nil {
+		out.Device = Device{
+			ID: d.ID, Label: d.Label, HW: d.MAC, Serial: d.Serial, UUID: d.UUID, Vendor: d.Vendor, Model: d.Model,
+			Version: d.Version, Plugin: d.Plugin, Pinned: d.Pinned, Config: d.Config,
+		}
+	}
+	if r := in.Route; r != nil {
+		out.Route.Rule, out.Route.HW = r.Rule, r.MAC
+		if out.Route.Class, err = parseClass(r.Class); err != nil {
+			return fmt.Errorf("outcome %d: %w", in.ID, err)
+		}
+	}
+	if in.Verdict != nil {
+		out.Verdict = Verdict(*in.Verdict)
+	}
+	if a := in.Answer; a != nil {
+		out.Type, out.Size = a.Type, a.Size
+		if n, err := hex.Decode(out.Hash[:], []byte(a.Hash)); err != nil || n != len(out.Hash) {
+			return fmt.Errorf("outcome %d: sha256 %q is none", in.ID, a.Hash)
+		}
+	}
+	if d := in.Delivery; d != nil {
+		out.Delivery = &Delivery{Bytes: d.Bytes, Took: seconds(d.Took), Err: errorOf(StatusFailed, d.Error)}
+	}
+	*o = out
+	return nil
+}
+
+func (r *requestJSON) request(id uint64) (Request, error) {
+	out := Request{ID: id, Proto: r.Proto, At: r.At, HW: r.MAC, Path: r.Path, Raw: r.Raw, Fields: r.Fields, Head: r.Head}
+	var err error
+	if out.Peer, err = parseAddr(r.Peer); err != nil {
+		return Request{}, err
+	}
+	out.Local, err = parseAddr(r.Local)
+	return out, err
+}
+
+func (c *claimJSON) claim() (Claim, error) {
+	s, err := parseSource(c.Source)
+	return Claim{c.Attr, c.Value, s, c.By}, err
+}
+
+func (id *identityJSON) identity() (Identity, error) {
+	out := Identity{HW: id.MAC, Serial: id.Serial, UUID: id.UUID, Vendor: id.Vendor, Model: id.Model, Version: id.Version}
+	var err error
+	if id.Assurance != "" {
+		if out.Assurance, err = parseSource(id.Assurance); err != nil {
+			return Identity{}, err
+		}
+	}
+	for _, x := range id.Conflicts {
+		won, err := x.Won.claim()
+		if err != nil {
+			return Identity{}, err
+		}
+		lost, err := x.Lost.claim()
+		if err != nil {
+			return Identity{}, err
+		}
+		out.Conflicts = append(out.Conflicts, Conflict{won, lost})
+	}
+	return out, nil
+}
+
+// told is an error that was read back: another process's text, and its kind.
+type told struct {
+	text string
+	kind error // nil: a failure of ours
+}
+
+func (t told) Error() string { return t.text }
+func (t told) Unwrap() error { return t.kind }
+
+// errorOf returns the error that has this text and comes to this status; nil if there was none.
+func errorOf(s Status, text string) error {
+	if text == "" {
+		return nil
+	}
+	switch s {
+	case StatusMissing:
+		return told{text, ErrNotFound}
+	case StatusForbidden:
+		return told{text, ErrForbidden}
+	case StatusInvalid:
+		return told{text, ErrInvalid}
+	case StatusOK, StatusFailed:
+	}
+	return told{text, nil}
+}
+
+func parseAddr(s string) (netip.Addr, error) {
+	if s == "" {
+		return netip.Addr{}, nil
+	}
+	return netip.ParseAddr(s)
+}
+
+func parseSource(name string) (Source, error) {
+	for s := SourceNone; s <= SourceCert; s++ {
+		if s.String() == name {
+			return s, nil
+		}
+	}
+	return SourceNone, fmt.Errorf("source %q is unknown", name)
+}
+
+func parseClass(name string) (Class, error) {
+	for c := ClassSecret; c <= ClassPublic; c++ {
+		if c.String() == name {
+			return c, nil
+		}
+	}
+	return ClassSecret, fmt.Errorf("class %q is unknown", name)
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
