@@ -51,11 +51,11 @@ func (t *Table) held(s Scope, c Client, addr netip.Addr) (Lease, bool) {
 	now := t.clock.now()
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	e := t.entries[addr]
-	if e == nil || !e.visible(now) || e.lease.Client.HW != c.HW || e.lease.Network != s.Network.ID || e.lease.Origin == External {
+	e := t.at(addr)
+	if e == nil || !e.visible(now) || e.hw != c.HW || e.traits.network != s.Network.ID || e.origin == External {
 		return Lease{}, false
 	}
-	return e.lease, true
+	return e.lease(), true
 }
 
 // Release ends the client's lease of the address. It is ErrNone if the client doesn't hold it, or holds it of another
@@ -95,7 +95,7 @@ func (t *Table) Decline(ctx context.Context, s Scope, c Client, addr netip.Addr,
 // end changes the client's active lease of the address to one that isn't.
 func (t *Table) end(ctx context.Context, s Scope, c Client, addr netip.Addr, change func(time.Time, *Lease) Kind) error {
 	o, err := t.begin(ctx, func(now time.Time) (*op, *op, error) {
-		e := t.entries[addr]
+		e := t.at(addr)
 		switch {
 		case e == nil:
 			return nil, nil, ErrNone
@@ -103,15 +103,15 @@ func (t *Table) end(ctx context.Context, s Scope, c Client, addr netip.Addr, cha
 			return nil, e.op, nil
 		case e.suspect:
 			return nil, nil, errUnsure
-		case !e.lease.Active(now) || e.lease.Client.HW != c.HW || e.lease.Origin == External,
-			s.Network != nil && s.Network.ID != e.lease.Network:
+		case !e.active(now) || e.hw != c.HW || e.origin == External,
+			s.Network != nil && s.Network.ID != e.traits.network:
 			return nil, nil, ErrNone
 		}
-		next := e.lease
+		next := e.lease()
 		next.Expiry = now
 		kind := change(now, &next)
 		o := &op{entries: []*entry{e}}
-		o.add(now, kind, e.lease, next)
+		o.add(now, kind, e.lease(), next)
 		return o, nil, nil
 	})
 	if err != nil {
@@ -130,14 +130,14 @@ func (t *Table) Quarantine(ctx context.Context, s Scope, addr netip.Addr, span t
 		if !s.Network.Usable(addr) {
 			return nil, nil, ErrWrongNet
 		}
-		e := t.entries[addr]
+		e := t.at(addr)
 		if e != nil {
 			switch {
 			case e.op != nil:
 				return nil, e.op, nil
 			case e.suspect:
 				return nil, nil, errUnsure
-			case e.lease.Active(now), e.lease.State == Declined:
+			case e.active(now), e.state == Declined:
 				return nil, nil, ErrTaken
 			}
 		} else {
@@ -257,7 +257,7 @@ func (t *Table) apply(o *op) {
 		t.drop(tn.offered.hold)
 	}
 	for _, c := range o.changes {
-		e := t.entries[c.Next.Addr]
+		e := t.at(c.Next.Addr)
 		e.local, e.hidden = true, false
 		t.set(e, c.Next)
 		if t.clock.steps != o.steps {
@@ -269,7 +269,7 @@ func (t *Table) apply(o *op) {
 // shun hides the addresses that the commit was to put out of use: it wasn't written, but the stranger is there.
 func (o *op) shun(t *Table) {
 	for _, c := range o.changes {
-		if e := t.entries[c.Next.Addr]; c.Next.State == Declined && c.Prev.State == Bound {
+		if e := t.at(c.Next.Addr); c.Next.State == Declined && c.Prev.State == Bound {
 			e.hidden = true
 		}
 	}
@@ -283,7 +283,7 @@ func (t *Table) doubt(o *op) {
 	}
 	for _, c := range o.changes {
 		if c.Next.State != Bound || c.Next.Client.HW != c.Prev.Client.HW {
-			t.entries[c.Next.Addr].hidden = true
+			t.at(c.Next.Addr).hidden = true
 		}
 	}
 	if o.tenant != nil {
@@ -302,8 +302,7 @@ func (t *Table) planBind(now time.Time, s Scope, c Client, addr netip.Addr) (o, 
 	case s.allows(c.HW, addr) != nil:
 		return nil, nil, s.allows(c.HW, addr)
 	}
-	e, tn := t.entries[addr], t.lookup(s.Network.ID, c.HW)
-	if wait, err := t.ready(e, tn); wait != nil || err != nil {
+	if wait, err := t.ready(t.at(addr), s.Network.ID, c.HW); wait != nil || err != nil {
 		return nil, wait, err
 	}
 	if !t.free(now, c.HW, addr) {
@@ -320,25 +319,25 @@ func (t *Table) planBind(now time.Time, s Scope, c Client, addr netip.Addr) (o, 
 }
 
 func (t *Table) planObserve(now time.Time, l Lease) (o, wait *op, err error) {
-	e, tn := t.entries[l.Addr], t.lookup(l.Network, l.Client.HW)
-	if wait, err := t.ready(e, tn); wait != nil || err != nil {
+	e := t.at(l.Addr)
+	if wait, err := t.ready(e, l.Network, l.Client.HW); wait != nil || err != nil {
 		return nil, wait, err
 	}
-	held := e != nil && e.lease.Active(now)
-	same := held && e.lease.Client.HW == l.Client.HW
+	held := e != nil && e.active(now)
+	same := held && e.hw == l.Client.HW
 	switch {
 	case !l.Active(now):
-		if !same || e.lease.Origin != External {
+		if !same || e.origin != External {
 			return nil, nil, nil
 		}
 		o := &op{entries: []*entry{e}}
-		next := e.lease
+		next := e.lease()
 		next.State, next.Expiry = Released, now
-		o.add(now, KindReleased, e.lease, next)
+		o.add(now, KindReleased, e.lease(), next)
 		return o, nil, nil
-	case same && e.lease.Origin != External:
+	case same && e.origin != External:
 		return nil, nil, nil
-	case held && !same && e.lease.Origin != External:
+	case held && !same && e.origin != External:
 		return nil, nil, ErrTaken
 	}
 	l.Start = now
@@ -346,12 +345,8 @@ func (t *Table) planObserve(now time.Time, l Lease) (o, wait *op, err error) {
 }
 
 // ready says what must be waited for before a client's address can be changed, or why it can't be.
-func (t *Table) ready(e *entry, tn *tenant) (wait *op, err error) {
-	var older *entry
-	if tn != nil {
-		older = tn.current
-	}
-	for _, x := range []*entry{e, older} {
+func (t *Table) ready(e *entry, id network.ID, hw hwaddr.Addr) (wait *op, err error) {
+	for _, x := range [...]*entry{e, t.current(id, hw)} {
 		switch {
 		case x == nil:
 		case x.op != nil:
@@ -360,7 +355,7 @@ func (t *Table) ready(e *entry, tn *tenant) (wait *op, err error) {
 			return nil, errUnsure
 		}
 	}
-	switch {
+	switch tn := t.lookup(id, hw); {
 	case tn == nil:
 	case tn.op != nil:
 		return tn.op, nil
@@ -374,12 +369,12 @@ func (t *Table) ready(e *entry, tn *tenant) (wait *op, err error) {
 func (t *Table) succeed(now time.Time, next Lease) *op {
 	e := t.entry(next.Addr)
 	o := &op{tenant: t.tenant(next.Network, next.Client.HW)}
-	if older := o.tenant.current; older != nil && older != e {
+	if older := t.current(next.Network, next.Client.HW); older != nil && older != e {
 		o.entries = append(o.entries, older)
 		o.clear(now, older)
 	}
 	o.entries = append(o.entries, e)
-	prev := e.lease
+	prev := e.lease()
 	if !prev.Active(now) || prev.Client.HW != next.Client.HW {
 		o.add(now, KindBound, o.clear(now, e), next)
 		return o
@@ -406,16 +401,16 @@ func moved(a, b Client) bool {
 
 // clear adds the end of the entry's lease, if it is bound, and returns what its next lease will find.
 func (o *op) clear(now time.Time, e *entry) Lease {
-	next := e.lease
+	next := e.lease()
 	switch {
 	case next.State != Bound:
 		return next
 	case next.Active(now):
 		next.State, next.Expiry = Released, now
-		return o.add(now, KindReleased, e.lease, next)
+		return o.add(now, KindReleased, e.lease(), next)
 	default:
 		next.State = Expired
-		return o.add(now, KindExpired, e.lease, next)
+		return o.add(now, KindExpired, e.lease(), next)
 	}
 }
 

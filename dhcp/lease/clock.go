@@ -80,7 +80,7 @@ func (t *Table) shift(e *entry, d time.Duration) {
 	if e.place < 0 {
 		return
 	}
-	e.lease.Expiry = e.lease.Expiry.Add(d)
+	e.expiry = pressed(instant(e.expiry).Add(d))
 	t.due.update(e)
 	if !e.shifted {
 		e.shifted = true

@@ -13,7 +13,7 @@ func (t *Table) Each(yield func(Lease) bool) {
 	defer t.mu.RUnlock()
 	// The lock is let go in the midst of the loop: iterating over a map allows for entries that come and go.
 	for _, e := range t.entries {
-		if l, ok := e.state(now); ok {
+		if l, ok := e.known(now); ok {
 			batch = append(batch, l)
 		}
 		if len(batch) == eachBatch {

@@ -32,11 +32,10 @@ func (t *Table) Offer(ctx context.Context, s Scope, c Client, want netip.Addr) (
 		if c.HW.IsZero() {
 			return nil, nil, ErrNone
 		}
-		tn := t.lookup(s.Network.ID, c.HW)
-		if wait, err := t.ready(nil, tn); wait != nil || err != nil {
+		if wait, err := t.ready(nil, s.Network.ID, c.HW); wait != nil || err != nil {
 			return nil, wait, err
 		}
-		addr, ok := t.pick(now, s, c.HW, tn, want)
+		addr, ok := t.pick(now, s, c.HW, want)
 		if !ok {
 			return nil, nil, ErrNone
 		}
@@ -63,7 +62,7 @@ func (h *hold) live() bool { return h != nil && time.Now().Before(h.until) }
 
 func (h *hold) lease() Lease {
 	return Lease{
-		Addr: h.entry.addr, Network: h.tenant.network, Client: h.client,
+		Addr: h.entry.ip(), Network: h.tenant.network, Client: h.client,
 		State: Offered, Origin: h.origin, Start: h.start, Expiry: h.start.Add(offerHold),
 	}
 }

@@ -32,16 +32,18 @@ type pool struct {
 }
 
 // pick chooses an address as Offer says.
-func (t *Table) pick(now time.Time, s Scope, hw hwaddr.Addr, tn *tenant, want netip.Addr) (netip.Addr, bool) {
+func (t *Table) pick(now time.Time, s Scope, hw hwaddr.Addr, want netip.Addr) (netip.Addr, bool) {
 	var wishes [5]netip.Addr
 	if r := s.reserved(hw); r != nil {
 		wishes[0] = r.Addr
 	}
-	if tn != nil {
-		for i, e := range []*entry{tn.current, tn.offered, tn.last()} {
-			if e != nil {
-				wishes[i+1] = e.addr
-			}
+	var offered *entry
+	if tn := t.lookup(s.Network.ID, hw); tn != nil {
+		offered = tn.offered
+	}
+	for i, e := range [...]*entry{t.current(s.Network.ID, hw), offered, t.last(s.Network.ID, hw)} {
+		if e != nil {
+			wishes[i+1] = e.ip()
 		}
 	}
 	wishes[4] = want
@@ -62,12 +64,12 @@ func (t *Table) pick(now time.Time, s Scope, hw hwaddr.Addr, tn *tenant, want ne
 
 // free reports whether nothing about an address itself keeps the client from getting it.
 func (t *Table) free(now time.Time, hw hwaddr.Addr, addr netip.Addr) bool {
-	e := t.entries[addr]
+	e := t.at(addr)
 	switch {
 	case e == nil:
 		return true
-	case e.op != nil, e.suspect, e.hidden, e.lease.State == Declined,
-		e.lease.Active(now) && e.lease.Client.HW != hw,
+	case e.op != nil, e.suspect, e.hidden, e.state == Declined,
+		e.active(now) && e.hw != hw,
 		e.hold.live() && e.hold.tenant.hw != hw:
 		return false
 	}
@@ -118,7 +120,7 @@ func pickOldest(pools []*pool, s Scope, hw hwaddr.Addr) (netip.Addr, bool) {
 			if best != nil && sooner(best, e) {
 				break
 			}
-			if s.allows(hw, e.addr) == nil {
+			if s.allows(hw, e.ip()) == nil {
 				best = e
 				break
 			}
@@ -132,7 +134,7 @@ func pickOldest(pools []*pool, s Scope, hw hwaddr.Addr) (netip.Addr, bool) {
 	if best == nil {
 		return netip.Addr{}, false
 	}
-	return best.addr, true
+	return best.ip(), true
 }
 
 // hash is FNV-1a: the same in all versions of this program and on all machines.
@@ -172,7 +174,7 @@ func (t *Table) pool(np network.Pool) *pool {
 
 // update takes note of an entry that changed; used: it's in the table.
 func (p *pool) update(e *entry, used bool) {
-	n, ok := p.number(e.addr)
+	n, ok := p.number(e.ip())
 	if !ok {
 		return
 	}
@@ -205,11 +207,7 @@ func (p *pool) next(from, to uint32) (uint32, bool) {
 	return 0, false
 }
 
-func (p *pool) addr(n uint32) netip.Addr {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], number(p.first)+n)
-	return netip.AddrFrom4(b)
-}
+func (p *pool) addr(n uint32) netip.Addr { return address(number(p.first) + n) }
 
 func (p *pool) number(addr netip.Addr) (uint32, bool) {
 	if addr.Less(p.first) || p.last.Less(addr) {
@@ -218,14 +216,21 @@ func (p *pool) number(addr netip.Addr) (uint32, bool) {
 	return number(addr) - number(p.first), true
 }
 
+// number returns an IPv4 address as a number, and address makes an address of it.
 func number(addr netip.Addr) uint32 {
 	b := addr.As4()
 	return binary.BigEndian.Uint32(b[:])
 }
 
+func address(n uint32) netip.Addr {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], n)
+	return netip.AddrFrom4(b)
+}
+
 // sooner orders entries by the end of their leases.
 func sooner(a, b *entry) bool {
-	return cmp.Or(a.lease.Expiry.Compare(b.lease.Expiry), a.addr.Compare(b.addr)) < 0
+	return cmp.Or(cmp.Compare(a.expiry, b.expiry), cmp.Compare(a.addr, b.addr)) < 0
 }
 
 // idleHeap has a pool's idle entries, the oldest first.

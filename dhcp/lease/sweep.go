@@ -71,7 +71,7 @@ func (t *Table) planSweep() *op {
 	now := t.clock.now()
 	o := new(op)
 	var later []*entry
-	for len(t.due) > 0 && len(o.entries) < sweepSlice && t.due[0].lease.over(now) {
+	for len(t.due) > 0 && len(o.entries) < sweepSlice && t.due[0].over(now) {
 		e := t.due[0]
 		heap.Pop(&t.due)
 		later = append(later, e) // it leaves the heap for good when its lease is no longer bound
@@ -79,13 +79,13 @@ func (t *Table) planSweep() *op {
 			continue
 		}
 		o.entries = append(o.entries, e)
-		next, kind := e.lease, KindExpired
+		next, kind := e.lease(), KindExpired
 		if next.State == Declined {
 			// The address is free again, but it is not the one to give to the client that declined it.
 			next.Client, kind = Client{}, KindNone
 		}
 		next.State = Expired
-		o.add(now, kind, e.lease, next)
+		o.add(now, kind, e.lease(), next)
 	}
 	for _, e := range later {
 		heap.Push(&t.due, e)
@@ -104,7 +104,7 @@ func (t *Table) planStrays(now time.Time, o *op) {
 	var later []*entry
 	for _, e := range t.strays {
 		switch {
-		case !e.hidden || e.lease.State != Bound: // it went another way
+		case !e.hidden || e.state != Bound: // it went another way
 		case e.op != nil || e.suspect || len(o.entries) >= sweepSlice || slices.Contains(o.entries, e):
 			later = append(later, e)
 		default:
@@ -124,7 +124,7 @@ func (t *Table) planShifted(now time.Time, o *op) {
 		e := t.shifted[0]
 		t.shifted = t.shifted[1:]
 		switch {
-		case e.place < 0 || e.lease.over(now):
+		case e.place < 0 || e.over(now):
 			e.shifted = false
 		case e.op != nil || e.suspect || slices.Contains(o.entries, e):
 			later = append(later, e)
@@ -132,7 +132,7 @@ func (t *Table) planShifted(now time.Time, o *op) {
 			e.shifted = false
 			o.entries = append(o.entries, e)
 			o.shifted = append(o.shifted, e)
-			o.add(now, KindNone, e.lease, e.lease)
+			o.add(now, KindNone, e.lease(), e.lease())
 		}
 	}
 	t.shifted = append(t.shifted, later...)
@@ -146,7 +146,7 @@ func (t *Table) Reread(ctx context.Context) error {
 	found := make(map[netip.Addr]Lease)
 	for _, o := range doubts {
 		for _, e := range o.entries {
-			found[e.addr] = Lease{}
+			found[e.ip()] = Lease{}
 		}
 	}
 	t.mu.Unlock()
@@ -181,7 +181,7 @@ func (t *Table) settle(doubts []*op, found map[netip.Addr]Lease, partial bool) {
 	for _, o := range t.doubts {
 		known := slices.Contains(doubts, o)
 		for _, e := range o.entries {
-			known = known && (!partial || found[e.addr].State != 0)
+			known = known && (!partial || found[e.ip()].State != 0)
 		}
 		if !known {
 			rest = append(rest, o)
@@ -190,7 +190,7 @@ func (t *Table) settle(doubts []*op, found map[netip.Addr]Lease, partial bool) {
 		for _, e := range o.entries {
 			e.suspect, e.hidden = false, false
 			// The same revision is the same lease, but for times that were corrected after a step of the clock.
-			if l := found[e.addr]; l.Rev != e.lease.Rev {
+			if l := found[e.ip()]; l.Rev != e.rev {
 				e.local = len(o.changes) > 0
 				t.set(e, l)
 				if e.local && t.clock.steps != o.steps {
@@ -227,7 +227,7 @@ func (t *Table) heal(ctx context.Context) error {
 	}
 	t.mu.RLock()
 	for i, e := range events {
-		if x := t.entries[e.Lease.Addr]; x != nil && x.op != nil {
+		if x := t.at(e.Lease.Addr); x != nil && x.op != nil {
 			events = events[:i] // perhaps not visible yet
 			t.pub.stale.Store(true)
 			break
@@ -277,13 +277,13 @@ func (h dueHeap) Less(i, j int) bool { return sooner(h[i], h[j]) }
 
 func (h dueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
+	h[i].place, h[j].place = int32(i), int32(j) //nolint:gosec // there are 2³² addresses
 }
 
 // Push implements [heap.Interface].
 func (h *dueHeap) Push(x any) {
 	e := x.(*entry)
-	e.place = len(*h)
+	e.place = int32(len(*h)) //nolint:gosec // there are 2³² addresses
 	*h = append(*h, e)
 }
 
@@ -299,12 +299,12 @@ func (h *dueHeap) Pop() any {
 
 // update puts the entry where it belongs.
 func (h *dueHeap) update(e *entry) {
-	switch limited := e.lease.State == Bound || e.lease.State == Declined; {
+	switch limited := e.state == Bound || e.state == Declined; {
 	case limited && e.place >= 0:
-		heap.Fix(h, e.place)
+		heap.Fix(h, int(e.place))
 	case limited:
 		heap.Push(h, e)
 	case e.place >= 0:
-		heap.Remove(h, e.place)
+		heap.Remove(h, int(e.place))
 	}
 }

@@ -34,9 +34,11 @@ type Table struct {
 	clock clock
 	pub   publisher
 
-	mu      sync.RWMutex // guards what follows
-	entries map[netip.Addr]*entry
-	tenants map[hwaddr.Addr][]*tenant
+	mu      sync.RWMutex           // guards what follows
+	entries map[uint32]*entry      // by address; see number
+	clients map[hwaddr.Addr]*entry // the first of each client's; see entry.next
+	tenants map[tenancy]*tenant
+	packer  packer
 	due     dueHeap
 	pools   map[span]*pool
 	holds   list.List // of *hold, the oldest first
@@ -45,26 +47,32 @@ type Table struct {
 	strays  []*entry // bound to clients that hold another address of the network
 }
 
-// entry is what is known of an address.
+// entry is what is known of an address. There are as many as leases, so it is kept small.
 type entry struct {
-	addr  netip.Addr
-	lease Lease // as committed; the zero value if there is no record
-	hold  *hold
-	op    *op // the commit that is under way
-	place int // in Table.due; negative: not there
+	record // as committed; the zero value if there is none
+	addr   uint32
+	place  int32 // in Table.due; negative: not there
 
+	current bool // bound to its client, though perhaps run out; a client has one in each network
 	shifted bool // in Table.shifted
 	local   bool // the lease's times were taken from this process's clock
 	suspect bool // nobody knows what the store holds
 	hidden  bool // perhaps no longer the lease's client's, or in use by a stranger, and the store can't be told
+
+	next *entry // of the same client: all that it is bound to, and what it held and nobody has got since
+	hold *hold
+	op   *op // the commit that is under way
 }
 
-// tenant is a client in a network.
-type tenant struct {
+// tenancy names a client in a network.
+type tenancy struct {
 	network network.ID
 	hw      hwaddr.Addr
-	current *entry   // bound to it, though perhaps run out
-	former  []*entry // what it held and nobody has got since, in the order in which it ended
+}
+
+// tenant is a client in a network with which something is going on.
+type tenant struct {
+	tenancy
 	offered *entry
 	op      *op // the commit that is under way
 	suspect bool
@@ -102,8 +110,10 @@ func Open(ctx context.Context, store Store, wall func() time.Time, log *slog.Log
 	t := &Table{
 		store:   store,
 		log:     log,
-		entries: make(map[netip.Addr]*entry),
-		tenants: make(map[hwaddr.Addr][]*tenant),
+		entries: make(map[uint32]*entry),
+		clients: make(map[hwaddr.Addr]*entry),
+		tenants: make(map[tenancy]*tenant),
+		packer:  packer{known: make(map[string]*traits)},
 		pools:   make(map[span]*pool),
 	}
 	t.clock.init(wall)
@@ -111,11 +121,11 @@ func Open(ctx context.Context, store Store, wall func() time.Time, log *slog.Log
 	for l, err := range store.LoadLeases(ctx) {
 		switch {
 		case err != nil:
-			if !l.Addr.IsValid() {
+			if !l.Addr.Is4() {
 				fault = err
 			}
 			log.ErrorContext(ctx, "lease can't be read", "ip", l.Addr, "err", err)
-			if l.Addr.IsValid() {
+			if l.Addr.Is4() {
 				t.doubt(&op{entries: []*entry{t.entry(l.Addr)}})
 			}
 		case !l.Addr.Is4() || l.State < Bound || l.State > Expired:
@@ -145,12 +155,12 @@ func Open(ctx context.Context, store Store, wall func() time.Time, log *slog.Log
 // that was written by somebody else. Run ends those leases.
 func (t *Table) findStrays(ctx context.Context) {
 	for _, e := range t.entries {
-		if e.lease.State != Bound || e.lease.Client.HW.IsZero() {
+		if e.state != Bound || e.hw.IsZero() || e.current {
 			continue
 		}
-		if tn := t.lookup(e.lease.Network, e.lease.Client.HW); tn.current != e {
+		if keeps := t.current(e.traits.network, e.hw); keeps != nil {
 			t.log.ErrorContext(ctx, "client has two leases of a network, the older one is ended",
-				"mac", tn.hw, "network", tn.network, "ip", e.addr, "keeps", tn.current.addr)
+				"mac", e.hw, "network", e.traits.network, "ip", e.ip(), "keeps", keeps.ip())
 			e.hidden = true
 			t.strays = append(t.strays, e)
 		}
@@ -166,8 +176,8 @@ func (t *Table) ByAddr(addr netip.Addr) (Lease, bool) {
 	now := t.clock.now()
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if e := t.entries[addr]; e != nil && e.visible(now) {
-		return e.lease, true
+	if e := t.at(addr); e != nil && e.visible(now) {
+		return e.lease(), true
 	}
 	return Lease{}, false
 }
@@ -178,9 +188,9 @@ func (t *Table) ByHW(hw hwaddr.Addr) []Lease {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	var all []Lease
-	for _, tn := range t.tenants[hw] {
-		if tn.current != nil && tn.current.visible(now) {
-			all = append(all, tn.current.lease)
+	for e := t.clients[hw]; e != nil; e = e.next {
+		if e.current && e.visible(now) {
+			all = append(all, e.lease())
 		}
 	}
 	slices.SortFunc(all, func(a, b Lease) int { return a.Addr.Compare(b.Addr) })
@@ -193,8 +203,8 @@ func (t *Table) At(addr netip.Addr) (Lease, bool) {
 	now := t.clock.now()
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if e := t.entries[addr]; e != nil {
-		return e.state(now)
+	if e := t.at(addr); e != nil {
+		return e.known(now)
 	}
 	return Lease{}, false
 }
@@ -203,24 +213,33 @@ func (t *Table) At(addr netip.Addr) (Lease, bool) {
 func (t *Table) Held(id network.ID, hw hwaddr.Addr) (Lease, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	tn := t.lookup(id, hw)
-	switch {
-	case tn == nil:
+	e := cmp.Or(t.current(id, hw), t.last(id, hw))
+	if e == nil {
 		return Lease{}, false
-	case tn.current != nil:
-		return tn.current.lease, true
-	case tn.last() != nil:
-		return tn.last().lease, true
 	}
-	return Lease{}, false
+	return e.lease(), true
 }
 
-// last returns what the client held last, or nil.
-func (tn *tenant) last() *entry {
-	if len(tn.former) == 0 {
-		return nil
+// current returns what a client is bound to in a network, or nil.
+func (t *Table) current(id network.ID, hw hwaddr.Addr) *entry {
+	for e := t.clients[hw]; e != nil; e = e.next {
+		if e.current && e.traits.network == id {
+			return e
+		}
 	}
-	return tn.former[len(tn.former)-1]
+	return nil
+}
+
+// last returns what a client held last in a network and nobody has got since, or nil.
+func (t *Table) last(id network.ID, hw hwaddr.Addr) *entry {
+	var last *entry
+	for e := t.clients[hw]; e != nil; e = e.next {
+		// Of those that ended at the same time, the first in the list came last.
+		if e.ended() && e.traits.network == id && (last == nil || e.expiry > last.expiry) {
+			last = e
+		}
+	}
+	return last
 }
 
 // All returns what At returns for each address, in order of address.
@@ -229,7 +248,7 @@ func (t *Table) All() []Lease {
 	t.mu.RLock()
 	all := make([]Lease, 0, len(t.entries))
 	for e := range maps.Values(t.entries) {
-		if l, ok := e.state(now); ok {
+		if l, ok := e.known(now); ok {
 			all = append(all, l)
 		}
 	}
@@ -238,54 +257,70 @@ func (t *Table) All() []Lease {
 	return all
 }
 
-func (e *entry) visible(now time.Time) bool { return e.lease.Active(now) && !e.hidden }
+func (e *entry) ip() netip.Addr { return address(e.addr) }
 
-func (e *entry) state(now time.Time) (Lease, bool) {
-	if e.hold.live() && !e.lease.Active(now) && e.lease.State != Declined {
+func (e *entry) lease() Lease { return e.record.lease(e.ip()) }
+
+// active is [Lease.Active].
+func (e *entry) active(now time.Time) bool { return e.state == Bound && e.lease().Active(now) }
+
+// over is [Lease.over].
+func (e *entry) over(now time.Time) bool { return e.lease().over(now) }
+
+func (e *entry) visible(now time.Time) bool { return !e.hidden && e.active(now) }
+
+// ended reports whether the lease is remembered only for its client.
+func (e *entry) ended() bool { return e.state == Released || e.state == Expired }
+
+// known is what [Table.At] returns.
+func (e *entry) known(now time.Time) (Lease, bool) {
+	if e.hold.live() && !e.active(now) && e.state != Declined {
 		return e.hold.lease(), true
 	}
-	return e.lease, e.lease.State != 0
+	return e.lease(), e.state != 0
 }
 
 // idle reports whether the address had a lease that ended, and nothing is going on with it.
 func (e *entry) idle() bool {
-	return (e.lease.State == Released || e.lease.State == Expired) && e.hold == nil && e.op == nil && !e.suspect
+	return e.ended() && e.hold == nil && e.op == nil && !e.suspect
 }
 
-// entry returns the entry of an address, made if need be. Who makes one and doesn't fill it must tidy it away.
+// at returns the entry of an address, or nil.
+func (t *Table) at(addr netip.Addr) *entry {
+	if !addr.Is4() {
+		return nil
+	}
+	return t.entries[number(addr)]
+}
+
+// entry is at, but makes what isn't there. Who makes one and doesn't fill it must tidy it away.
 func (t *Table) entry(addr netip.Addr) *entry {
-	e := t.entries[addr]
+	e := t.at(addr)
 	if e == nil {
-		e = &entry{addr: addr, place: -1}
-		t.entries[addr] = e
+		e = &entry{addr: number(addr), place: -1}
+		t.entries[e.addr] = e
 	}
 	return e
 }
 
-// lookup returns a client in a network, or nil.
-func (t *Table) lookup(id network.ID, hw hwaddr.Addr) *tenant {
-	for _, tn := range t.tenants[hw] {
-		if tn.network == id {
-			return tn
-		}
-	}
-	return nil
-}
+// lookup returns what is going on with a client in a network, or nil.
+func (t *Table) lookup(id network.ID, hw hwaddr.Addr) *tenant { return t.tenants[tenancy{id, hw}] }
 
 // tenant is lookup, but makes what isn't there. Who makes one and doesn't fill it must tidy it away.
 func (t *Table) tenant(id network.ID, hw hwaddr.Addr) *tenant {
 	tn := t.lookup(id, hw)
 	if tn == nil {
-		tn = &tenant{network: id, hw: hw}
-		t.tenants[hw] = append(t.tenants[hw], tn)
+		tn = &tenant{tenancy: tenancy{id, hw}}
+		t.tenants[tn.tenancy] = tn
 	}
 	return tn
 }
 
-// tidy forgets the entry and the tenant if there is nothing to know of them, and keeps the pools' view true.
+// tidy forgets the entry if there is nothing to know of it, and the tenant if nothing is going on with it, and keeps the
+// pools' view true.
 func (t *Table) tidy(e *entry, tn *tenant) {
 	if e != nil {
-		used := e.lease.State != 0 || e.hold != nil || e.op != nil || e.suspect
+		used := e.state != 0 || e.hold != nil || e.op != nil || e.suspect
 		if !used {
 			delete(t.entries, e.addr)
 		}
@@ -293,48 +328,48 @@ func (t *Table) tidy(e *entry, tn *tenant) {
 			p.update(e, used)
 		}
 	}
-	if tn != nil && cmp.Or(tn.current, tn.last(), tn.offered) == nil && tn.op == nil && !tn.suspect {
-		rest := slices.DeleteFunc(t.tenants[tn.hw], func(o *tenant) bool { return o == tn })
-		if len(rest) == 0 {
-			delete(t.tenants, tn.hw)
-		} else {
-			t.tenants[tn.hw] = rest
-		}
+	if tn != nil && tn.offered == nil && tn.op == nil && !tn.suspect {
+		delete(t.tenants, tn.tenancy)
 	}
 }
 
 // set puts a lease in the place of an entry's and brings the indices in line.
 func (t *Table) set(e *entry, l Lease) {
-	if old := e.lease; old.State != 0 {
-		if tn := t.lookup(old.Network, old.Client.HW); tn != nil {
-			if tn.current == e {
-				tn.current = nil
-			}
-			tn.former = slices.DeleteFunc(tn.former, func(o *entry) bool { return o == e })
-			defer t.tidy(nil, tn)
-		}
-	}
-	e.lease = l
+	t.unlink(e)
+	old := e.record
+	e.record = t.packer.pack(l)
+	t.packer.drop(old)
 	if l.State == Bound || l.State == Declined {
 		t.drop(e.hold)
 	}
 	t.due.update(e)
-	if hw := l.Client.HW; !hw.IsZero() {
-		switch tn := t.tenant(l.Network, hw); l.State {
-		case Bound:
+	if !e.hw.IsZero() && (l.State == Bound || e.ended()) {
+		if l.State == Bound {
 			// There can be two only if the store was written by somebody else; the younger tenure counts.
-			if tn.current == nil || tn.current.lease.Start.Before(l.Start) {
-				tn.current = e
+			older := t.current(l.Network, e.hw)
+			e.current = older == nil || older.start < e.start
+			if older != nil {
+				older.current = !e.current
 			}
-		case Released, Expired:
-			i := len(tn.former)
-			for i > 0 && l.Expiry.Before(tn.former[i-1].lease.Expiry) {
-				i--
-			}
-			tn.former = slices.Insert(tn.former, i, e)
-		case Offered, Declined:
 		}
-		defer t.tidy(nil, t.lookup(l.Network, hw))
+		e.next, t.clients[e.hw] = t.clients[e.hw], e
 	}
 	t.tidy(e, nil)
+}
+
+// unlink takes an entry from its client's list, if it is there.
+func (t *Table) unlink(e *entry) {
+	first := t.clients[e.hw]
+	for at := &first; *at != nil; at = &(*at).next {
+		if *at == e {
+			*at = e.next
+			break
+		}
+	}
+	e.next, e.current = nil, false
+	if first == nil {
+		delete(t.clients, e.hw)
+	} else {
+		t.clients[e.hw] = first
+	}
 }
