@@ -29,6 +29,19 @@ func NewJournal(n int) *Journal {
 	return &Journal{ring: make([]*Outcome, 0, n)}
 }
 
+// Restore fills an empty journal with outcomes of earlier runs, the oldest first, and lets the IDs go on after last. It
+// belongs before the first request.
+func (j *Journal) Restore(outcomes []*Outcome, last uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if n := len(outcomes) - cap(j.ring); n > 0 {
+		outcomes = outcomes[n:]
+	}
+	j.ring = append(j.ring[:0], outcomes...)
+	j.next = 0
+	j.last.Store(last)
+}
+
 // number returns the request's own ID, or a new one if it is zero.
 func (j *Journal) number(own uint64) uint64 {
 	if own != 0 || j == nil {

@@ -40,6 +40,7 @@ var imports = map[string][]string{
 	"provision/store":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", bbolt},
 	"provision/tftpd":         {"provision", pinTFTP, "golang.org/x/net"},
 	"provision/httpd":         {"provision"},
+	"provision/trace":         {"provision"},
 	"provision/admin":         {"dhcp/hwaddr", "dhcp/lease", "provision"},
 
 	"web":     {"dhcp/lease", "provision", "provision/admin", "web/api", echo, "golang.org/x/sync"},

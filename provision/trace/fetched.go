@@ -1,0 +1,85 @@
+package trace
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dialtone-project/dialtone/provision"
+)
+
+// maxFetches bounds the files that are remembered of one device, so that a phone that makes up names fills nothing.
+const maxFetches = 32
+
+// Fetch is the last time that a device was sent a file.
+type Fetch struct {
+	Path      string
+	Proto     provision.Proto
+	UserAgent string
+	Hash      [32]byte // SHA-256 of what it was sent
+	At        time.Time
+	Request   uint64 // ID of the request
+}
+
+// fetches remember what each device was sent last. The zero value is empty.
+type fetches struct {
+	mu       sync.RWMutex // guards what follows
+	byDevice map[provision.DeviceID][]Fetch
+}
+
+// note takes in an outcome. Only whole files count, and not the vendor's own: those are the same for all.
+func (f *fetches) note(o *provision.Outcome) {
+	if o.Err != nil || o.Device.ID == "" || o.Route.Rule == "" || o.Route.Class == provision.ClassPublic || o.Request.Head {
+		return
+	}
+	if d := o.Delivery; d == nil || d.Err != nil || d.Bytes < o.Size {
+		return
+	}
+	x := Fetch{
+		Path: o.Request.Path, Proto: o.Request.Proto, UserAgent: o.Request.Fields[provision.FieldUserAgent],
+		Hash: o.Hash, At: o.Request.At, Request: o.Request.ID,
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byDevice == nil {
+		f.byDevice = make(map[provision.DeviceID][]Fetch)
+	}
+	list := f.byDevice[o.Device.ID]
+	switch i := slices.IndexFunc(list, func(y Fetch) bool { return y.Path == x.Path }); {
+	case i >= 0 && list[i].Request > x.Request:
+	case i >= 0:
+		list[i] = x
+	case len(list) == maxFetches:
+		oldest := 0
+		for i := range list {
+			if list[i].At.Before(list[oldest].At) {
+				oldest = i
+			}
+		}
+		list[oldest] = x
+	default:
+		f.byDevice[o.Device.ID] = append(list, x)
+	}
+}
+
+// recall takes in what the files say, which is why a start doesn't wait for it.
+func (l *Log) recall(ctx context.Context) {
+	err := l.scan(ctx, []byte(`"answer":`), func(o *provision.Outcome) bool {
+		l.fetches.note(o)
+		return true
+	})
+	if err != nil && ctx.Err() == nil {
+		l.log().Warn("what phones fetched before the start isn't known", "err", err)
+	}
+}
+
+// Fetched returns what a device was last sent, file by file, as far back as the trace reaches.
+func (l *Log) Fetched(id provision.DeviceID) []Fetch {
+	l.fetches.mu.RLock()
+	defer l.fetches.mu.RUnlock()
+	list := slices.Clone(l.fetches.byDevice[id])
+	slices.SortFunc(list, func(a, b Fetch) int { return cmp.Compare(a.Path, b.Path) })
+	return list
+}

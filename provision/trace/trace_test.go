@@ -1,0 +1,298 @@
+package trace
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/provisiontest"
+)
+
+// source makes outcomes the way that the pipeline does: it publishes to a journal.
+type source struct {
+	t *testing.T
+	*provision.Pipeline
+	body string
+}
+
+func newSource(t *testing.T, restored []*provision.Outcome, last uint64) *source {
+	s := &source{t: t, body: "one"}
+	store := provision.NewMemory()
+	plugin := &provisiontest.Plugin{
+		T: t, Name: "p-1",
+		OnExtract: func(r *provision.Request) []provision.Claim {
+			return []provision.Claim{{Attr: provision.AttrMAC, Value: strings.TrimSuffix(r.Path, ".cfg"), Source: provision.SourcePath, By: "extract[0]"}}
+		},
+		OnSupport: func(provision.Identity) (provision.Support, string) { return provision.SupportExact, "" },
+		OnRoute: func(*provision.Request, provision.Identity) (provision.Route, bool) {
+			return provision.Route{Rule: "*.cfg", File: "x.cfg", Class: provision.ClassSite}, true
+		},
+		OnAnswer: func(context.Context, provision.Route, *provision.View) (*provision.Answer, error) {
+			return provisiontest.TextAnswer(s.body), nil
+		},
+	}
+	j := provision.NewJournal(4)
+	j.Restore(restored, last)
+	s.Pipeline = &provision.Pipeline{Devices: store, Configs: store, Plugins: provisiontest.PluginsOf(plugin), Journal: j}
+	return s
+}
+
+// ask lets the n-th phone fetch its file.
+func (s *source) ask(n int, d provision.Delivery) *provision.Outcome {
+	s.t.Helper()
+	a, o := s.Handle(s.t.Context(), &provision.Request{
+		Proto: provision.HTTP, Peer: netip.MustParseAddr("192.0.2.23"), Path: fmt.Sprintf("001565%06x.cfg", n),
+		Fields: map[string]string{provision.FieldUserAgent: "phone"},
+	})
+	if o.Err != nil {
+		s.t.Fatal(o.Err)
+	}
+	if err := a.Body.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.Delivered(o.Request.ID, d)
+	return o
+}
+
+var whole = provision.Delivery{Bytes: 3, Took: time.Millisecond}
+
+// during runs the log beside f, until everything that f published is written.
+func during(t *testing.T, l *Log, j *provision.Journal, f func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- l.Run(ctx, j) }()
+	synctest.Wait()
+	f()
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func load(t *testing.T, l *Log, n int) ([]*provision.Outcome, uint64) {
+	t.Helper()
+	all, last, err := l.Load(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all, last
+}
+
+func ids(all []*provision.Outcome) []uint64 {
+	var list []uint64
+	for _, o := range all {
+		list = append(list, o.Request.ID)
+	}
+	return list
+}
+
+func TestOutcomesSurviveARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Log{Dir: filepath.Join(t.TempDir(), "trace")}
+		if all, last := load(t, l, 10); len(all) != 0 || last != 0 {
+			t.Fatalf("an empty trace has %d outcomes up to %d", len(all), last)
+		}
+		s := newSource(t, nil, 0)
+		var device provision.DeviceID
+		during(t, l, s.Journal, func() {
+			for n := range 6 {
+				device = s.ask(n, whole).Device.ID
+				time.Sleep(flushAfter) // the journal holds four: the trace must be as long as it was, not as the journal is
+			}
+			s.ask(5, whole)
+		})
+
+		again := &Log{Dir: l.Dir}
+		all, last := load(t, again, 4)
+		if got, want := ids(all), []uint64{4, 5, 6, 7}; !slices.Equal(got, want) || last != 7+gap {
+			t.Errorf("after a restart there are %v, and IDs go on after %d; want %v, %d", got, last, want, 7+gap)
+		}
+		if d := all[3].Delivery; d == nil || *d != whole {
+			t.Errorf("delivery %+v, want %+v", d, whole)
+		}
+		s = newSource(t, all, last)
+		if got, want := ids(s.Journal.Recent(0)), []uint64{7, 6, 5, 4}; !slices.Equal(got, want) {
+			t.Errorf("the journal has %v, want %v", got, want)
+		}
+		if got := s.ask(9, whole).Request.ID; got != last+1 {
+			t.Errorf("the next request is number %d, want %d", got, last+1)
+		}
+		if got, err := again.ByDevice(t.Context(), device, 0); err != nil || !slices.Equal(ids(got), []uint64{7, 6}) {
+			t.Errorf("of %s there are %v, %v; want 7 and 6", device, ids(got), err)
+		}
+		if o, ok, err := again.Get(t.Context(), 2); err != nil || !ok || o.Request.ID != 2 {
+			t.Errorf("request 2: %v, %v, %v", o, ok, err)
+		}
+		if _, ok, err := again.Get(t.Context(), 99); err != nil || ok {
+			t.Errorf("request 99: %v, %v; want none", ok, err)
+		}
+	})
+}
+
+func TestTornLineIsLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Log{Dir: t.TempDir()}
+		s := newSource(t, nil, 0)
+		during(t, l, s.Journal, func() { s.ask(1, whole); s.ask(2, whole) })
+		names, err := l.names()
+		if err != nil || len(names) != 1 {
+			t.Fatalf("segments %v, %v; want one", names, err)
+		}
+		data, err := os.ReadFile(names[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(names[0], append([]byte("\x00\x00nonsense\n"), data[:len(data)-20]...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again := &Log{Dir: l.Dir}
+		all, last := load(t, again, 10)
+		if got := ids(all); !slices.Equal(got, []uint64{1}) {
+			t.Errorf("the torn trace has %v, want 1", got)
+		}
+		s = newSource(t, all, last)
+		during(t, again, s.Journal, func() { s.ask(3, whole) })
+		all, _ = load(t, &Log{Dir: l.Dir}, 10)
+		if got, want := ids(all), []uint64{1, last + 1}; !slices.Equal(got, want) {
+			t.Errorf("what came after the tear: %v, want %v", got, want)
+		}
+	})
+}
+
+func TestBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Log{Dir: t.TempDir(), MaxBytes: 64 << 10}
+		s := newSource(t, nil, 0)
+		during(t, l, s.Journal, func() {
+			for n := range 200 {
+				s.ask(n, whole)
+				time.Sleep(flushAfter)
+			}
+		})
+		var size int64
+		names, err := l.names()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			info, err := os.Stat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size += info.Size()
+		}
+		if size > l.MaxBytes || size < l.MaxBytes/2 {
+			t.Errorf("the trace has %d bytes, want at most %d and not much less", size, l.MaxBytes)
+		}
+		all, _ := load(t, &Log{Dir: l.Dir}, 1000)
+		if len(all) == 0 || all[len(all)-1].Request.ID != 200 {
+			t.Errorf("the newest request isn't in the trace")
+		}
+
+		old := &Log{Dir: l.Dir, MaxAge: time.Hour, Now: func() time.Time { return time.Now().Add(50 * 365 * 24 * time.Hour) }}
+		during(t, old, s.Journal, func() { s.ask(1000, whole) })
+		if all, _ = load(t, old, 1000); len(all) != 1 {
+			t.Errorf("%d outcomes are left, want the one that isn't too old", len(all))
+		}
+	})
+}
+
+func TestLaggedWriterReadsTheJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Log{Dir: t.TempDir()}
+		s := newSource(t, nil, 0)
+		s.Journal = provision.NewJournal(3 * buffered)
+		during(t, l, s.Journal, func() {
+			l.mu.Lock() // the disk is slow
+			for n := range 2 * buffered {
+				s.ask(n%4, whole)
+			}
+			l.mu.Unlock()
+			synctest.Wait()
+			time.Sleep(2 * flushAfter)
+		})
+		if all, _ := load(t, &Log{Dir: l.Dir}, 4*buffered); len(all) != 2*buffered {
+			t.Errorf("%d outcomes are written, want %d", len(all), 2*buffered)
+		}
+	})
+}
+
+func TestFullDiskCostsHistoryOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Log{Dir: filepath.Join(t.TempDir(), "gone")}
+		s := newSource(t, nil, 0)
+		during(t, l, s.Journal, func() {
+			s.ask(1, whole)
+			time.Sleep(2 * flushAfter)
+			if err := os.Mkdir(l.Dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			s.ask(2, whole)
+		})
+		if all, _ := load(t, l, 10); !slices.Equal(ids(all), []uint64{2}) {
+			t.Errorf("the trace has %v, want what came after the folder was there", ids(all))
+		}
+	})
+}
+
+func TestFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Log{Dir: t.TempDir()}
+		s := newSource(t, nil, 0)
+		var o *provision.Outcome
+		during(t, l, s.Journal, func() {
+			o = s.ask(1, whole)
+			s.body = "two"
+			s.ask(1, provision.Delivery{Bytes: 1})
+			s.ask(1, provision.Delivery{Bytes: 3, Err: errors.New("gone")})
+		})
+		want := []Fetch{{
+			Path: "001565000001.cfg", Proto: provision.HTTP, UserAgent: "phone", Hash: sha256.Sum256([]byte("one")),
+			At: o.Request.At, Request: 1,
+		}}
+		if diff := cmp.Diff(want, l.Fetched(o.Device.ID)); diff != "" {
+			t.Errorf("half a file counts (-want +got):\n%s", diff)
+		}
+		again := &Log{Dir: l.Dir}
+		all, last := load(t, again, 10)
+		s = newSource(t, all, last)
+		during(t, again, s.Journal, func() {})
+		if diff := cmp.Diff(want, again.Fetched(o.Device.ID)); diff != "" {
+			t.Errorf("after a restart (-want +got):\n%s", diff)
+		}
+		s.body = "two"
+		during(t, again, s.Journal, func() { s.ask(1, whole) })
+		if got := again.Fetched(o.Device.ID); len(got) != 1 || got[0].Hash != sha256.Sum256([]byte("two")) {
+			t.Errorf("fetched %+v, want the newer content", got)
+		}
+	})
+}
+
+func TestFetchesAreBounded(t *testing.T) {
+	var f fetches
+	at := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	for n := range 2 * maxFetches {
+		f.note(&provision.Outcome{
+			Request: provision.Request{ID: uint64(n + 1), At: at.Add(time.Duration(n) * time.Second), Path: fmt.Sprint(n)},
+			Device:  provision.Device{ID: "d"}, Route: provision.Route{Rule: "r"}, Delivery: &provision.Delivery{},
+		})
+	}
+	l := Log{fetches: fetches{byDevice: f.byDevice}}
+	got := l.Fetched("d")
+	if len(got) != maxFetches || slices.ContainsFunc(got, func(x Fetch) bool { return x.Request <= maxFetches }) {
+		t.Errorf("%d files are remembered, want the %d newest", len(got), maxFetches)
+	}
+}
