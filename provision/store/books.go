@@ -58,10 +58,10 @@ func (b books) keep(tx *bbolt.Tx) error {
 	return put(tx, bucketMeta, []byte(keyBooks), payload)
 }
 
-// count makes the books anew and writes them.
+// count makes schema 2: the books of a store that had none.
 func count(tx *bbolt.Tx) error {
 	b := make(books)
-	for _, name := range buckets() {
+	for _, name := range firstBuckets() {
 		if name == bucketMeta {
 			continue
 		}

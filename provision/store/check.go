@@ -217,6 +217,9 @@ func (c *checker) payload(bucket string, key, payload []byte) error {
 			_, err = decodeDeclared(body)
 		}
 		return err
+	case bucketRevisions:
+		_, err := revisionAt(key, payload)
+		return err
 	default:
 		if isIndex(bucket) {
 			c.index[recordKey{bucket, string(key)}] = string(payload)

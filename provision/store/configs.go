@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -111,12 +112,20 @@ func (db *DB) Configs(_ context.Context) ([]provision.Config, error) {
 
 // PutConfig implements [provision.ConfigStore]. A write that changes nothing is skipped and leaves Rev as it is.
 func (db *DB) PutConfig(ctx context.Context, c provision.Config) (provision.Config, error) {
+	return db.PutConfigBy(ctx, c, provision.Author{Who: provision.BySystem})
+}
+
+// PutConfigBy implements [provision.RevisionStore].
+func (db *DB) PutConfigBy(ctx context.Context, c provision.Config, by provision.Author) (provision.Config, error) {
 	e, err := configTable().entry(string(c.ID), c.Rev, c)
+	if err == nil {
+		err = checkAuthor(by)
+	}
 	if err != nil {
 		return provision.Config{}, fmt.Errorf("put config %s: %w", c.ID, err)
 	}
 	err = db.do(ctx, func(tx *bbolt.Tx) (ops []op, err error) {
-		ops, c.Rev, err = configTable().put(db, tx, e)
+		ops, c.Rev, err = db.putConfig(tx, e, by)
 		return ops, err
 	})
 	if err != nil {
@@ -125,22 +134,72 @@ func (db *DB) PutConfig(ctx context.Context, c provision.Config) (provision.Conf
 	return c, nil
 }
 
-// DeleteConfig deletes a config. ErrForbidden if it is locked, ErrConflict if a device or another config uses it. A
-// damaged config can be deleted when nobody uses it.
+// putConfig plans the write of a config and of its revision.
+func (db *DB) putConfig(tx *bbolt.Tx, e entry[provision.Config], by provision.Author) ([]op, uint64, error) {
+	ops, rev, err := configTable().put(db, tx, e)
+	if err != nil || len(ops) == 0 {
+		return ops, rev, err
+	}
+	more, err := db.revise(tx, revision{id: e.id, rev: rev, body: e.body, by: by})
+	return append(ops, more...), rev, err
+}
+
+// DeleteConfig is DeleteConfigBy with [provision.BySystem].
 func (db *DB) DeleteConfig(ctx context.Context, id provision.ConfigID) error {
-	err := db.do(ctx, func(tx *bbolt.Tx) ([]op, error) {
-		if users := configUsers(tx, id, 1); len(users) > 0 {
-			return nil, conflict("%s %s uses it", users[0].kind, users[0].id)
-		}
-		if c, err := configTable().find(db, tx, string(id)); err == nil && c.Locked {
-			return nil, refusal{"it is locked", provision.ErrForbidden}
-		}
-		return configTable().remove(db, tx, string(id))
-	})
+	return db.DeleteConfigBy(ctx, id, provision.Author{Who: provision.BySystem})
+}
+
+// DeleteConfigBy implements [provision.RevisionStore]. A damaged config can be deleted when nobody uses it.
+func (db *DB) DeleteConfigBy(ctx context.Context, id provision.ConfigID, by provision.Author) error {
+	err := checkAuthor(by)
+	if err == nil {
+		err = db.do(ctx, func(tx *bbolt.Tx) ([]op, error) {
+			if users := configUsers(tx, id, 1); len(users) > 0 {
+				return nil, conflict("%s %s uses it", users[0].kind, users[0].id)
+			}
+			if c, err := configTable().find(db, tx, string(id)); err == nil && c.Locked {
+				return nil, refusal{"it is locked", provision.ErrForbidden}
+			}
+			return db.removeConfig(tx, id, by)
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("delete config %s: %w", id, err)
 	}
 	return nil
+}
+
+// removeConfig plans the deletion of a config that may be deleted. The history of a transient one goes with it.
+func (db *DB) removeConfig(tx *bbolt.Tx, id provision.ConfigID, by provision.Author) ([]op, error) {
+	ops, err := configTable().remove(db, tx, string(id))
+	if err != nil {
+		return nil, err
+	}
+	c, err := configTable().find(db, tx, string(id))
+	if err != nil {
+		return ops, nil //nolint:nilerr // of a damaged one nothing can be told
+	}
+	if c.Transient {
+		return append(ops, forget(tx, string(id))...), nil
+	}
+	r, _, err := configTable().row(db, tx, string(id))
+	if err != nil {
+		return nil, err
+	}
+	more, err := db.revise(tx, revision{id: string(id), rev: r.rev, body: r.body, by: by, deleted: true})
+	return append(ops, more...), err
+}
+
+// abandon plans the deletion of a transient config that a device leaves, unless somebody else uses it.
+func (db *DB) abandon(tx *bbolt.Tx, id provision.ConfigID, leaver provision.DeviceID) ([]op, error) {
+	c, err := configTable().find(db, tx, string(id))
+	if err != nil || !c.Transient || c.Locked {
+		return nil, nil //nolint:nilerr // one that is missing or damaged isn't touched
+	}
+	if slices.ContainsFunc(configUsers(tx, id, 2), func(u user) bool { return u != user{"device", string(leaver)} }) {
+		return nil, nil
+	}
+	return db.removeConfig(tx, id, provision.Author{Who: provision.BySystem})
 }
 
 // user is a record that uses a config.

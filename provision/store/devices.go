@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -182,15 +181,23 @@ func (db *DB) Devices(_ context.Context) ([]provision.Device, error) {
 	return all, nil
 }
 
-// PutDevice implements [provision.DeviceStore]. A write that changes nothing is skipped and leaves Rev as it is.
+// PutDevice implements [provision.DeviceStore]. A write that changes nothing is skipped and leaves Rev as it is. A transient
+// config that the device had before goes if nobody else uses it.
 func (db *DB) PutDevice(ctx context.Context, d provision.Device) (provision.Device, error) {
 	e, err := deviceTable().entry(string(d.ID), d.Rev, d)
 	if err != nil {
 		return provision.Device{}, fmt.Errorf("put device %s: %w", d.ID, err)
 	}
 	err = db.do(ctx, func(tx *bbolt.Tx) (ops []op, err error) {
-		ops, d.Rev, err = deviceTable().put(db, tx, e)
-		return ops, err
+		if ops, d.Rev, err = deviceTable().put(db, tx, e); err != nil {
+			return nil, err
+		}
+		old, err := deviceTable().find(db, tx, string(d.ID))
+		if err != nil || old.Config == "" || old.Config == d.Config {
+			return ops, nil //nolint:nilerr // it is new
+		}
+		more, err := db.abandon(tx, old.Config, d.ID)
+		return append(ops, more...), err
 	})
 	if err != nil {
 		return provision.Device{}, fmt.Errorf("put device %s: %w", d.ID, err)
@@ -218,7 +225,7 @@ func (db *DB) AddDevice(ctx context.Context, d provision.Device, c provision.Con
 		if ops, d.Rev, err = deviceTable().put(db, tx, de); err != nil || !withConfig {
 			return ops, err
 		}
-		more, _, err := configTable().put(db, tx, ce)
+		more, _, err := db.putConfig(tx, ce, provision.Author{Who: "phone " + string(d.ID), Why: "made with the phone"})
 		if err != nil {
 			return nil, fmt.Errorf("config %s: %w", c.ID, err)
 		}
@@ -242,14 +249,7 @@ func (db *DB) DeleteDevice(ctx context.Context, id provision.DeviceID) error {
 		if err != nil || d.Config == "" {
 			return ops, nil //nolint:nilerr // a damaged device goes alone
 		}
-		c, err := configTable().find(db, tx, string(d.Config))
-		if err != nil || !c.Transient || c.Locked {
-			return ops, nil //nolint:nilerr // so does one whose config is missing or damaged
-		}
-		if slices.ContainsFunc(configUsers(tx, c.ID, 2), func(u user) bool { return u != user{"device", string(id)} }) {
-			return ops, nil
-		}
-		more, err := configTable().remove(db, tx, string(c.ID))
+		more, err := db.abandon(tx, d.Config, id)
 		return append(ops, more...), err
 	})
 	if err != nil {

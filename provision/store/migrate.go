@@ -16,7 +16,7 @@ type migration func(*bbolt.Tx) error
 // migrations are applied in order; their number is the version of the layout that this program knows. Those that have
 // been released never change: a store of any age goes through all that it hasn't seen.
 func migrations() []migration {
-	return []migration{createBuckets, count}
+	return []migration{createBuckets, count, createRevisions}
 }
 
 func version(steps []migration) uint32 { return uint32(len(steps)) } //nolint:gosec // a handful
@@ -71,8 +71,11 @@ func readSchema(tx *bbolt.Tx) (uint32, error) {
 	return binary.BigEndian.Uint32(payload), nil
 }
 
-// buckets returns all that schemas 1 and 2 have.
-func buckets() []string {
+// buckets returns all that the present schema has.
+func buckets() []string { return append(firstBuckets(), bucketRevisions) }
+
+// firstBuckets returns all that schemas 1 and 2 have.
+func firstBuckets() []string {
 	return []string{
 		bucketMeta, bucketLeases, bucketEvents, bucketCursors,
 		bucketDevices, bucketDeviceMAC, bucketDeviceSerial, bucketDeviceUUID, bucketDeviceConfig,
@@ -82,10 +85,18 @@ func buckets() []string {
 
 // createBuckets makes schema 1 of nothing.
 func createBuckets(tx *bbolt.Tx) error {
-	for _, name := range buckets() {
+	for _, name := range firstBuckets() {
 		if _, err := tx.CreateBucket([]byte(name)); err != nil {
 			return fmt.Errorf("create bucket %s: %w", name, err)
 		}
+	}
+	return nil
+}
+
+// createRevisions makes schema 3: configs get a history.
+func createRevisions(tx *bbolt.Tx) error {
+	if _, err := tx.CreateBucket([]byte(bucketRevisions)); err != nil {
+		return fmt.Errorf("create bucket %s: %w", bucketRevisions, err)
 	}
 	return nil
 }

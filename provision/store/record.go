@@ -21,6 +21,7 @@ const (
 	bucketConfigRole   = "config-role"
 	bucketConfigParent = "config-parent"
 	bucketNetworks     = "networks"
+	bucketRevisions    = "revisions"
 )
 
 var (

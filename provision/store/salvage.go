@@ -41,6 +41,7 @@ type salvage struct {
 //     or that the snapshot lacks: what was deleted after the snapshot comes back. A record that another one's MAC,
 //     serial number or role contradicts gives way to it if that one is newer.
 //   - Cursors that are further on.
+//   - Revisions of configs that the snapshot lacks.
 //
 // What is lost is what was written after the snapshot on pages that can't be read any more. No file to read is no error.
 func merge(tx *bbolt.Tx, damaged string) (gains, error) {
@@ -88,6 +89,10 @@ func (s *salvage) record(bucket string, key, value []byte) {
 		s.lease(key, payload)
 	case bucketEvents:
 		s.event(key, payload)
+	case bucketRevisions:
+		if _, ok := s.stored(bucket, key); !ok {
+			s.put(bucket, bytes.Clone(key), payload)
+		}
 	case bucketDevices, bucketConfigs, bucketNetworks, bucketCursors:
 		if s.rows[bucket] == nil {
 			s.rows[bucket] = make(map[string][]byte)

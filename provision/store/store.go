@@ -24,10 +24,10 @@ import (
 )
 
 var (
-	_ lease.Store           = (*DB)(nil)
-	_ lease.Cursors         = (*DB)(nil)
-	_ provision.DeviceStore = (*DB)(nil)
-	_ provision.ConfigStore = (*DB)(nil)
+	_ lease.Store             = (*DB)(nil)
+	_ lease.Cursors           = (*DB)(nil)
+	_ provision.DeviceStore   = (*DB)(nil)
+	_ provision.RevisionStore = (*DB)(nil)
 )
 
 // ErrDamaged says that a record is there but can't be trusted or understood. It is never served.
