@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/lease"
 )
 
 // The JSON form of an outcome. Its names are part of the API; it has no config value and no body.
@@ -43,6 +44,7 @@ type (
 		Raw    string            `json:"raw,omitempty"`
 		Fields map[string]string `json:"fields,omitempty"`
 		Head   bool              `json:"head,omitempty"`
+		Event  string            `json:"event,omitempty"`
 	}
 	policyJSON struct {
 		Network   string  `json:"network,omitempty"`
@@ -129,7 +131,7 @@ func (o *Outcome) MarshalJSON() ([]byte, error) {
 		ID: r.ID, Status: o.Status(), Error: errText(o.Err), Took: o.Took().Seconds(),
 		Request: requestJSON{
 			Proto: r.Proto, At: r.At, Peer: addrText(r.Peer), Local: addrText(r.Local), MAC: r.HW,
-			Path: r.Path, Raw: r.Raw, Fields: r.Fields, Head: r.Head,
+			Path: r.Path, Raw: r.Raw, Fields: r.Fields, Head: r.Head, Event: eventText(r.Event),
 		},
 		Policy:   policyJSON(o.Policy),
 		Identity: o.Identity.json(),
@@ -190,4 +192,12 @@ func errText(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+// eventText names what happened to a lease; empty for a request that is none.
+func eventText(k lease.Kind) string {
+	if k == lease.KindNone {
+		return ""
+	}
+	return k.String()
 }

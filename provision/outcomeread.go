@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/dialtone-project/dialtone/dhcp/lease"
 )
 
 // UnmarshalJSON reads what [Outcome.MarshalJSON] wrote. Errors keep their text and their kind; what isn't in the JSON
@@ -74,6 +76,9 @@ func (o *Outcome) UnmarshalJSON(data []byte) error {
 func (r *requestJSON) request(id uint64) (Request, error) {
 	out := Request{ID: id, Proto: r.Proto, At: r.At, HW: r.MAC, Path: r.Path, Raw: r.Raw, Fields: r.Fields, Head: r.Head}
 	var err error
+	if out.Event, err = parseEvent(r.Event); err != nil {
+		return Request{}, err
+	}
 	if out.Peer, err = parseAddr(r.Peer); err != nil {
 		return Request{}, err
 	}
@@ -148,6 +153,15 @@ func parseSource(name string) (Source, error) {
 		}
 	}
 	return SourceNone, fmt.Errorf("source %q is unknown", name)
+}
+
+func parseEvent(name string) (lease.Kind, error) {
+	for k := lease.KindNone; k <= lease.KindExpired; k++ {
+		if eventText(k) == name {
+			return k, nil
+		}
+	}
+	return lease.KindNone, fmt.Errorf("event %q is unknown", name)
 }
 
 func parseClass(name string) (Class, error) {

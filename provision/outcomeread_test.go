@@ -68,6 +68,7 @@ func generic(t *testing.T, data []byte) map[string]any {
 
 func TestOutcomeRefusesForeignJSON(t *testing.T) {
 	for name, text := range map[string]string{
+		"event":     `{"request":{"event":"x"}}`,
 		"no object": `[]`,
 		"source":    `{"claims":[{"attr":"mac","value":"x","source":"hearsay"}]}`,
 		"class":     `{"route":{"rule":"r","class":"royal"}}`,
@@ -125,7 +126,7 @@ func fill(t *testing.T, v reflect.Value, name string) {
 		v.SetFloat(0.25)
 	case reflect.String:
 		v.SetString(map[string]string{
-			"Source": "lease", "Assurance": "path", "Class": "site", "Peer": "192.0.2.23", "Local": "192.0.2.1", "Via": "192.0.2.5",
+			"Source": "lease", "Assurance": "path", "Class": "site", "Event": "moved", "Peer": "192.0.2.23", "Local": "192.0.2.1", "Via": "192.0.2.5",
 			"Hash": strings.Repeat("ab", 32),
 		}[name])
 		if v.Len() == 0 {

@@ -60,6 +60,7 @@ func (p *Pipeline) Observe(ctx context.Context, ev lease.Event) *Outcome {
 		At:     ev.At,
 		Peer:   ev.Lease.Addr,
 		HW:     ev.Lease.Client.HW,
+		Event:  ev.Kind,
 		Fields: clientFields(ev.Lease.Client, nil),
 	}, p.Devices, p.Configs)
 	r.out.Request.ID = p.Journal.number(0)

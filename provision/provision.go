@@ -61,6 +61,8 @@ type Request struct {
 	// Raw is the path as the phone wrote it, for the journal. At most 512 bytes.
 	Raw    string
 	Fields map[string]string
+	// Event is what happened to the lease, where the request is one (DHCP).
+	Event lease.Kind
 	// Head: the phone wants to know of the file, not to have it (HTTP HEAD).
 	Head bool
 	// TLS: it came over TLS.
@@ -278,7 +280,8 @@ type Plugin interface {
 	ID() PluginID
 	// Extract returns the claims that the plugin's rules find in a request. The slice is the caller's.
 	Extract(*Request) []Claim
-	// Support returns the plugin's claim to a device and the reason in a few words.
+	// Support returns the plugin's claim to a device and the reason in a few words. It goes by the product alone: the
+	// identity has nothing but vendor, model, version and the strengths of their claims.
 	Support(Identity) (Support, string)
 	// Route returns the rule for a request of one of its devices; false: the plugin has no such file.
 	Route(*Request, Identity) (Route, bool)
