@@ -6,7 +6,9 @@ require (
 	github.com/fsnotify/fsnotify v1.10.1 // the plugin folder is watched
 	github.com/google/go-cmp v0.7.0 // differences in tests
 	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae // DHCPv4 messages
+	github.com/jsimonetti/rtnetlink/v2 v2.0.2 // the kernel's neighbour table
 	github.com/labstack/echo/v4 v4.16.0 // console and API
+	github.com/mdlayher/netlink v1.7.2 // its subscription
 	github.com/mdlayher/packet v1.2.0 // raw frames to clients without an address, ARP probes
 	github.com/oapi-codegen/runtime v1.8.0 // of the generated API
 	github.com/pin/tftp/v3 v3.2.0 // TFTP transfers; the version is pinned by hand
@@ -26,11 +28,9 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/josharian/native v1.1.0 // indirect
-	github.com/jsimonetti/rtnetlink/v2 v2.0.2 // indirect
 	github.com/labstack/gommon v0.5.0 // indirect
 	github.com/mattn/go-colorable v0.1.15 // indirect
 	github.com/mattn/go-isatty v0.0.22 // indirect
-	github.com/mdlayher/netlink v1.7.2 // indirect
 	github.com/mdlayher/socket v0.7.0 // indirect
 	github.com/pierrec/lz4/v4 v4.1.14 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect

@@ -29,7 +29,8 @@ var imports = map[string][]string{
 		"dhcp/hwaddr", "dhcp/network", "dhcp/lease",
 		insomniac, "github.com/mdlayher/packet", "golang.org/x/net", "golang.org/x/sys",
 	},
-	"dhcp/hook": {"dhcp/lease"},
+	"dhcp/hook":  {"dhcp/lease"},
+	"dhcp/neigh": {"dhcp/hwaddr", "github.com/jsimonetti/rtnetlink", "github.com/mdlayher/netlink", "github.com/mdlayher/packet", "golang.org/x/sys"},
 
 	"provision":               {"dhcp/hwaddr", "dhcp/lease"},
 	"provision/provisiontest": {"dhcp/hwaddr", "dhcp/lease", "provision", goCmp},
