@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,11 +23,13 @@ var (
 
 // fake is a kernel whose table and messages the test makes.
 type fake struct {
-	table  []change
 	events chan message
 	done   chan struct{}
-	dumps  int
-	fail   error // of dump
+
+	mu    sync.Mutex // guards what follows
+	table []change
+	dumps int
+	fail  error // of dump
 }
 
 type message struct {
@@ -39,6 +42,8 @@ func newFake(table ...change) *fake {
 }
 
 func (f *fake) dump() ([]change, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.dumps++
 	return f.table, f.fail
 }
@@ -54,6 +59,19 @@ func (f *fake) next() ([]change, error) {
 
 func (f *fake) interrupt() { close(f.done) }
 func (f *fake) close()     {}
+
+// becomes is what the next dumps return.
+func (f *fake) becomes(fail error, table ...change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.table, f.fail = table, fail
+}
+
+func (f *fake) dumped() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dumps
+}
 
 func (f *fake) tell(c ...change) { f.events <- message{changes: c} }
 
@@ -134,7 +152,7 @@ func TestThreat(t *testing.T) {
 			}
 			f.tell(at(phone, Unknown))
 			time.Sleep(rememberFor + time.Second)
-			f.table = []change{at(thief, Reachable)} // it is read again, after so long
+			f.becomes(nil, at(thief, Reachable)) // it is read again, after so long
 			f.tell(at(thief, Reachable))
 			synctest.Wait()
 			if e, _ := table.Lookup(addr); e.HW != thief || !e.Prev.IsZero() {
@@ -166,17 +184,17 @@ func TestOverflow(t *testing.T) {
 	gone := change{index: 2, addr: netip.MustParseAddr("192.0.2.8"), hw: thief, state: Reachable}
 	f := newFake(at(phone, Reachable), gone)
 	follow(t, f, func(table *Table) {
-		f.table = []change{at(thief, Reachable)}
+		f.becomes(nil, at(thief, Reachable))
 		f.events <- message{err: unix.ENOBUFS}
 		want(t, table, "after messages were lost", thief)
-		if _, ok := table.Neighbour(gone.addr); ok || f.dumps != 2 {
-			t.Errorf("one whose leaving was lost is still there: %v, %d dumps", ok, f.dumps)
+		if _, ok := table.Neighbour(gone.addr); ok || f.dumped() != 2 {
+			t.Errorf("one whose leaving was lost is still there: %v, %d dumps", ok, f.dumped())
 		}
 		time.Sleep(rereadEvery + time.Second)
 		f.tell()
 		synctest.Wait()
-		if f.dumps != 3 {
-			t.Errorf("%d dumps, want one more after %s", f.dumps, rereadEvery)
+		if f.dumped() != 3 {
+			t.Errorf("%d dumps, want one more after %s", f.dumped(), rereadEvery)
 		}
 	})
 }
@@ -190,10 +208,10 @@ func TestFailure(t *testing.T) {
 		want(t, table, "while the kernel can't be asked", hwaddr.Addr{})
 		time.Sleep(retryAfter + time.Second)
 		want(t, table, "afterwards", phone)
-		f.fail = errors.New("no dump")
+		f.becomes(errors.New("no dump"))
 		f.events <- message{err: unix.ENOBUFS}
 		want(t, table, "after a dump has failed", hwaddr.Addr{})
-		f.fail = nil
+		f.becomes(nil, at(phone, Reachable))
 		time.Sleep(retryAfter + time.Second)
 		want(t, table, "and then worked", phone)
 	})
