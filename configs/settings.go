@@ -93,7 +93,9 @@ func (h *Hook) setDefaults() { h.Timeout = defaultHookTimeout }
 
 // Journal says how much is remembered of what phones asked.
 type Journal struct {
-	Size int `yaml:"size"` // outcomes
+	Size int `yaml:"size"` // outcomes in memory
+	Disk int `yaml:"disk"` // MiB on disk; 0: nothing is kept there
+	Days int `yaml:"days"` // on disk
 }
 
 // Log says what is logged and how. It goes to standard error.
@@ -132,7 +134,7 @@ func Default() Settings {
 		},
 		Console: Console{Enabled: true, Listen: netip.MustParseAddrPort("127.0.0.1:8080")},
 		Plugins: Plugins{Watch: true},
-		Journal: Journal{Size: 2000},
+		Journal: Journal{Size: 2000, Disk: 64, Days: 30},
 		Log:     Log{Level: slog.LevelInfo, Format: FormatText},
 	}
 }
@@ -238,6 +240,8 @@ func (s Settings) faults() []fault {
 	between("http.max_connections", s.HTTP.MaxConnections, 1, 65536)
 	between("http.max_per_peer", s.HTTP.MaxPerPeer, 1, 65536)
 	between("journal.size", s.Journal.Size, 10, 1_000_000)
+	between("journal.disk", s.Journal.Disk, 0, 1_000_000)
+	between("journal.days", s.Journal.Days, 1, 3660)
 	if s.Log.Format != FormatText && s.Log.Format != FormatJSON {
 		bad("log.format", "%q is unknown; use text or json", s.Log.Format)
 	}

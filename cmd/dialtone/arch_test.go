@@ -42,7 +42,7 @@ var imports = map[string][]string{
 	"provision/tftpd":         {"provision", pinTFTP, "golang.org/x/net"},
 	"provision/httpd":         {"provision"},
 	"provision/trace":         {"provision"},
-	"provision/admin":         {"dhcp/hwaddr", "dhcp/lease", "provision"},
+	"provision/admin":         {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/trace"},
 
 	"web":     {"dhcp/lease", "provision", "provision/admin", "web/api", echo, "golang.org/x/sync"},
 	"web/api": {"github.com/oapi-codegen/runtime"},

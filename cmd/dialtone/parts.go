@@ -27,6 +27,7 @@ import (
 	"github.com/dialtone-project/dialtone/provision/plugin"
 	"github.com/dialtone-project/dialtone/provision/store"
 	"github.com/dialtone-project/dialtone/provision/tftpd"
+	"github.com/dialtone-project/dialtone/provision/trace"
 	"github.com/dialtone-project/dialtone/web"
 )
 
@@ -40,6 +41,7 @@ type parts struct {
 	table    *lease.Table
 	plugins  *plugin.Host
 	pipeline *provision.Pipeline
+	trace    *trace.Log // nil: nothing is kept on disk
 	hooks    []*hook.Hook
 	tftp     *tftpd.Server // nil: not served
 	http     *httpd.Server // nil: not served
@@ -78,6 +80,9 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 	p.pipeline = &provision.Pipeline{
 		Leases: p.table, PolicyFor: p.policy, Devices: p.db, Configs: p.db, Plugins: p.plugins,
 		Journal: provision.NewJournal(s.Journal.Size), Sightings: provision.NewSightings(0), HTTP: p.httpURL, Log: log,
+	}
+	if err = p.openTrace(ctx); err != nil {
+		return p, err
 	}
 	if err = p.openHooks(); err != nil {
 		return p, err
@@ -129,6 +134,23 @@ func (p *parts) openPlugins(ctx context.Context) error {
 		return err
 	}
 	return p.plugins.Rescan(ctx)
+}
+
+// openTrace fills the journal with what the disk knows of earlier runs.
+func (p *parts) openTrace(ctx context.Context) error {
+	s := p.settings.Journal
+	if s.Disk == 0 {
+		return nil
+	}
+	p.trace = &trace.Log{
+		Dir: filepath.Join(p.settings.State, "trace"), MaxBytes: int64(s.Disk) << 20, MaxAge: time.Duration(s.Days) * 24 * time.Hour, Log: p.log,
+	}
+	old, last, err := p.trace.Load(ctx, s.Size)
+	if err != nil {
+		return err
+	}
+	p.pipeline.Journal.Restore(old, last)
+	return nil
 }
 
 // openHooks makes the external hooks that the settings name.
@@ -259,10 +281,14 @@ func hasAddrIn(ifi net.Interface, prefix netip.Prefix) bool {
 }
 
 func (p *parts) admin() *admin.Service {
-	return &admin.Service{
+	s := &admin.Service{
 		Leases: p.table, Devices: p.db, Pipeline: p.pipeline, Plugins: pluginHost{p.plugins},
 		Journal: p.pipeline.Journal, Sightings: p.pipeline.Sightings, Problems: p.problems, Local: p.local,
 	}
+	if p.trace != nil {
+		s.History = p.trace
+	}
+	return s
 }
 
 // problems returns what is wrong with the DHCP server and the store.
@@ -338,6 +364,9 @@ func (p *parts) tasks() []Task {
 		tasks = append(tasks, Task{Name: "hook " + h.Name, Run: func(ctx context.Context) error {
 			return lease.Follow(ctx, p.table, p.db, "hook "+h.Name, h.Deliver, p.log)
 		}})
+	}
+	if p.trace != nil {
+		tasks = append(tasks, Task{Name: "trace", Run: func(ctx context.Context) error { return p.trace.Run(ctx, p.pipeline.Journal) }})
 	}
 	if p.settings.Plugins.Watch {
 		tasks = append(tasks, Task{Name: "plugins", Run: p.plugins.Run})

@@ -63,7 +63,7 @@ type Problem struct {
 	Since   time.Time
 }
 
-// Service is the use cases. All fields are needed; it is safe for concurrent use.
+// Service is the use cases. Fields are needed that don't say otherwise; it is safe for concurrent use.
 type Service struct {
 	Leases    Leases
 	Devices   Devices
@@ -71,6 +71,7 @@ type Service struct {
 	Plugins   PluginHost
 	Journal   *provision.Journal
 	Sightings *provision.Sightings
+	History   History // may be nil
 	// Problems returns what is wrong with the parts that the use cases don't know. May be nil.
 	Problems func() []Problem
 	// Local returns the address of ours that a phone at an address would speak to, for explanations.

@@ -122,6 +122,7 @@ type Plugin struct {
 	OnAnswer  func(context.Context, provision.Route, *provision.View) (*provision.Answer, error)
 	Models    map[string]map[string]any
 	Installed []string // names of firmware files
+	Boot      []provision.BootStep
 }
 
 // ID implements [provision.Plugin].
@@ -169,6 +170,9 @@ func (p *Plugin) Model(name string) (map[string]any, bool) {
 
 // Firmware implements [provision.Plugin].
 func (p *Plugin) Firmware() []string { return p.Installed }
+
+// BootOrder implements [provision.Booter]: the same for all devices.
+func (p *Plugin) BootOrder(provision.Device) []provision.BootStep { return p.Boot }
 
 // Resync implements [provision.Plugin].
 func (p *Plugin) Resync() provision.ResyncMethod { return provision.ResyncMethod{} }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
@@ -126,13 +125,5 @@ func (p *Phone) timeout() time.Duration {
 	return 10 * time.Second
 }
 
-// expand fills the phone's own facts into a text of the manifest: {mac}, {MAC}, {model}, and {mac:}, {MAC-} and the
-// like with that separator between the bytes.
-func (p *Phone) expand(text string) string {
-	pairs := []string{"{model}", p.Model}
-	for _, sep := range []string{"", ":", "-", "."} {
-		mac := p.HW.Join(sep)
-		pairs = append(pairs, "{mac"+sep+"}", mac, "{MAC"+sep+"}", strings.ToUpper(mac))
-	}
-	return strings.NewReplacer(pairs...).Replace(text)
-}
+// expand fills the phone's own facts into a text of the manifest.
+func (p *Phone) expand(text string) string { return plugin.Expand(text, p.HW, p.Model) }
