@@ -13,7 +13,7 @@ import (
 )
 
 // ids returns the names of the plugins that ship.
-func ids(t *testing.T) []string {
+func ids(t testing.TB) []string {
 	t.Helper()
 	dirs, err := fs.ReadDir(plugins.Files(), ".")
 	if err != nil {
@@ -27,7 +27,7 @@ func ids(t *testing.T) []string {
 }
 
 // load loads a plugin that ships.
-func load(t *testing.T, id string) *plugin.Plugin {
+func load(t testing.TB, id string) *plugin.Plugin {
 	t.Helper()
 	dir, err := fs.Sub(plugins.Files(), id)
 	if err != nil {

@@ -21,21 +21,7 @@ import (
 //
 // Claims without a source, without a value, or of a mac that is none are ignored.
 func Conclude(claims []Claim) Identity {
-	usable := make([]Claim, 0, len(claims))
-	for _, c := range claims {
-		if c.Source == SourceNone || c.Value == "" {
-			continue
-		}
-		if c.Attr == AttrMAC {
-			hw, err := hwaddr.Parse(c.Value)
-			if err != nil || hw.IsGroup() {
-				continue
-			}
-			c.Value = hw.String()
-		}
-		usable = append(usable, c)
-	}
-	w := weighing{claims: usable}
+	w := newWeighing(usable(claims))
 	var id Identity
 	mac := w.who(AttrMAC)
 	sn := w.who(AttrSerial)
@@ -58,10 +44,66 @@ func Conclude(claims []Claim) Identity {
 	return id
 }
 
+// usable returns the claims that count: the slice itself if all of them do.
+func usable(claims []Claim) []Claim {
+	for i, c := range claims {
+		if value, ok := c.counts(); !ok || value != c.Value {
+			out := make([]Claim, i, len(claims))
+			copy(out, claims)
+			for _, c := range claims[i:] {
+				if c.Value, ok = c.counts(); ok {
+					out = append(out, c)
+				}
+			}
+			return out
+		}
+	}
+	return claims
+}
+
+// counts returns the claim's value in its usual spelling; false: the claim is worth nothing.
+func (c *Claim) counts() (string, bool) {
+	if c.Source == SourceNone || c.Value == "" {
+		return "", false
+	}
+	if c.Attr == AttrMAC {
+		return canonical(c.Value)
+	}
+	return c.Value, true
+}
+
 type weighing struct {
-	claims        []Claim
+	claims []Claim
+	// next leads from a claim to the next one of the same rule, from the last one to the first.
+	next          []uint32
+	room          [64]uint32 // for next
 	conflicts     []Conflict
 	vendor, model string // as concluded so far
+}
+
+func newWeighing(claims []Claim) *weighing {
+	w := &weighing{claims: claims}
+	w.next = w.room[:0]
+	if len(claims) > len(w.room) {
+		w.next = make([]uint32, 0, len(claims))
+	}
+	var room [32]uint32
+	last := room[:0] // of each rule, the last claim so far
+	for i := range claims {
+		n := uint32(i) //nolint:gosec // an index
+		w.next = append(w.next, n)
+		k := len(last) - 1 // mostly, a rule's claims stand side by side
+		for k >= 0 && claims[last[k]].By != claims[i].By {
+			k--
+		}
+		if k < 0 {
+			last = append(last, n)
+			continue
+		}
+		w.next[n], w.next[last[k]] = w.next[last[k]], n
+		last[k] = n
+	}
+	return w
 }
 
 // who returns the winning claim for an attribute of identity, and adds the conflicts.
@@ -108,11 +150,11 @@ func before(a, b Claim) bool { return compareClaims(a, b) < 0 }
 func (w *weighing) what(attr string) Claim {
 	var won Claim
 	weight := 0
-	for _, c := range w.claims {
-		if c.Attr != attr {
+	for i, c := range w.claims {
+		if c.Attr != attr || c.Source < won.Source {
 			continue
 		}
-		n, ok := w.rule(c.By)
+		n, ok := w.rule(i)
 		if !ok {
 			continue
 		}
@@ -123,14 +165,12 @@ func (w *weighing) what(attr string) Claim {
 	return won
 }
 
-// rule returns how many attributes a rule speaks of, and false if it speaks of another device or product than the one
-// concluded so far.
-func (w *weighing) rule(by string) (int, bool) {
+// rule returns how many attributes the rule of a claim speaks of, and false if it speaks of another device or product
+// than the one concluded so far.
+func (w *weighing) rule(of int) (int, bool) {
 	n := 0
-	for _, c := range w.claims {
-		if c.By != by {
-			continue
-		}
+	for i := of; ; {
+		c := &w.claims[i]
 		n++
 		switch c.Attr {
 		case AttrVendor:
@@ -148,8 +188,10 @@ func (w *weighing) rule(by string) (int, bool) {
 				}
 			}
 		}
+		if i = int(w.next[i]); i == of {
+			return n, true
+		}
 	}
-	return n, true
 }
 
 // contested reports whether the identity's value of an attribute is itself in doubt: a claim of equal strength says

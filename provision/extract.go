@@ -26,30 +26,12 @@ const core = "core"
 func (r *passage) extract(context.Context) error {
 	req := &r.out.Request
 	claims := r.coreClaims(req)
-	for _, pl := range r.plugins.All() {
-		found, fault := safely(func() []Claim { return pl.Extract(req) })
-		if fault != nil {
-			r.say("plugin %s lost its claims: its rules panicked: %v", pl.ID(), fault)
-			continue
-		}
-		for _, c := range found {
-			if c.Value = strings.TrimSpace(c.Value); c.Value == "" || len(c.Value) > maxClaimValue || len(claims) == maxClaims {
-				continue
-			}
-			if c.Attr == AttrMAC {
-				hw, err := hwaddr.Parse(c.Value)
-				if err != nil || hw.IsGroup() {
-					r.say("%s claims the mac %s, which is no device's", c.By, Printable(c.Value))
-					continue
-				}
-				c.Value = hw.String()
-			}
-			if !strings.HasPrefix(c.By, string(pl.ID())) {
-				c.By = strings.TrimSpace(string(pl.ID()) + " " + c.By)
-			}
-			claims = append(claims, c)
-		}
+	own := len(claims)
+	claims, panics := r.plugins.Extract(claims, req)
+	for _, p := range panics {
+		r.say("plugin %s lost its claims: its rules panicked: %v", p.Plugin, p.Value)
 	}
+	claims = append(claims[:own], r.sound(claims[own:])...)
 	id := Conclude(claims)
 	if i := slices.IndexFunc(claims, func(c Claim) bool {
 		return c.Attr == AttrMAC && c.Value == id.HW.String() && c.Source == id.Assurance
@@ -59,6 +41,38 @@ func (r *passage) extract(context.Context) error {
 	r.out.Claims, r.out.Identity = claims, id
 	r.sayWho(id)
 	return nil
+}
+
+// sound returns those of the plugins' claims that can be true, in their usual spelling. It reuses the slice.
+func (r *passage) sound(found []Claim) []Claim {
+	claims := found[:0]
+	for _, c := range found {
+		if c.Value = strings.TrimSpace(c.Value); c.Value == "" || len(c.Value) > maxClaimValue || len(claims) == maxClaims {
+			continue
+		}
+		if c.Attr == AttrMAC {
+			mac, ok := canonical(c.Value)
+			if !ok {
+				r.say("%s claims the mac %s, which is no device's", c.By, Printable(c.Value))
+				continue
+			}
+			c.Value = mac
+		}
+		claims = append(claims, c)
+	}
+	return claims
+}
+
+// canonical returns a device's hardware address in its usual spelling; false if it is none.
+func canonical(mac string) (string, bool) {
+	hw, err := hwaddr.Parse(mac)
+	if err != nil || hw.IsGroup() {
+		return "", false
+	}
+	if len(mac) == 17 && mac[2] == ':' && strings.ToLower(mac) == mac {
+		return mac, true // mostly it is so already
+	}
+	return hw.String(), true
 }
 
 func (r *passage) sayWho(id Identity) {

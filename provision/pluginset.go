@@ -7,13 +7,22 @@ import (
 )
 
 // PluginSet is an immutable set of plugins, sorted by ID in version order. Nil is the empty set.
-type PluginSet struct{ all []Plugin }
+type PluginSet struct {
+	all    []Plugin
+	byID   map[PluginID]Plugin
+	index  ruleIndex
+	scores scoreMemo
+}
 
 // NewPluginSet returns the set of the plugins, whose IDs must differ.
 func NewPluginSet(plugins ...Plugin) *PluginSet {
 	all := slices.Clone(plugins)
 	slices.SortFunc(all, func(a, b Plugin) int { return CompareVersions(string(a.ID()), string(b.ID())) })
-	return &PluginSet{all: all}
+	s := &PluginSet{all: all, byID: make(map[PluginID]Plugin, len(all)), index: newRuleIndex(all)}
+	for _, p := range all {
+		s.byID[p.ID()] = p
+	}
+	return s
 }
 
 // All returns the plugins, oldest version first. The caller must not change the slice.
@@ -26,12 +35,11 @@ func (s *PluginSet) All() []Plugin {
 
 // Get returns the plugin of that ID.
 func (s *PluginSet) Get(id PluginID) (Plugin, bool) {
-	for _, p := range s.All() {
-		if p.ID() == id {
-			return p, true
-		}
+	if s == nil {
+		return nil, false
 	}
-	return nil, false
+	p, ok := s.byID[id]
+	return p, ok
 }
 
 // CompareVersions orders names by their parts: runs of digits by value, other runs by text. So 8.9.3 comes before

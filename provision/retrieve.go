@@ -139,7 +139,7 @@ func (r *passage) refusal() string {
 		return "not added: the network adds no devices by itself"
 	}
 	best := Score{Why: "there are no plugins"}
-	if r.out.Scores = r.score(*id); len(r.out.Scores) > 0 {
+	if r.out.Scores = r.plugins.Scores(*id); len(r.out.Scores) > 0 {
 		best = r.out.Scores[0]
 	}
 	if best.Support < SupportProbable {

@@ -80,7 +80,7 @@ func (r *passage) improve(ctx context.Context) (Device, Config, []Change, error)
 		return Device{}, Config{}, nil, err
 	}
 	r.known = complete(r.out.Identity, &u.Device)
-	r.out.Scores = r.score(r.known)
+	r.out.Scores = r.plugins.Scores(r.known)
 	if contradicted && u.Rev != 0 {
 		r.out.Plugin = u.Plugin
 		return u.Device, Config{}, nil, nil
@@ -200,25 +200,6 @@ func complete(id Identity, d *Device) Identity {
 		}
 	}
 	return id
-}
-
-// score asks every plugin, best first: by support, then newest version.
-func (r *passage) score(id Identity) []Score {
-	var scores []Score
-	for _, pl := range r.plugins.All() {
-		s := Score{Plugin: pl.ID()}
-		if _, fault := safely(func() struct{} {
-			s.Support, s.Why = pl.Support(id)
-			return struct{}{}
-		}); fault != nil {
-			s = Score{Plugin: pl.ID(), Why: fmt.Sprintf("its rules panicked: %v", fault)}
-		}
-		scores = append(scores, s)
-	}
-	slices.SortFunc(scores, func(a, b Score) int {
-		return cmp.Or(cmp.Compare(b.Support, a.Support), CompareVersions(string(b.Plugin), string(a.Plugin)))
-	})
-	return scores
 }
 
 // associate chooses the plugin. One that the device has already stays unless another supports it better, or it has gone

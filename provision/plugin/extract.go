@@ -3,8 +3,6 @@ package plugin
 import (
 	"fmt"
 	"regexp"
-	"regexp/syntax"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -16,16 +14,11 @@ import (
 // maxValue is the most bytes of a claim: no model, version or serial number is as long.
 const maxValue = 64
 
-// fieldRules are the rules about one field.
-type fieldRules struct {
-	field string
-	rules []rule
-}
-
 // rule is an extract rule, compiled.
 type rule struct {
 	re     *regexp.Regexp
-	prefix string // what every match begins with: most fields are refused by it alone
+	shape  shape
+	groups bool // some claim is made of what the expression's groups match
 	source provision.Source
 	by     string
 	gets   []getter
@@ -40,11 +33,13 @@ type getter struct {
 	to     map[string]string
 }
 
-// buildExtract compiles the rules and files them by field.
+// buildExtract compiles the rules, those of one field side by side.
 func (p *Plugin) buildExtract() {
+	var order []string
+	byField := make(map[string][]provision.Rule)
 	for i := range p.manifest.Extract {
 		r := &p.manifest.Extract[i]
-		c := rule{re: r.Regexp, prefix: literalPrefix(r.Regexp.String()), by: fmt.Sprintf("%s extract[%d]", p.id, i)}
+		c := rule{re: r.Regexp, shape: shapeOf(r.Regexp.String()), by: fmt.Sprintf("%s extract[%d]", p.id, i)}
 		who := false
 		for _, attr := range attrs() {
 			g := getter{attr: attr, group: r.Regexp.SubexpIndex(attr), to: r.Map[attr]}
@@ -63,15 +58,19 @@ func (p *Plugin) buildExtract() {
 				continue
 			}
 			who = who || attr == provision.AttrMAC || attr == provision.AttrSerial || attr == provision.AttrUUID
+			c.groups = c.groups || g.fixed == ""
 			c.gets = append(c.gets, g)
 		}
 		c.source = sourceOf(r.Field, who)
-		at := slices.IndexFunc(p.rules, func(f fieldRules) bool { return f.field == r.Field })
-		if at < 0 {
-			at = len(p.rules)
-			p.rules = append(p.rules, fieldRules{field: r.Field})
+		if byField[r.Field] == nil {
+			order = append(order, r.Field)
 		}
-		p.rules[at].rules = append(p.rules[at].rules, c)
+		byField[r.Field] = append(byField[r.Field], provision.Rule{
+			Field: r.Field, By: c.by, Prefixes: c.shape.prefixes, Same: fmt.Sprintf("%q %#v", c.re, c.gets), Find: c.find,
+		})
+	}
+	for _, field := range order {
+		p.rules = append(p.rules, byField[field]...)
 	}
 }
 
@@ -94,53 +93,31 @@ func sourceOf(field string, who bool) provision.Source {
 	return provision.SourceHeader
 }
 
-// literalPrefix returns the text that every match of an expression begins with, as far as that is easily told: what
-// follows a ^.
-func literalPrefix(expr string) string {
-	re, err := syntax.Parse(expr, syntax.Perl)
-	if err != nil {
-		return ""
-	}
-	if re = re.Simplify(); re.Op != syntax.OpConcat || re.Sub[0].Op != syntax.OpBeginText {
-		return ""
-	}
-	if lit := re.Sub[1]; lit.Op == syntax.OpLiteral && lit.Flags&syntax.FoldCase == 0 {
-		return string(lit.Rune)
-	}
-	return ""
-}
-
 // Extract implements [provision.Plugin].
 func (p *Plugin) Extract(req *provision.Request) []provision.Claim {
 	var claims []provision.Claim
 	for i := range p.rules {
-		f := &p.rules[i]
-		var text string
-		switch f.field {
-		case provision.FieldPath:
-			text = req.Path
-		case provision.FieldMAC:
-			text = req.HW.String()
-		default:
-			text = strings.TrimRight(req.Fields[f.field], "\x00") // some clients count a C string's end
-		}
-		if text == "" {
-			continue
-		}
-		for j := range f.rules {
-			claims = f.rules[j].claim(claims, text)
+		if value := req.Field(p.rules[i].Field); value != "" {
+			claims = p.rules[i].Find(claims, value)
 		}
 	}
 	return claims
 }
 
-// claim appends what the rule finds in the text.
-func (r *rule) claim(claims []provision.Claim, text string) []provision.Claim {
-	if !strings.HasPrefix(text, r.prefix) {
+// Rules implements [provision.Ruled].
+func (p *Plugin) Rules() []provision.Rule { return p.rules }
+
+// find appends what the rule finds in the text.
+func (r *rule) find(claims []provision.Claim, text string) []provision.Claim {
+	if !r.shape.fits(text) {
 		return claims
 	}
-	m := r.re.FindStringSubmatchIndex(text)
-	if m == nil {
+	var m []int
+	if r.groups {
+		if m = r.re.FindStringSubmatchIndex(text); m == nil {
+			return claims
+		}
+	} else if !r.re.MatchString(text) {
 		return claims
 	}
 	for i := range r.gets {

@@ -19,7 +19,7 @@ type Plugin struct {
 	parts    *parts
 	origins  map[string]string // by template: its file
 
-	rules     []fieldRules
+	rules     []provision.Rule
 	routes    []provision.Route // by the manifest's index, Rule without its pattern
 	literal   map[string]*pattern
 	patterns  []*pattern // the others, most specific first
@@ -30,7 +30,7 @@ type Plugin struct {
 	dhcpTexts *render.Set
 }
 
-var _ provision.Plugin = (*Plugin)(nil)
+var _ provision.Ruled = (*Plugin)(nil)
 
 // ID implements [provision.Plugin].
 func (p *Plugin) ID() provision.PluginID { return p.id }
