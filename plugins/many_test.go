@@ -39,7 +39,7 @@ func vendors() []vendor {
 		{"Sangoma", `^Sangoma (?P<model>\S+) (?P<version>[0-9.]+)`, `^Sangoma`, "00:50:58", `^cfg(?P<mac>[0-9a-f]{12})\.xml$`},
 		{"Obihai", `^OBIHAI/(?P<model>OBi\S+) `, `^OBI(?P<model>[0-9]+)$`, "9c:ad:ef", `^(?P<model>OBi[0-9]+)\.xml$`},
 		{"Spectralink", `^SpectraLink-(?P<model>\S+)/(?P<version>[0-9.]+)`, `^Spectralink`, "00:90:7a", "^" + mac + `\.cfg$`},
-		{"Akuvox", `^Akuvox (?P<model>\S+) (?P<version>[0-9.]+) (?P<mac>[0-9A-F]{12})$`, `^Akuvox`, "0c:11:05", "^(?P<mac>[0-9A-F]{12})" + `\.cfg$`},
+		{"Akuvox", `^Akuvox (?P<model>\S+) (?P<version>[0-9.]+) (?P<mac>[0-9A-F]{12})$`, `^Akuvox`, "0c:11:05", `^(?P<mac>0C1105[0-9A-F]{6})\.cfg$`},
 		{"Flyingvoice", `^Flyingvoice (?P<model>\S+) `, `^FLYINGVOICE`, "00:21:f2", "^(?P<mac>[0-9A-F]{12})" + `\.xml$`},
 		{"Vtech", `^Vtech (?:Vesa )?(?P<model>\S+) (?P<version>[0-9.]+)`, `^Vtech`, "00:12:2a", `^(?P<model>VSP[0-9]+)_(?P<mac>[0-9A-F]{12})\.cfg$`},
 		{"Algo", `^Algo-(?P<model>[0-9]{4})/(?P<version>[0-9.]+)`, `^Algo `, "00:22:ee", `^algom(?P<mac>[0-9A-F]{12})\.conf$`},
@@ -146,7 +146,8 @@ func TestIndexFindsWhatTryingAllFinds(t *testing.T) {
 	})
 }
 
-// phoneRequests are typical requests: of a phone that tells all in its agent, and of one that tells nothing.
+// phoneRequests are typical requests: of a phone that tells all in its agent, and of one that tells nothing. The file of
+// the one called shared is one that four vendors' phones ask for, so that many plugins have something to say of it.
 func phoneRequests() map[string]*provision.Request {
 	return map[string]*provision.Request{
 		"http": {
@@ -154,6 +155,13 @@ func phoneRequests() map[string]*provision.Request {
 			Fields: map[string]string{
 				provision.FieldUserAgent: "Aastra6730i MAC:00-08-5D-23-73-01 V:3.3.1.4365-SIP", provision.FieldHost: "192.0.2.1",
 				provision.FieldMethod: "GET", provision.FieldVendorClass: "AastraIPPhone6730i", provision.FieldParams: "1,3,6,42,43,66",
+			},
+		},
+		"shared": {
+			Proto: provision.HTTP, Path: "001565aabbcc.cfg",
+			Fields: map[string]string{
+				provision.FieldUserAgent: "Yealink SIP-T46S 66.86.0.15 00:15:65:aa:bb:cc", provision.FieldHost: "192.0.2.1",
+				provision.FieldMethod: "GET", provision.FieldVendorClass: "yealink",
 			},
 		},
 		"tftp": {

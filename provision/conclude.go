@@ -76,17 +76,12 @@ type weighing struct {
 	claims []Claim
 	// next leads from a claim to the next one of the same rule, from the last one to the first.
 	next          []uint32
-	room          [64]uint32 // for next
 	conflicts     []Conflict
 	vendor, model string // as concluded so far
 }
 
-func newWeighing(claims []Claim) *weighing {
-	w := &weighing{claims: claims}
-	w.next = w.room[:0]
-	if len(claims) > len(w.room) {
-		w.next = make([]uint32, 0, len(claims))
-	}
+func newWeighing(claims []Claim) weighing {
+	w := weighing{claims: claims, next: make([]uint32, 0, len(claims))}
 	var room [32]uint32
 	last := room[:0] // of each rule, the last claim so far
 	for i := range claims {

@@ -4,14 +4,18 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
 )
 
-// PluginSet is an immutable set of plugins, sorted by ID in version order. Nil is the empty set.
+// PluginSet is an immutable set of plugins, sorted by ID in version order, with an index of their rules. Nil is the empty
+// set. It is safe for concurrent use.
 type PluginSet struct {
 	all    []Plugin
 	byID   map[PluginID]Plugin
 	index  ruleIndex
 	scores scoreMemo
+
+	scratch sync.Pool // of *extraction
 }
 
 // NewPluginSet returns the set of the plugins, whose IDs must differ.

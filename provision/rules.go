@@ -45,16 +45,23 @@ type PluginPanic struct {
 
 // ruleIndex finds the rules that a request concerns.
 type ruleIndex struct {
-	rules  []indexed // in the order in which they speak
-	always []int32   // that must be asked in any case
+	rules  []placed // in the order in which they speak
+	kinds  []kind   // the rules that differ
+	always []int32  // the rules that stand for a whole plugin
 	fields []fieldIndex
 }
 
-// indexed is a rule with its place.
-type indexed struct {
-	*Rule        // nil: the plugin must be asked as a whole
+// placed is a rule in its place.
+type placed struct {
 	plugin int32 // its number in the set
-	same   int32 // the number of the first rule that is the same
+	kind   int32 // -1: the plugin must be asked as a whole
+	by     string
+}
+
+// kind is all the rules that are the same.
+type kind struct {
+	rule  *Rule // one of them
+	rules []int32
 }
 
 // fieldIndex has the prefixes of one field's rules, sorted.
@@ -66,41 +73,41 @@ type fieldIndex struct {
 type prefix struct {
 	text  string
 	under int32 // the longest of the others that this one begins with; -1: none
-	rules []int32
+	kinds []int32
 }
 
 func newRuleIndex(plugins []Plugin) ruleIndex {
 	var x ruleIndex
 	same := map[string]int32{}
-	fields := map[string]map[string][]int32{}
 	for i, pl := range plugins {
-		at := indexed{plugin: int32(i)} //nolint:gosec // nobody has as many plugins
+		at := int32(i) //nolint:gosec // nobody has as many plugins
 		ruled, ok := pl.(Ruled)
 		if !ok {
-			at.same = x.next()
-			x.always = append(x.always, at.same)
-			x.rules = append(x.rules, at)
+			x.always = append(x.always, int32(len(x.rules))) //nolint:gosec // nor as many rules
+			x.rules = append(x.rules, placed{at, -1, ""})
 			continue
 		}
 		rules := ruled.Rules()
 		for k := range rules {
-			n := x.next()
-			at.Rule, at.same = &rules[k], n
-			if at.Same != "" {
-				key := at.Field + "\x00" + at.Same
-				if first, ok := same[key]; ok {
-					at.same = first
-				} else {
-					same[key] = n
-				}
+			r := &rules[k]
+			key := r.Field + "\x00" + r.Same
+			n, ok := same[key]
+			if !ok || r.Same == "" {
+				n = int32(len(x.kinds)) //nolint:gosec // as above
+				x.kinds = append(x.kinds, kind{rule: r})
+				same[key] = n
 			}
-			x.rules = append(x.rules, at)
-			if fields[at.Field] == nil {
-				fields[at.Field] = map[string][]int32{}
-			}
-			for _, p := range shortest(at.Prefixes) {
-				fields[at.Field][p] = append(fields[at.Field][p], n)
-			}
+			x.kinds[n].rules = append(x.kinds[n].rules, int32(len(x.rules))) //nolint:gosec // as above
+			x.rules = append(x.rules, placed{at, n, r.By})
+		}
+	}
+	fields := map[string]map[string][]int32{}
+	for n, k := range x.kinds {
+		if fields[k.rule.Field] == nil {
+			fields[k.rule.Field] = map[string][]int32{}
+		}
+		for _, p := range shortest(k.rule.Prefixes) {
+			fields[k.rule.Field][p] = append(fields[k.rule.Field][p], int32(n)) //nolint:gosec // as above
 		}
 	}
 	for field, prefixes := range fields {
@@ -109,8 +116,6 @@ func newRuleIndex(plugins []Plugin) ruleIndex {
 	slices.SortFunc(x.fields, func(a, b fieldIndex) int { return strings.Compare(a.field, b.field) })
 	return x
 }
-
-func (x *ruleIndex) next() int32 { return int32(len(x.rules)) } //nolint:gosec // nobody has as many rules
 
 // shortest returns the prefixes without those that begin with another of them, so that no value has two.
 func shortest(prefixes []string) []string {
@@ -130,8 +135,8 @@ func shortest(prefixes []string) []string {
 
 func newFieldIndex(field string, prefixes map[string][]int32) fieldIndex {
 	f := fieldIndex{field: field}
-	for text, rules := range prefixes {
-		f.prefixes = append(f.prefixes, prefix{text: text, rules: rules})
+	for text, kinds := range prefixes {
+		f.prefixes = append(f.prefixes, prefix{text: text, kinds: kinds})
 	}
 	slices.SortFunc(f.prefixes, func(a, b prefix) int { return strings.Compare(a.text, b.text) })
 	for i := range f.prefixes {
@@ -145,31 +150,18 @@ func newFieldIndex(field string, prefixes map[string][]int32) fieldIndex {
 	return f
 }
 
-// find appends the numbers of the rules that a value concerns.
-func (f *fieldIndex) find(found []int32, value string) []int32 {
-	i, exact := slices.BinarySearchFunc(f.prefixes, value, func(p prefix, v string) int { return strings.Compare(p.text, v) })
+// find returns the longest prefix that a value has; -1: it has none of them. The prefixes under that one are the others
+// that it has.
+func (f *fieldIndex) find(value string) int32 {
+	n, exact := slices.BinarySearchFunc(f.prefixes, value, func(p prefix, v string) int { return strings.Compare(p.text, v) })
+	i := int32(n) //nolint:gosec // as above
 	if !exact {
 		i--
 	}
 	for i >= 0 && !strings.HasPrefix(value, f.prefixes[i].text) {
-		i = int(f.prefixes[i].under)
+		i = f.prefixes[i].under
 	}
-	for ; i >= 0; i = int(f.prefixes[i].under) { // all that a prefix begins with is a prefix, too
-		found = append(found, f.prefixes[i].rules...)
-	}
-	return found
-}
-
-// concerned appends the numbers of the rules that a request concerns, in order.
-func (x *ruleIndex) concerned(found []int32, req *Request) []int32 {
-	found = append(found, x.always...)
-	for i := range x.fields {
-		if v := req.Field(x.fields[i].field); v != "" {
-			found = x.fields[i].find(found, v)
-		}
-	}
-	slices.Sort(found)
-	return found
+	return i
 }
 
 // Extract appends what the plugins' rules find in a request to claims: what each plugin's Extract returns, in the order
@@ -178,77 +170,105 @@ func (s *PluginSet) Extract(claims []Claim, req *Request) ([]Claim, []PluginPani
 	if s == nil {
 		return claims, nil
 	}
-	var buf [64]int32
-	rules := s.index.concerned(buf[:0], req)
-	e := extraction{set: s, req: req, claims: slices.Grow(claims, min(2*len(rules), maxClaims))}
-	e.told = e.room[:0]
+	e, ok := s.scratch.Get().(*extraction)
+	if !ok {
+		e = &extraction{index: &s.index}
+	}
+	defer func() {
+		e.reset()
+		s.scratch.Put(e)
+	}()
+	e.speak = append(e.speak, s.index.always...)
+	for i := range s.index.fields {
+		f := &s.index.fields[i]
+		if value := req.Field(f.field); value != "" {
+			for p := f.find(value); p >= 0; p = f.prefixes[p].under {
+				for _, k := range f.prefixes[p].kinds {
+					e.ask(k, value)
+				}
+			}
+		}
+	}
+	slices.Sort(e.speak)
+	claims = slices.Grow(claims, min(e.total, maxClaims))
 	var panics []PluginPanic
-	for len(rules) > 0 {
-		n := 1
-		for n < len(rules) && s.index.rules[rules[n]].plugin == s.index.rules[rules[0]].plugin {
+	for speak := e.speak; len(speak) > 0; {
+		at, n := s.index.rules[speak[0]].plugin, 1
+		for n < len(speak) && s.index.rules[speak[n]].plugin == at {
 			n++
 		}
-		if v := e.ask(rules[:n]); v != nil {
-			panics = append(panics, PluginPanic{s.all[s.index.rules[rules[0]].plugin].ID(), v})
+		var fault any
+		if claims, fault = e.collect(claims, s.all[at], speak[:n], req); fault != nil {
+			panics = append(panics, PluginPanic{s.all[at].ID(), fault})
 		}
-		rules = rules[n:]
+		speak = speak[n:]
 	}
-	return e.claims, panics
+	return claims, panics
 }
 
-// extraction is the search in one request.
+// extraction is the search in one request. It is used again for other ones.
 type extraction struct {
-	set    *PluginSet
-	req    *Request
-	claims []Claim
-	told   []saying
-	room   [16]saying // for told
+	index  *ruleIndex
+	claims []Claim   // what was found, once for all rules that are the same
+	found  []finding // which of it by whom
+	total  int       // how many claims that makes
+	speak  []int32   // the rules that have found something, and those that stand for a whole plugin
 }
 
-// saying is what a rule has found: a part of the claims.
-type saying struct {
-	same     int32
+func (e *extraction) reset() {
+	clear(e.claims[:cap(e.claims)])
+	clear(e.found)
+	e.claims, e.found, e.total, e.speak = e.claims[:0], e.found[:0], 0, e.speak[:0]
+}
+
+// finding is what rules of one kind have found: a part of the claims, or a panic.
+type finding struct {
+	kind     int32
 	from, to int
+	fault    any
 }
 
-// ask asks the rules of one plugin, and returns what one of them panicked with.
-func (e *extraction) ask(rules []int32) (fault any) {
-	from := len(e.claims)
-	defer func() {
-		if fault = recover(); fault != nil {
-			clear(e.claims[from:])
-			e.claims = e.claims[:from]
-			e.told = slices.DeleteFunc(e.told, func(t saying) bool { return t.to > from || t.from >= from })
-		}
+// ask asks the rules of a kind.
+func (e *extraction) ask(n int32, value string) {
+	k := &e.index.kinds[n]
+	f := finding{kind: n, from: len(e.claims)}
+	func() {
+		defer func() { f.fault = recover() }()
+		e.claims = k.rule.Find(e.claims, value)
 	}()
-	for _, n := range rules {
-		e.rule(n)
+	if f.fault != nil {
+		e.claims = e.claims[:f.from] // it may have been left half done
 	}
-	return nil
+	if f.to = len(e.claims); f.to > f.from || f.fault != nil {
+		e.found = append(e.found, f)
+		e.speak = append(e.speak, k.rules...)
+		e.total += (f.to - f.from) * len(k.rules)
+	}
 }
 
-func (e *extraction) rule(n int32) {
-	r := &e.set.index.rules[n]
-	if r.Rule == nil {
-		pl := e.set.all[r.plugin]
-		for _, c := range pl.Extract(e.req) {
+// collect appends what the rules of one plugin have found, and returns what one of them panicked with.
+func (e *extraction) collect(claims []Claim, pl Plugin, rules []int32, req *Request) ([]Claim, any) {
+	if e.index.rules[rules[0]].kind < 0 {
+		found, fault := safely(func() []Claim { return pl.Extract(req) })
+		for _, c := range found {
 			if !strings.HasPrefix(c.By, string(pl.ID())) {
 				c.By = strings.TrimSpace(string(pl.ID()) + " " + c.By)
 			}
-			e.claims = append(e.claims, c)
+			claims = append(claims, c)
 		}
-		return
+		return claims, fault
 	}
-	for _, t := range e.told {
-		if t.same == r.same {
-			for _, c := range e.claims[t.from:t.to] {
-				c.By = r.By
-				e.claims = append(e.claims, c)
-			}
-			return
+	from := len(claims)
+	for _, n := range rules {
+		r := &e.index.rules[n]
+		f := &e.found[slices.IndexFunc(e.found, func(f finding) bool { return f.kind == r.kind })]
+		if f.fault != nil {
+			return claims[:from], f.fault
+		}
+		for _, c := range e.claims[f.from:f.to] {
+			c.By = r.by
+			claims = append(claims, c)
 		}
 	}
-	from := len(e.claims)
-	e.claims = r.Find(e.claims, e.req.Field(r.Field))
-	e.told = append(e.told, saying{r.same, from, len(e.claims)})
+	return claims, nil
 }
