@@ -3,7 +3,6 @@ package provision
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"net/netip"
 	"net/url"
@@ -12,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Check checks params that are complete, as [Inherit] and [Defaults] make them: everything that [CheckLayer] does, and
@@ -52,53 +53,79 @@ func (c *checker) fault(path, format string, args ...any) {
 }
 
 // level checks a map by its rows: the whole of the params, or an entry of a table.
-func (c *checker) level(m map[string]any, rows []Param, prefix string) {
+func (c *checker) level(m map[string]any, rows *level, prefix string) {
 	for key, v := range m {
-		if strings.HasPrefix(key, "X_") {
-			continue
-		}
-		row, ok := find(rows, key)
-		if !ok {
-			hint := ""
-			if near := nearest(key, rows); near != "" {
-				hint = "; did you mean " + near + "?"
+		row := rows.find(key)
+		if row == nil {
+			if !strings.HasPrefix(key, "X_") {
+				c.unknown(key, rows, prefix)
+			} else if !utf8.ValidString(key) || printableFault(key) != "" {
+				c.fault(prefix+Printable(key), "want a name without control characters")
 			}
-			c.fault(prefix+Printable(key), "unknown parameter%s", hint)
 			continue
 		}
 		if v != nil {
 			c.value(row, v, prefix+key)
 		}
 	}
+	if rows.keys {
+		c.key(m, prefix)
+	}
 	if !c.whole {
 		return
 	}
-	for _, row := range rows {
-		on, _ := m[row.RequiredIf].(bool)
-		if m[row.Name] == nil && (row.Required || row.RequiredIf != "" && on) {
+	for i := range rows.rows {
+		row := &rows.rows[i]
+		if !row.Required && row.RequiredIf == "" || !missing(m[row.Name]) {
+			continue
+		}
+		if on, _ := m[row.RequiredIf].(bool); row.Required || on {
 			c.fault(prefix+row.Name, "missing")
 		}
 	}
-	// The one rule that depends on a value.
-	if kind, _ := m["type"].(string); strings.HasPrefix(prefix, "funckeys.") && (kind == "speeddial" || kind == "blf") && m["value"] == nil {
+}
+
+// missing reports whether a value that must be there isn't. Phones take an empty text for none.
+func missing(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case string:
+		return v == ""
+	case Secret:
+		return v == ""
+	}
+	return false
+}
+
+// key checks the rules of a function key that depend on its type.
+func (c *checker) key(m map[string]any, prefix string) {
+	kind, _ := m["type"].(string)
+	value, _ := m["value"].(string)
+	if c.whole && slices.Contains(keyNeedsValue, kind) && missing(m["value"]) {
 		c.fault(prefix+"value", "missing: a key of type %s needs it", kind)
+	}
+	if kind != "" && !slices.Contains(keyTakesURL, kind) && strings.Contains(value, "%") {
+		c.fault(prefix+"value", "want no percent sign in the value of a key of type %s", Printable(kind))
 	}
 }
 
-func (c *checker) value(row Param, v any, path string) {
+func (c *checker) unknown(key string, rows *level, prefix string) {
+	hint := ""
+	if strings.HasPrefix(key, "XX_") {
+		hint = "; names that begin with XX_ are reserved"
+	} else if near := nearest(key, rows.rows); near != "" {
+		hint = "; did you mean " + near + "?"
+	}
+	c.fault(prefix+Printable(key), "unknown parameter%s", hint)
+}
+
+func (c *checker) value(row *Param, v any, path string) {
 	switch row.Type {
 	case TypeTable:
 		c.table(row, v, path)
-	case TypePEMs:
-		list, ok := v.([]any)
-		if !ok {
-			c.fault(path, "want a list of PEM texts, not %s", kindOf(v))
-		}
-		for i, x := range list {
-			if s, ok := x.(string); !ok || !strings.Contains(s, "-----BEGIN ") {
-				c.fault(path+"."+strconv.Itoa(i), "want a PEM text")
-			}
-		}
+	case TypeList:
+		c.list(row, v, path)
 	case TypeBool:
 		if _, ok := v.(bool); !ok {
 			c.fault(path, "want true or false, not %s", kindOf(v))
@@ -111,21 +138,58 @@ func (c *checker) value(row Param, v any, path string) {
 			c.fault(path, "want %d to %d, not %d", row.Min, row.Max, n)
 		}
 	case TypeSecret:
-		switch v.(type) {
-		case string, Secret:
+		var s string
+		switch v := v.(type) {
+		case string:
+			s = v
+		case Secret:
+			s = v.Reveal()
 		default:
 			c.fault(path, "want a text, not %s", kindOf(v))
 		}
-	case TypeString, TypeEnum, TypeHost, TypeURL, TypeTimezone, TypeLocale:
-		if s, ok := v.(string); !ok {
+		if text := row.textFault(s); text != "" {
+			c.fault(path, "%s", text)
+		}
+	case TypeString, TypeEnum, TypeHost, TypeURL, TypeTimezone, TypeLocale, TypePEM:
+		s, ok := v.(string)
+		if !ok {
 			c.fault(path, "want a text, not %s", kindOf(v))
-		} else if text := row.fault(s); text != "" {
+			return
+		}
+		text := row.textFault(s)
+		if text == "" {
+			text = row.fault(s)
+		}
+		if text != "" {
 			c.fault(path, "%s", text)
 		}
 	}
 }
 
-func (c *checker) table(row Param, v any, path string) {
+func (c *checker) list(row *Param, v any, path string) {
+	l, ok := v.([]any)
+	if !ok {
+		c.fault(path, "want a list, not %s", kindOf(v))
+		return
+	}
+	if int64(len(l)) > row.Max {
+		c.fault(path, "want at most %d, not %d", row.Max, len(l))
+		return
+	}
+	for i, x := range l {
+		at := path + "[" + strconv.Itoa(i) + "]"
+		if x == nil {
+			c.fault(at, "want no empty place in a list")
+			continue
+		}
+		c.value(row.Item, x, at)
+		if row.Item.Type == TypeEnum && slices.Index(l, x) < i {
+			c.fault(at, "stands twice in the list")
+		}
+	}
+}
+
+func (c *checker) table(row *Param, v any, path string) {
 	m, ok := asMap(v)
 	if !ok {
 		c.fault(path, `want a map from "1", "2" … to entries, not %s`, kindOf(v))
@@ -133,8 +197,8 @@ func (c *checker) table(row Param, v any, path string) {
 	}
 	for key, x := range m {
 		at := path + "." + Printable(key)
-		if n, err := strconv.Atoi(key); err != nil || n < 1 || n > 999 || strconv.Itoa(n) != key {
-			c.fault(at, "want a number from 1 to 999")
+		if n, err := strconv.Atoi(key); err != nil || n < 1 || n > maxEntry || strconv.Itoa(n) != key {
+			c.fault(at, "want a number from 1 to %d", maxEntry)
 			continue
 		}
 		entry, ok := asMap(x)
@@ -145,16 +209,55 @@ func (c *checker) table(row Param, v any, path string) {
 			c.fault(at, "want a map, not %s", kindOf(x))
 			continue
 		}
-		c.level(entry, row.Fields, at+".")
+		c.level(entry, row.entry, at+".")
 	}
 }
 
 var (
-	localePattern = regexp.MustCompile(`^[a-z]{2,3}_[A-Z]{2}$`)
+	localePattern = regexp.MustCompile(localeText)
 	labelPattern  = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+	linkPattern   = regexp.MustCompile(linkText)
+	pemPattern    = regexp.MustCompile(`^\s*-----BEGIN [A-Z0-9 ]+-----\r?\n[\x20-\x7e\r\n\t]*-----END [A-Z0-9 ]+-----\s*$`)
 )
 
-// fault says what is wrong with a text; empty: nothing.
+// localeText and linkText are patterns in what RE2 and ECMA-262 have in common.
+const (
+	localeText = `^[a-z]{2,3}_[A-Z]{2}$`
+	linkText   = `^https?://[^ "<>\\` + "`" + `]+$`
+)
+
+// textFault says what is wrong with a text whatever it means; empty: nothing. It doesn't repeat it.
+func (p *Param) textFault(s string) string {
+	// A text can't have more characters than bytes, so most needn't be counted.
+	if limit := p.limit(); len(s) > limit && utf8.RuneCountInString(s) > limit {
+		return fmt.Sprintf("want at most %d characters, not %d", limit, utf8.RuneCountInString(s))
+	}
+	if !utf8.ValidString(s) {
+		return "want a text in UTF-8"
+	}
+	if p.Type == TypePEM || p.Multiline {
+		if strings.ContainsFunc(s, func(r rune) bool { return r != '\n' && r != '\r' && r != '\t' && unfit(r) }) {
+			return "want no control character but line breaks"
+		}
+		return ""
+	}
+	return printableFault(s)
+}
+
+func printableFault(s string) string {
+	if strings.ContainsFunc(s, unfit) {
+		return "want no line break and no other control character"
+	}
+	return ""
+}
+
+// unfit reports whether a character can't be in a value: it controls something, ends a line or turns the order of what
+// is read around.
+func unfit(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
+}
+
+// fault says what is wrong with a text of its type; empty: nothing.
 func (p *Param) fault(s string) string {
 	switch p.Type {
 	case TypeEnum:
@@ -166,26 +269,33 @@ func (p *Param) fault(s string) string {
 			return "want an IP address or a host name, not " + strconv.Quote(s)
 		}
 	case TypeURL:
-		if u, err := url.Parse(s); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		if u, err := url.Parse(s); err != nil || u.Host == "" || !linkPattern.MatchString(s) {
 			return "want a URL that begins with http:// or https://, not " + strconv.Quote(s)
 		}
 	case TypeTimezone:
-		// "Local" and the empty name are the server's zone, which is no property of a phone.
-		if _, err := time.LoadLocation(s); err != nil || s == "" || s == "Local" {
+		if !isZone(s) {
 			return "want a time zone such as Europe/Berlin, not " + strconv.Quote(s)
 		}
 	case TypeLocale:
 		if !localePattern.MatchString(s) {
 			return "want a locale such as de_DE, not " + strconv.Quote(s)
 		}
-	case TypeString, TypeBool, TypeInt, TypeSecret, TypePEMs, TypeTable:
+	case TypePEM:
+		if !pemPattern.MatchString(s) {
+			return "want a PEM text"
+		}
+	case TypeString:
+		if p.pattern != nil && !p.pattern.MatchString(s) {
+			return "want " + p.PatternDoc + ", not " + strconv.Quote(s)
+		}
+	case TypeBool, TypeInt, TypeSecret, TypeList, TypeTable:
 	}
 	return ""
 }
 
 func isHost(s string) bool {
-	if _, err := netip.ParseAddr(s); err == nil {
-		return true
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a.Zone() == "" // a zone means something to one host only
 	}
 	labels := strings.Split(strings.TrimSuffix(s, "."), ".")
 	for _, l := range labels {
@@ -196,6 +306,16 @@ func isHost(s string) bool {
 	// What looks like an IPv4 address and is none, like 192.0.2.300, is no name either (RFC 1123 §2.1).
 	_, err := strconv.Atoi(labels[len(labels)-1])
 	return err != nil && len(s) <= 253
+}
+
+// isZone reports whether a text names a time zone. "Local" and the empty name are the server's, which is no property of a
+// phone.
+func isZone(s string) bool {
+	if s == "" || s == "Local" {
+		return false
+	}
+	_, err := time.LoadLocation(s)
+	return err == nil
 }
 
 func integer(v any) (int64, bool) {
@@ -228,135 +348,6 @@ func kindOf(v any) string {
 		return "a number"
 	}
 	return fmt.Sprintf("a %T", v)
-}
-
-func find(rows []Param, name string) (Param, bool) {
-	for i := range rows {
-		if rows[i].Name == name {
-			return rows[i], true
-		}
-	}
-	return Param{}, false
-}
-
-// Wrap returns a copy of params in the form in which they are kept: the values of secret keys are Secrets, whole
-// numbers int64s, nested maps map[string]any. Values of the wrong type are left for [Check] to find.
-func Wrap(p Params) Params { return wrap(p, vocabulary) }
-
-func wrap(m map[string]any, rows []Param) Params {
-	if m == nil {
-		return nil
-	}
-	out := make(Params, len(m))
-	for k, v := range m {
-		row, _ := find(rows, k)
-		out[k] = row.wrap(v)
-	}
-	return out
-}
-
-func (p *Param) wrap(v any) any {
-	if m, ok := asMap(v); ok {
-		if p.Type != TypeTable {
-			return map[string]any(wrap(m, nil))
-		}
-		out := make(map[string]any, len(m))
-		for k, entry := range m {
-			if e, ok := asMap(entry); ok {
-				entry = map[string]any(wrap(e, p.Fields))
-			}
-			out[k] = entry
-		}
-		return out
-	}
-	switch x := v.(type) {
-	case string:
-		if p.Type == TypeSecret {
-			return Secret(x)
-		}
-	case []any:
-		out := make([]any, len(x))
-		for i := range x {
-			out[i] = (&Param{}).wrap(x[i])
-		}
-		return out
-	case float64:
-		if n, ok := integer(x); ok && p.Type == TypeInt {
-			return n
-		}
-	default:
-		if n, ok := integer(v); ok {
-			return n
-		}
-	}
-	return v
-}
-
-// Defaults returns the values that the vocabulary adds to params: where nothing is set, a parameter's default or the
-// value of the parameter that stands in for it.
-func Defaults(p Params) Params { return defaults(p, vocabulary) }
-
-func defaults(m map[string]any, rows []Param) Params {
-	out := Params{}
-	for _, row := range rows {
-		if v := m[row.Name]; v != nil {
-			if entries, ok := asMap(v); ok && row.Type == TypeTable {
-				if added := entryDefaults(entries, row.Fields); len(added) > 0 {
-					out[row.Name] = added
-				}
-			}
-			continue
-		}
-		if on, _ := m[row.DefaultIf].(bool); row.DefaultIf != "" && !on {
-			continue
-		}
-		if v := m[row.DefaultFrom]; row.DefaultFrom != "" && v != nil {
-			out[row.Name] = cloneValue(v)
-		} else if row.Default != nil {
-			out[row.Name] = cloneValue(row.Default)
-		}
-	}
-	return out
-}
-
-func entryDefaults(entries map[string]any, fields []Param) map[string]any {
-	out := map[string]any{}
-	for key, v := range entries {
-		if entry, ok := asMap(v); ok {
-			if added := defaults(entry, fields); len(added) > 0 {
-				out[key] = map[string]any(added)
-			}
-		}
-	}
-	return out
-}
-
-// Complete returns a copy of params in which every key of the vocabulary is present, nil if it is unset; in every
-// entry of a table, too. Entries that are nil are left out.
-func Complete(p Params) Params { return filled(p, vocabulary) }
-
-func filled(m map[string]any, rows []Param) Params {
-	out := make(Params, len(rows)+len(m))
-	for k, v := range m {
-		out[k] = cloneValue(v)
-	}
-	for _, row := range rows {
-		entries, ok := asMap(m[row.Name])
-		if row.Type != TypeTable || !ok {
-			if _, set := m[row.Name]; !set {
-				out[row.Name] = nil
-			}
-			continue
-		}
-		full := make(map[string]any, len(entries))
-		for _, key := range slices.Collect(maps.Keys(entries)) {
-			if entry, ok := asMap(entries[key]); ok {
-				full[key] = map[string]any(filled(entry, row.Fields))
-			}
-		}
-		out[row.Name] = full
-	}
-	return out
 }
 
 // nearest returns the row whose name a misspelt key most likely means; empty: none is near.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +19,8 @@ type (
 	params = provision.Params
 	object = map[string]any
 )
+
+const pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
@@ -84,14 +87,65 @@ func TestCheck(t *testing.T) {
 		},
 		{
 			"certificates",
-			params{"sip_servers_root_and_intermediate_certificates": []any{"-----BEGIN CERTIFICATE-----", "x"}},
-			"sip_servers_root_and_intermediate_certificates.1: want a PEM text",
+			params{"sip_servers_root_and_intermediate_certificates": []any{pem, "x", pem + "\x00", 5}},
+			"sip_servers_root_and_intermediate_certificates[1]: want a PEM text\n" +
+				"sip_servers_root_and_intermediate_certificates[2]: want no control character but line breaks\n" +
+				"sip_servers_root_and_intermediate_certificates[3]: want a text, not a number",
 		},
 		{
 			"keys",
 			params{"funckeys": object{"1": object{"type": "park"}, "2": object{"type": "blf"}, "3": object{}}},
 			"funckeys.2.value: missing: a key of type blf needs it\nfunckeys.3.type: missing",
 		},
+		{"keys of other kinds", params{"funckeys": object{
+			"1": object{"type": "url", "value": "http://192.0.2.1/a%20b"}, "2": object{"type": "speeddial", "value": "1%0d"}, "3": object{"type": "dnd"},
+			"4": object{"type": "launch"},
+		}}, "funckeys.2.value: want no percent sign in the value of a key of type speeddial\n" +
+			"funckeys.4.type: want one of speeddial, blf, park, line, dnd, forward, transfer, conference, hold, redial, intercom, pickup, " +
+			"group_pickup, voicemail, directory, call_log, dtmf, prefix, record, paging, url, xml, lock, none, not \"launch\""},
+		{
+			"keys of a module",
+			params{"expansion_modules": object{"1": object{"model": "M675", "keys": object{"60": object{"type": "blf"}, "x": nil}}}},
+			"expansion_modules.1.keys.60.value: missing: a key of type blf needs it\nexpansion_modules.1.keys.x: want a number from 1 to 999",
+		},
+		{
+			"codecs", line(object{"codecs": []any{"pcma", "g722", "g711", nil, "pcma", 5}}),
+			"sip_lines.1.codecs[2]: want one of pcma, pcmu, g722, g722.1, g723, g726-16, g726-24, g726-32, g726-40, g729, opus, ilbc, gsm, " +
+				"amr, amr-wb, l16, not \"g711\"\nsip_lines.1.codecs[3]: want no empty place in a list\n" +
+				"sip_lines.1.codecs[4]: stands twice in the list\nsip_lines.1.codecs[5]: want a text, not a number",
+		},
+		{"no list", params{"sip_codecs": "pcma"}, "sip_codecs: want a list, not a text"},
+		{"too long a list", params{"emergency_numbers": slices.Repeat([]any{"110"}, 21)}, "emergency_numbers: want at most 20, not 21"},
+		{
+			"hostile texts",
+			params{
+				"sip_lines": object{"1": object{"username": "a b", "password": "a\rb", "display_name": "A\n\"B\""}},
+				"exten_dnd": "*25%0d", "admin_username": "<x>", "idle_text": "\u202egnp", "X_own": "any\nthing", "wallpaper": "/etc/passwd",
+				"phonebook_url": "http://192.0.2.1/\"><x>", "ntp_ip": "fe80::1%eth0", "ldap_name_filter": "cn=%", "lock_pin": "1\x002",
+				"phonebook_name": strings.Repeat("ä", 256), "X_\n": 1, "admin_password": "\xff",
+			},
+			"X_\\n: want a name without control characters\n" +
+				"admin_password: want a text in UTF-8\nadmin_username: want no quote, angle bracket or backslash, not \"<x>\"\n" +
+				"exten_dnd: want digits, letters and +*#._@,;:=!~/&$()- only, not \"*25%0d\"\n" +
+				"idle_text: want no line break and no other control character\n" +
+				"ldap_name_filter: want an LDAP filter in parentheses, without quotes and angle brackets, not \"cn=%\"\n" +
+				"lock_pin: want no line break and no other control character\n" +
+				"ntp_ip: want an IP address or a host name, not \"fe80::1%eth0\"\n" +
+				"phonebook_name: want at most 255 characters, not 256\n" +
+				"phonebook_url: want a URL that begins with http:// or https://, not \"http://192.0.2.1/\\\"><x>\"\n" +
+				"sip_lines.1.display_name: want no line break and no other control character\n" +
+				"sip_lines.1.password: want no line break and no other control character\n" +
+				"sip_lines.1.username: want letters, digits and -_.!~*()&=+$,;?/@:# only, not \"a b\"\n" +
+				"wallpaper: want the name of a file, of letters, digits, blanks and _./+-, not \"/etc/passwd\"",
+		},
+		{"a computed name", params{"XX_options": "x"}, "XX_options: unknown parameter; names that begin with XX_ are reserved"},
+		{
+			"an empty text isn't there", params{"ntp_enabled": true, "ntp_ip": "", "sip_lines": object{"1": object{
+				"username": "", "password": provision.Secret(""), "display_name": "A",
+			}}},
+			"ntp_ip: want an IP address or a host name, not \"\"\nntp_ip: missing\nsip_lines.1.password: missing\nsip_lines.1.username: missing",
+		},
+		{"a directory service's port", params{"X_xivo_phonebook_port": "9498"}, "X_xivo_phonebook_port: want a whole number, not a text"},
 		{"call managers", params{"sccp_call_managers": object{"1": object{"port": int64(2000)}}}, "sccp_call_managers.1.ip: missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -24,7 +24,9 @@ import (
 var update = flag.Bool("update", false, "write the golden store of the present schema anew")
 
 // golden returns the stores of all schemas, the present one last.
-func golden() []string { return []string{"testdata/schema1.db.gz", "testdata/schema2.db.gz", "testdata/schema3.db.gz"} }
+func golden() []string {
+	return []string{"testdata/schema1.db.gz", "testdata/schema2.db.gz", "testdata/schema3.db.gz"}
+}
 
 // content is what the golden store holds: a record of each kind, with each field set.
 type content struct {
