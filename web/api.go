@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -146,26 +145,6 @@ func (o operations) RescanPlugins(ctx context.Context, _ api.RescanPluginsReques
 	return api.RescanPlugins200JSONResponse{Plugins: toPlugins(list)}, nil
 }
 
-// ListRequests lists the last outcomes.
-func (o operations) ListRequests(_ context.Context, r api.ListRequestsRequestObject) (api.ListRequestsResponseObject, error) {
-	limit := int(r.Params.Limit)
-	if limit < 0 || limit > 1000 {
-		return nil, fmt.Errorf("limit %d: between 1 and 1000: %w", limit, provision.ErrInvalid)
-	}
-	if limit == 0 {
-		limit = 50
-	}
-	list := api.ListRequests200JSONResponse{Requests: []api.Outcome{}}
-	for _, outcome := range o.admin.Requests(limit) {
-		x, err := toOutcome(outcome)
-		if err != nil {
-			return nil, err
-		}
-		list.Requests = append(list.Requests, x)
-	}
-	return list, nil
-}
-
 // ListProblems lists what an administrator should look into.
 func (o operations) ListProblems(context.Context, api.ListProblemsRequestObject) (api.ListProblemsResponseObject, error) {
 	list := api.ListProblems200JSONResponse{Problems: []api.Trouble{}}
@@ -189,15 +168,11 @@ func (o operations) Explain(ctx context.Context, r api.ExplainRequestObject) (ap
 	if err != nil {
 		return nil, err
 	}
-	x, err := toOutcome(outcome)
+	x, err := explained(outcome)
 	if err != nil {
 		return nil, err
 	}
-	var text strings.Builder
-	if err := outcome.Explain(&text); err != nil {
-		return nil, fmt.Errorf("explain: %w", err)
-	}
-	return api.Explain200JSONResponse{Text: text.String(), Outcome: x}, nil
+	return api.Explain200JSONResponse(x), nil
 }
 
 func toLease(l lease.Lease, now time.Time) api.Lease {

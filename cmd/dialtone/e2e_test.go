@@ -76,7 +76,16 @@ func newOffice(t *testing.T, change func(site string) string, set ...func(*confi
 		f(&s)
 	}
 	o := &office{t: t, addr: addr, state: s.State, log: &syncBuffer{}}
+	o.start(s, c)
+	return o
+}
+
+// start opens the daemon and runs it until stop.
+func (o *office) start(s configs.Settings, c content) {
+	t := o.t
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var err error
 	if o.parts, err = openParts(ctx, s, c, slog.New(slog.NewTextHandler(o.log, nil))); err != nil {
 		cancel()
 		t.Fatal(err)
@@ -97,7 +106,13 @@ func newOffice(t *testing.T, change func(site string) string, set ...func(*confi
 		}
 	}
 	t.Cleanup(o.stop)
-	return o
+}
+
+// restart ends the daemon and starts it again on the same state.
+func (o *office) restart() {
+	o.t.Helper()
+	o.stop()
+	o.start(o.parts.settings, content{})
 }
 
 // phone returns a phone of that model whose steps come from the newest plugin that knows it.

@@ -55,11 +55,11 @@ func question(method, path, from string, headers []string) (api.Question, error)
 	q := api.Question{Path: path, From: from, Headers: map[string]string{}}
 	switch strings.ToUpper(method) {
 	case "RRQ", "TFTP":
-		q.Proto = api.Tftp
+		q.Proto = api.QuestionProtoTftp
 	case "GET", "HTTP":
-		q.Proto = api.HTTP
+		q.Proto = api.QuestionProtoHTTP
 	case "HEAD":
-		q.Proto, q.Head = api.HTTP, true
+		q.Proto, q.Head = api.QuestionProtoHTTP, true
 	default:
 		return q, fmt.Errorf("%w: method %q: say RRQ for TFTP, GET or HEAD for HTTP", errUsage, method)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) phone() *cobra.Command {
-	return parent("phone", "The phones that are known", a.phoneList(), a.phoneShow(), a.phoneAdopt())
+	return parent("phone", "The phones that are known", a.phoneList(), a.phoneShow(), a.phoneAdopt(), a.phoneBoots(), a.phoneDrift())
 }
 
 func (a *app) phoneList() *cobra.Command {

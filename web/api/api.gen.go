@@ -20,6 +20,69 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for BootState.
+const (
+	Booting BootState = "booting"
+	Running BootState = "running"
+	Stuck   BootState = "stuck"
+)
+
+// Valid indicates whether the value is a known member of the BootState enum.
+func (e BootState) Valid() bool {
+	switch e {
+	case Booting:
+		return true
+	case Running:
+		return true
+	case Stuck:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DriftProto.
+const (
+	DriftProtoHTTP DriftProto = "http"
+	DriftProtoTftp DriftProto = "tftp"
+)
+
+// Valid indicates whether the value is a known member of the DriftProto enum.
+func (e DriftProto) Valid() bool {
+	switch e {
+	case DriftProtoHTTP:
+		return true
+	case DriftProtoTftp:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DriftState.
+const (
+	Drifted DriftState = "drifted"
+	Gone    DriftState = "gone"
+	Same    DriftState = "same"
+	Unknown DriftState = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the DriftState enum.
+func (e DriftState) Valid() bool {
+	switch e {
+	case Drifted:
+		return true
+	case Gone:
+		return true
+	case Same:
+		return true
+	case Unknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LeaseOrigin.
 const (
 	External LeaseOrigin = "external"
@@ -70,16 +133,70 @@ func (e LeaseState) Valid() bool {
 
 // Defines values for QuestionProto.
 const (
-	HTTP QuestionProto = "http"
-	Tftp QuestionProto = "tftp"
+	QuestionProtoHTTP QuestionProto = "http"
+	QuestionProtoTftp QuestionProto = "tftp"
 )
 
 // Valid indicates whether the value is a known member of the QuestionProto enum.
 func (e QuestionProto) Valid() bool {
 	switch e {
-	case HTTP:
+	case QuestionProtoHTTP:
 		return true
-	case Tftp:
+	case QuestionProtoTftp:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StageProto.
+const (
+	StageProtoDhcp StageProto = "dhcp"
+	StageProtoHTTP StageProto = "http"
+	StageProtoSIP  StageProto = "sip"
+	StageProtoTftp StageProto = "tftp"
+)
+
+// Valid indicates whether the value is a known member of the StageProto enum.
+func (e StageProto) Valid() bool {
+	switch e {
+	case StageProtoDhcp:
+		return true
+	case StageProtoHTTP:
+		return true
+	case StageProtoSIP:
+		return true
+	case StageProtoTftp:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StageState.
+const (
+	Broken  StageState = "broken"
+	Done    StageState = "done"
+	Failed  StageState = "failed"
+	Missing StageState = "missing"
+	Refused StageState = "refused"
+	Waiting StageState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the StageState enum.
+func (e StageState) Valid() bool {
+	switch e {
+	case Broken:
+		return true
+	case Done:
+		return true
+	case Failed:
+		return true
+	case Missing:
+		return true
+	case Refused:
+		return true
+	case Waiting:
 		return true
 	default:
 		return false
@@ -88,23 +205,83 @@ func (e QuestionProto) Valid() bool {
 
 // Defines values for TroublePart.
 const (
-	Dhcp    TroublePart = "dhcp"
-	Plugins TroublePart = "plugins"
-	Store   TroublePart = "store"
+	TroublePartDhcp    TroublePart = "dhcp"
+	TroublePartPlugins TroublePart = "plugins"
+	TroublePartStore   TroublePart = "store"
 )
 
 // Valid indicates whether the value is a known member of the TroublePart enum.
 func (e TroublePart) Valid() bool {
 	switch e {
-	case Dhcp:
+	case TroublePartDhcp:
 		return true
-	case Plugins:
+	case TroublePartPlugins:
 		return true
-	case Store:
+	case TroublePartStore:
 		return true
 	default:
 		return false
 	}
+}
+
+// Boot defines model for Boot.
+type Boot struct {
+	Begun time.Time `json:"begun"`
+
+	// End Of its last request.
+	End time.Time `json:"end"`
+
+	// ID The number of its first request.
+	ID     int64     `json:"id"`
+	Remedy string    `json:"remedy,omitempty,omitzero"`
+	Stages []Stage   `json:"stages"`
+	State  BootState `json:"state"`
+
+	// Stuck The step that needs a look.
+	Stuck string `json:"stuck,omitempty,omitzero"`
+	Why   string `json:"why,omitempty,omitzero"`
+}
+
+// BootState defines model for Boot.State.
+type BootState string
+
+// BootList defines model for BootList.
+type BootList struct {
+	Boots []Boot `json:"boots"`
+}
+
+// Difference defines model for Difference.
+type Difference struct {
+	Field string `json:"field"`
+	Now   string `json:"now"`
+	Then  string `json:"then"`
+}
+
+// Drift defines model for Drift.
+type Drift struct {
+	// At When the phone was sent it.
+	At time.Time `json:"at"`
+
+	// Note Why it is gone or unknown.
+	Note    string     `json:"note,omitempty,omitzero"`
+	Path    string     `json:"path"`
+	Proto   DriftProto `json:"proto"`
+	Request int64      `json:"request"`
+
+	// Sha256 Of what it was sent.
+	Sha256 string     `json:"sha256"`
+	State  DriftState `json:"state"`
+}
+
+// DriftProto defines model for Drift.Proto.
+type DriftProto string
+
+// DriftState defines model for Drift.State.
+type DriftState string
+
+// DriftList defines model for DriftList.
+type DriftList struct {
+	Files []Drift `json:"files"`
 }
 
 // Explanation defines model for Explanation.
@@ -224,6 +401,20 @@ type Question struct {
 // QuestionProto defines model for Question.Proto.
 type QuestionProto string
 
+// Replay defines model for Replay.
+type Replay struct {
+	Differences []Difference `json:"differences"`
+
+	// Now All that a request came to. It has keys and where their values came from, never a secret.
+	Now Outcome `json:"now"`
+
+	// Text What it would come to now, as a person reads it.
+	Text string `json:"text"`
+
+	// Then All that a request came to. It has keys and where their values came from, never a secret.
+	Then Outcome `json:"then"`
+}
+
 // Sighting defines model for Sighting.
 type Sighting struct {
 	Count   int64     `json:"count"`
@@ -249,6 +440,29 @@ type SightingList struct {
 	Sightings []Sighting `json:"sightings"`
 }
 
+// Stage defines model for Stage.
+type Stage struct {
+	At time.Time `json:"at,omitempty,omitzero"`
+
+	// Expected The plugin lists it among what such a phone asks for.
+	Expected bool       `json:"expected"`
+	Note     string     `json:"note,omitempty,omitzero"`
+	Path     string     `json:"path,omitempty,omitzero"`
+	Proto    StageProto `json:"proto"`
+	Request  int64      `json:"request,omitempty,omitzero"`
+
+	// Required The phone doesn't come up without it.
+	Required bool       `json:"required"`
+	State    StageState `json:"state"`
+	Times    int32      `json:"times"`
+}
+
+// StageProto defines model for Stage.Proto.
+type StageProto string
+
+// StageState defines model for Stage.State.
+type StageState string
+
 // Trouble defines model for Trouble.
 type Trouble struct {
 	Kind    string      `json:"kind"`
@@ -270,6 +484,12 @@ type Version struct {
 	Version  string `json:"version"`
 }
 
+// PhoneKey defines model for PhoneKey.
+type PhoneKey = string
+
+// RequestNumber defines model for RequestNumber.
+type RequestNumber = int64
+
 // ListLeasesParams defines parameters for ListLeases.
 type ListLeasesParams struct {
 	// Active Only leases whose client holds the address now.
@@ -279,6 +499,9 @@ type ListLeasesParams struct {
 // ListRequestsParams defines parameters for ListRequests.
 type ListRequestsParams struct {
 	Limit int32 `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Phone Only those of this phone, as far back as the trace reaches.
+	Phone string `form:"phone,omitempty" json:"phone,omitempty,omitzero"`
 }
 
 // ExplainJSONRequestBody defines body for Explain for application/json ContentType.
@@ -387,6 +610,16 @@ type ClientInterface interface {
 	// Corresponds with GET /phones/{phone} (the `GetPhone` operationId).
 	GetPhone(ctx context.Context, phone string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListBoots How a phone came up, step by step, and where one is stuck and what to do about it.
+	//
+	// Corresponds with GET /phones/{phone}/boots (the `ListBoots` operationId).
+	ListBoots(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
+	//
+	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
+	ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListPlugins The plugins in force, and what is wrong with those that aren't.
 	//
 	// Corresponds with GET /plugins (the `ListPlugins` operationId).
@@ -406,6 +639,16 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /requests (the `ListRequests` operationId).
 	ListRequests(ctx context.Context, params *ListRequestsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRequest One request, by its number.
+	//
+	// Corresponds with GET /requests/{number} (the `GetRequest` operationId).
+	GetRequest(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplayRequest What a request of the past would come to now. Nothing is changed.
+	//
+	// Corresponds with POST /requests/{number}/replay (the `ReplayRequest` operationId).
+	ReplayRequest(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSightings Devices that asked for something, were not added, and may be adopted.
 	//
@@ -502,6 +745,36 @@ func (c *Client) GetPhone(ctx context.Context, phone string, reqEditors ...Reque
 	return c.Client.Do(req)
 }
 
+// ListBoots How a phone came up, step by step, and where one is stuck and what to do about it.
+//
+// Corresponds with GET /phones/{phone}/boots (the `ListBoots` operationId).
+func (c *Client) ListBoots(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListBootsRequest(c.Server, phone)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
+//
+// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
+func (c *Client) ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDriftRequest(c.Server, phone)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListPlugins The plugins in force, and what is wrong with those that aren't.
 //
 // Corresponds with GET /plugins (the `ListPlugins` operationId).
@@ -552,6 +825,36 @@ func (c *Client) ListProblems(ctx context.Context, reqEditors ...RequestEditorFn
 // Corresponds with GET /requests (the `ListRequests` operationId).
 func (c *Client) ListRequests(ctx context.Context, params *ListRequestsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListRequestsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRequest One request, by its number.
+//
+// Corresponds with GET /requests/{number} (the `GetRequest` operationId).
+func (c *Client) GetRequest(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRequestRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReplayRequest What a request of the past would come to now. Nothing is changed.
+//
+// Corresponds with POST /requests/{number}/replay (the `ReplayRequest` operationId).
+func (c *Client) ReplayRequest(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplayRequestRequest(c.Server, number)
 	if err != nil {
 		return nil, err
 	}
@@ -758,6 +1061,74 @@ func NewGetPhoneRequest(server string, phone string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListBootsRequest constructs an http.Request for the ListBoots method
+func NewListBootsRequest(server string, phone PhoneKey) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/boots", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListDriftRequest constructs an http.Request for the ListDrift method
+func NewListDriftRequest(server string, phone PhoneKey) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/drift", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListPluginsRequest constructs an http.Request for the ListPlugins method
 func NewListPluginsRequest(server string) (*http.Request, error) {
 	var err error
@@ -875,6 +1246,14 @@ func NewListRequestsRequest(server string, params *ListRequestsParams) (*http.Re
 			}
 		}
 
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "phone", params.Phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -882,6 +1261,74 @@ func NewListRequestsRequest(server string, params *ListRequestsParams) (*http.Re
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetRequestRequest constructs an http.Request for the GetRequest method
+func NewGetRequestRequest(server string, number RequestNumber) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/requests/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReplayRequestRequest constructs an http.Request for the ReplayRequest method
+func NewReplayRequestRequest(server string, number RequestNumber) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/requests/%s/replay", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -1056,6 +1503,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /phones/{phone} (the `GetPhone` operationId).
 	GetPhoneWithResponse(ctx context.Context, phone string, reqEditors ...RequestEditorFn) (*GetPhoneResponse, error)
 
+	// ListBootsWithResponse How a phone came up, step by step, and where one is stuck and what to do about it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /phones/{phone}/boots (the `ListBoots` operationId).
+	ListBootsWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ListBootsResponse, error)
+
+	// ListDriftWithResponse What a phone was last sent, file by file, compared with what it would be sent now.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
+	ListDriftWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ListDriftResponse, error)
+
 	// ListPluginsWithResponse The plugins in force, and what is wrong with those that aren't.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -1083,6 +1544,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /requests (the `ListRequests` operationId).
 	ListRequestsWithResponse(ctx context.Context, params *ListRequestsParams, reqEditors ...RequestEditorFn) (*ListRequestsResponse, error)
+
+	// GetRequestWithResponse One request, by its number.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /requests/{number} (the `GetRequest` operationId).
+	GetRequestWithResponse(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*GetRequestResponse, error)
+
+	// ReplayRequestWithResponse What a request of the past would come to now. Nothing is changed.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /requests/{number}/replay (the `ReplayRequest` operationId).
+	ReplayRequestWithResponse(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*ReplayRequestResponse, error)
 
 	// ListSightingsWithResponse Devices that asked for something, were not added, and may be adopted.
 	//
@@ -1298,6 +1773,102 @@ func (r GetPhoneResponse) ContentType() string {
 	return ""
 }
 
+type ListBootsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BootList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListBootsResponse) GetJSON200() *BootList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListBootsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListBootsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListBootsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListBootsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListBootsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListDriftResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DriftList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDriftResponse) GetJSON200() *DriftList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDriftResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDriftResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDriftResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDriftResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDriftResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListPluginsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -1484,6 +2055,102 @@ func (r ListRequestsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListRequestsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetRequestResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Explanation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetRequestResponse) GetJSON200() *Explanation {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetRequestResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetRequestResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRequestResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRequestResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetRequestResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReplayRequestResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Replay
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReplayRequestResponse) GetJSON200() *Replay {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReplayRequestResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReplayRequestResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReplayRequestResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReplayRequestResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReplayRequestResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -1699,6 +2366,32 @@ func (c *ClientWithResponses) GetPhoneWithResponse(ctx context.Context, phone st
 	return ParseGetPhoneResponse(rsp)
 }
 
+// ListBootsWithResponse How a phone came up, step by step, and where one is stuck and what to do about it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /phones/{phone}/boots (the `ListBoots` operationId).
+func (c *ClientWithResponses) ListBootsWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ListBootsResponse, error) {
+	rsp, err := c.ListBoots(ctx, phone, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListBootsResponse(rsp)
+}
+
+// ListDriftWithResponse What a phone was last sent, file by file, compared with what it would be sent now.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
+func (c *ClientWithResponses) ListDriftWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ListDriftResponse, error) {
+	rsp, err := c.ListDrift(ctx, phone, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDriftResponse(rsp)
+}
+
 // ListPluginsWithResponse The plugins in force, and what is wrong with those that aren't.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -1749,6 +2442,32 @@ func (c *ClientWithResponses) ListRequestsWithResponse(ctx context.Context, para
 		return nil, err
 	}
 	return ParseListRequestsResponse(rsp)
+}
+
+// GetRequestWithResponse One request, by its number.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /requests/{number} (the `GetRequest` operationId).
+func (c *ClientWithResponses) GetRequestWithResponse(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*GetRequestResponse, error) {
+	rsp, err := c.GetRequest(ctx, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRequestResponse(rsp)
+}
+
+// ReplayRequestWithResponse What a request of the past would come to now. Nothing is changed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /requests/{number}/replay (the `ReplayRequest` operationId).
+func (c *ClientWithResponses) ReplayRequestWithResponse(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*ReplayRequestResponse, error) {
+	rsp, err := c.ReplayRequest(ctx, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplayRequestResponse(rsp)
 }
 
 // ListSightingsWithResponse Devices that asked for something, were not added, and may be adopted.
@@ -1922,6 +2641,72 @@ func ParseGetPhoneResponse(rsp *http.Response) (*GetPhoneResponse, error) {
 	return response, nil
 }
 
+// ParseListBootsResponse parses an HTTP response from a ListBootsWithResponse call
+func ParseListBootsResponse(rsp *http.Response) (*ListBootsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListBootsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BootList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListDriftResponse parses an HTTP response from a ListDriftWithResponse call
+func ParseListDriftResponse(rsp *http.Response) (*ListDriftResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDriftResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DriftList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListPluginsResponse parses an HTTP response from a ListPluginsWithResponse call
 func ParseListPluginsResponse(rsp *http.Response) (*ListPluginsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -2054,6 +2839,72 @@ func ParseListRequestsResponse(rsp *http.Response) (*ListRequestsResponse, error
 	return response, nil
 }
 
+// ParseGetRequestResponse parses an HTTP response from a GetRequestWithResponse call
+func ParseGetRequestResponse(rsp *http.Response) (*GetRequestResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRequestResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Explanation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReplayRequestResponse parses an HTTP response from a ReplayRequestWithResponse call
+func ParseReplayRequestResponse(rsp *http.Response) (*ReplayRequestResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReplayRequestResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Replay
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListSightingsResponse parses an HTTP response from a ListSightingsWithResponse call
 func ParseListSightingsResponse(rsp *http.Response) (*ListSightingsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -2167,6 +3018,12 @@ type ServerInterface interface {
 	// GetPhone One phone, by its ID, its MAC in any spelling, its serial number or the address that it holds.
 	// (GET /phones/{phone})
 	GetPhone(w http.ResponseWriter, r *http.Request, phone string)
+	// ListBoots How a phone came up, step by step, and where one is stuck and what to do about it.
+	// (GET /phones/{phone}/boots)
+	ListBoots(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
+	// (GET /phones/{phone}/drift)
+	ListDrift(w http.ResponseWriter, r *http.Request, phone PhoneKey)
 	// ListPlugins The plugins in force, and what is wrong with those that aren't.
 	// (GET /plugins)
 	ListPlugins(w http.ResponseWriter, r *http.Request)
@@ -2179,6 +3036,12 @@ type ServerInterface interface {
 	// ListRequests The last requests of phones, with all that was concluded of each.
 	// (GET /requests)
 	ListRequests(w http.ResponseWriter, r *http.Request, params ListRequestsParams)
+	// GetRequest One request, by its number.
+	// (GET /requests/{number})
+	GetRequest(w http.ResponseWriter, r *http.Request, number RequestNumber)
+	// ReplayRequest What a request of the past would come to now. Nothing is changed.
+	// (POST /requests/{number}/replay)
+	ReplayRequest(w http.ResponseWriter, r *http.Request, number RequestNumber)
 	// ListSightings Devices that asked for something, were not added, and may be adopted.
 	// (GET /sightings)
 	ListSightings(w http.ResponseWriter, r *http.Request)
@@ -2286,6 +3149,58 @@ func (siw *ServerInterfaceWrapper) GetPhone(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// ListBoots operation middleware
+func (siw *ServerInterfaceWrapper) ListBoots(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListBoots(w, r, phone)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDrift operation middleware
+func (siw *ServerInterfaceWrapper) ListDrift(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDrift(w, r, phone)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListPlugins operation middleware
 func (siw *ServerInterfaceWrapper) ListPlugins(w http.ResponseWriter, r *http.Request) {
 
@@ -2350,8 +3265,73 @@ func (siw *ServerInterfaceWrapper) ListRequests(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "phone" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "phone", r.URL.Query(), &params.Phone, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "phone"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRequests(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetRequest operation middleware
+func (siw *ServerInterfaceWrapper) GetRequest(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number RequestNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", r.PathValue("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "number", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetRequest(w, r, number)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReplayRequest operation middleware
+func (siw *ServerInterfaceWrapper) ReplayRequest(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number RequestNumber
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", r.PathValue("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "number", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplayRequest(w, r, number)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2539,11 +3519,15 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/leases", wrapper.ListLeases)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones", wrapper.ListPhones)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}", wrapper.GetPhone)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/boots", wrapper.ListBoots)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/drift", wrapper.ListDrift)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/sightings", wrapper.ListSightings)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/sightings/{sighting}/adopt", wrapper.AdoptSighting)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/plugins", wrapper.ListPlugins)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/plugins/rescan", wrapper.RescanPlugins)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/requests", wrapper.ListRequests)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/requests/{number}", wrapper.GetRequest)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/requests/{number}/replay", wrapper.ReplayRequest)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/problems", wrapper.ListProblems)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/explain", wrapper.Explain)
 
@@ -2696,6 +3680,84 @@ type GetPhonedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetPhonedefaultApplicationProblemPlusJSONResponse) VisitGetPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBootsRequestObject struct {
+	Phone PhoneKey `json:"phone"`
+}
+
+type ListBootsResponseObject interface {
+	VisitListBootsResponse(w http.ResponseWriter) error
+}
+
+type ListBoots200JSONResponse BootList
+
+func (response ListBoots200JSONResponse) VisitListBootsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBootsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListBootsdefaultApplicationProblemPlusJSONResponse) VisitListBootsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDriftRequestObject struct {
+	Phone PhoneKey `json:"phone"`
+}
+
+type ListDriftResponseObject interface {
+	VisitListDriftResponse(w http.ResponseWriter) error
+}
+
+type ListDrift200JSONResponse DriftList
+
+func (response ListDrift200JSONResponse) VisitListDriftResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDriftdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDriftdefaultApplicationProblemPlusJSONResponse) VisitListDriftResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2860,6 +3922,84 @@ func (response ListRequestsdefaultApplicationProblemPlusJSONResponse) VisitListR
 	return err
 }
 
+type GetRequestRequestObject struct {
+	Number RequestNumber `json:"number"`
+}
+
+type GetRequestResponseObject interface {
+	VisitGetRequestResponse(w http.ResponseWriter) error
+}
+
+type GetRequest200JSONResponse Explanation
+
+func (response GetRequest200JSONResponse) VisitGetRequestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRequestdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRequestdefaultApplicationProblemPlusJSONResponse) VisitGetRequestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayRequestRequestObject struct {
+	Number RequestNumber `json:"number"`
+}
+
+type ReplayRequestResponseObject interface {
+	VisitReplayRequestResponse(w http.ResponseWriter) error
+}
+
+type ReplayRequest200JSONResponse Replay
+
+func (response ReplayRequest200JSONResponse) VisitReplayRequestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayRequestdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReplayRequestdefaultApplicationProblemPlusJSONResponse) VisitReplayRequestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListSightingsRequestObject struct {
 }
 
@@ -2989,6 +4129,12 @@ type StrictServerInterface interface {
 	// GetPhone One phone, by its ID, its MAC in any spelling, its serial number or the address that it holds.
 	// (GET /phones/{phone})
 	GetPhone(ctx context.Context, request GetPhoneRequestObject) (GetPhoneResponseObject, error)
+	// ListBoots How a phone came up, step by step, and where one is stuck and what to do about it.
+	// (GET /phones/{phone}/boots)
+	ListBoots(ctx context.Context, request ListBootsRequestObject) (ListBootsResponseObject, error)
+	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
+	// (GET /phones/{phone}/drift)
+	ListDrift(ctx context.Context, request ListDriftRequestObject) (ListDriftResponseObject, error)
 	// ListPlugins The plugins in force, and what is wrong with those that aren't.
 	// (GET /plugins)
 	ListPlugins(ctx context.Context, request ListPluginsRequestObject) (ListPluginsResponseObject, error)
@@ -3001,6 +4147,12 @@ type StrictServerInterface interface {
 	// ListRequests The last requests of phones, with all that was concluded of each.
 	// (GET /requests)
 	ListRequests(ctx context.Context, request ListRequestsRequestObject) (ListRequestsResponseObject, error)
+	// GetRequest One request, by its number.
+	// (GET /requests/{number})
+	GetRequest(ctx context.Context, request GetRequestRequestObject) (GetRequestResponseObject, error)
+	// ReplayRequest What a request of the past would come to now. Nothing is changed.
+	// (POST /requests/{number}/replay)
+	ReplayRequest(ctx context.Context, request ReplayRequestRequestObject) (ReplayRequestResponseObject, error)
 	// ListSightings Devices that asked for something, were not added, and may be adopted.
 	// (GET /sightings)
 	ListSightings(ctx context.Context, request ListSightingsRequestObject) (ListSightingsResponseObject, error)
@@ -3158,6 +4310,58 @@ func (sh *strictHandler) GetPhone(w http.ResponseWriter, r *http.Request, phone 
 	}
 }
 
+// ListBoots operation middleware
+func (sh *strictHandler) ListBoots(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+	var request ListBootsRequestObject
+
+	request.Phone = phone
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListBoots(ctx, request.(ListBootsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBoots")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListBootsResponseObject); ok {
+		if err := validResponse.VisitListBootsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDrift operation middleware
+func (sh *strictHandler) ListDrift(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+	var request ListDriftRequestObject
+
+	request.Phone = phone
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDrift(ctx, request.(ListDriftRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDrift")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDriftResponseObject); ok {
+		if err := validResponse.VisitListDriftResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPlugins operation middleware
 func (sh *strictHandler) ListPlugins(w http.ResponseWriter, r *http.Request) {
 	var request ListPluginsRequestObject
@@ -3249,6 +4453,58 @@ func (sh *strictHandler) ListRequests(w http.ResponseWriter, r *http.Request, pa
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListRequestsResponseObject); ok {
 		if err := validResponse.VisitListRequestsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetRequest operation middleware
+func (sh *strictHandler) GetRequest(w http.ResponseWriter, r *http.Request, number RequestNumber) {
+	var request GetRequestRequestObject
+
+	request.Number = number
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRequest(ctx, request.(GetRequestRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRequest")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetRequestResponseObject); ok {
+		if err := validResponse.VisitGetRequestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReplayRequest operation middleware
+func (sh *strictHandler) ReplayRequest(w http.ResponseWriter, r *http.Request, number RequestNumber) {
+	var request ReplayRequestRequestObject
+
+	request.Number = number
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplayRequest(ctx, request.(ReplayRequestRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplayRequest")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplayRequestResponseObject); ok {
+		if err := validResponse.VisitReplayRequestResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
