@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,6 +41,11 @@ type DHCP struct {
 	Limits Limits           `yaml:"limits"`
 	// Leasequery are the hosts that may ask who has which lease (RFC 4388).
 	Leasequery []netip.Addr `yaml:"leasequery"`
+	// Observe are the interfaces on which another server's DHCP is overheard. They are not served.
+	Observe []string `yaml:"observe"`
+	// Foreign are the prefixes in which other servers lease addresses and tell of it, beside the site's networks and the
+	// prefixes of the interfaces in Observe.
+	Foreign []netip.Prefix `yaml:"foreign"`
 }
 
 // Limits keep devices that nobody knows from taking every address. Zero sets no limit.
@@ -207,9 +213,21 @@ func (s Settings) faults() []fault {
 		bad("state", "it is empty; name a folder, such as /var/lib/dialtone")
 	}
 	for i, name := range s.DHCP.Interfaces {
-		// IFNAMSIZ is 16 with its NUL; the kernel forbids slashes and blanks (dev_valid_name).
-		if name == "" || len(name) > 15 || strings.ContainsAny(name, "/ \t\n:") {
+		if !isInterface(name) {
 			bad(fmt.Sprintf("dhcp.interfaces[%d]", i), "%q is no interface's name, such as eth0", name)
+		}
+	}
+	for i, name := range s.DHCP.Observe {
+		if !isInterface(name) {
+			bad(fmt.Sprintf("dhcp.observe[%d]", i), "%q is no interface's name, such as eth1", name)
+		}
+		if slices.Contains(s.DHCP.Interfaces, name) {
+			bad(fmt.Sprintf("dhcp.observe[%d]", i), "%s is served (dhcp.interfaces); an interface is either served or observed", name)
+		}
+	}
+	for i, p := range s.DHCP.Foreign {
+		if !p.Addr().Is4() || p != p.Masked() || p.Bits() < 8 {
+			bad(fmt.Sprintf("dhcp.foreign[%d]", i), "%s is no IPv4 network, such as 192.0.2.0/24", p)
 		}
 	}
 	for i, a := range s.DHCP.Relay {
@@ -246,6 +264,12 @@ func (s Settings) faults() []fault {
 		bad("log.format", "%q is unknown; use text or json", s.Log.Format)
 	}
 	return append(fs, hookFaults(s.Hooks)...)
+}
+
+// isInterface reports whether a name can be an interface's: IFNAMSIZ is 16 with its NUL, and the kernel forbids slashes
+// and blanks (dev_valid_name).
+func isInterface(name string) bool {
+	return name != "" && len(name) <= 15 && !strings.ContainsAny(name, "/ \t\n:")
 }
 
 func (s Settings) checkListen(bad func(key, format string, args ...any), key string, a netip.AddrPort) {

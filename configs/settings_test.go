@@ -27,6 +27,7 @@ func TestDefaultFileSaysTheDefaults(t *testing.T) {
 	want := Default()
 	want.DHCP.Interfaces, want.DHCP.Relay, want.Hooks = []string{}, []netip.AddrPort{}, []Hook{}
 	want.DHCP.Leasequery = []netip.Addr{}
+	want.DHCP.Observe, want.DHCP.Foreign = []string{}, []netip.Prefix{}
 	if diff := cmp.Diff(want, got, equal); diff != "" {
 		t.Errorf("the file that ships and Default differ (-Default +file):\n%s", diff)
 	}
@@ -96,7 +97,7 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	file := `
 state: /srv/dialtone
-dhcp: {interfaces: [eth0, eth1.20], relay: ["192.0.2.1:67"], limits: {share: 50}, leasequery: [192.0.2.7]}
+dhcp: {interfaces: [eth0, eth1.20], relay: ["192.0.2.1:67"], limits: {share: 50}, leasequery: [192.0.2.7], observe: [eth1], foreign: [198.51.100.0/24]}
 tftp:
   listen: 192.0.2.1:69
   max_transfers: 10
@@ -114,6 +115,7 @@ log: {level: debug, format: json}
 	want.DHCP.Relay = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:67")}
 	want.DHCP.Leasequery = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
 	want.DHCP.Limits.Share = 50
+	want.DHCP.Observe, want.DHCP.Foreign = []string{"eth1"}, []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 	want.TFTP.Listen = netip.MustParseAddrPort("192.0.2.1:69")
 	want.TFTP.MaxTransfers = 10
 	want.HTTP.Listen = netip.MustParseAddrPort("0.0.0.0:8000")
@@ -165,6 +167,10 @@ func TestParseFaults(t *testing.T) {
 		{"limits", "dhcp:\n  limits: {newcomers: -1, share: 101}\n  leasequery: [0.0.0.0]\n", []string{
 			"f.yaml:2: dhcp.limits.newcomers: -1 is out of range; use 0 to 1000000", "dhcp.limits.share: 101 is out of range; use 0 to 100",
 			"f.yaml:3: dhcp.leasequery[0]: 0.0.0.0 is nobody's address; name a host's, such as 192.0.2.7",
+		}},
+		{"observed", "dhcp:\n  interfaces: [eth0]\n  observe: [eth0, '']\n  foreign: [192.0.2.1/24]\n", []string{
+			"f.yaml:3: dhcp.observe[0]: eth0 is served (dhcp.interfaces)", `f.yaml:3: dhcp.observe[1]: "" is no interface's name`,
+			"f.yaml:4: dhcp.foreign[0]: 192.0.2.1/24 is no IPv4 network",
 		}},
 		{"port 0", "http: {listen: ':0'}\n", []string{"f.yaml:1: http.listen: 0.0.0.0:0 is not an address with a port"}},
 		{"no unit", "hooks:\n- {name: a, url: 'http://x', timeout: 5}\n", []string{`f.yaml:2: hooks[0].timeout: "5" is not a length of time; write it with its unit`}},

@@ -18,6 +18,7 @@ import (
 	"github.com/dialtone-project/dialtone/dhcp"
 	"github.com/dialtone-project/dialtone/dhcp/hook"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/dhcp/neigh"
 	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/plugins"
 	"github.com/dialtone-project/dialtone/provision"
@@ -39,6 +40,8 @@ type parts struct {
 
 	db       *store.DB
 	table    *lease.Table
+	near     *neigh.Table
+	told     *dhcp.External // leases of other servers
 	plugins  *plugin.Host
 	pipeline *provision.Pipeline
 	trace    *trace.Log // nil: nothing is kept on disk
@@ -74,11 +77,12 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 	if p.table, err = lease.Open(ctx, p.db, time.Now, log); err != nil {
 		return p, err
 	}
+	p.openNeighbours(ctx)
 	if err = p.openPlugins(ctx); err != nil {
 		return p, err
 	}
 	p.pipeline = &provision.Pipeline{
-		Leases: p.table, PolicyFor: p.policy, Devices: p.db, Configs: p.db, Plugins: p.plugins,
+		Leases: p.table, Neighbours: p.near, PolicyFor: p.policy, Devices: p.db, Configs: p.db, Plugins: p.plugins,
 		Journal: provision.NewJournal(s.Journal.Size), Sightings: provision.NewSightings(0), HTTP: p.httpURL, Log: log,
 	}
 	if err = p.openTrace(ctx); err != nil {
@@ -119,6 +123,17 @@ func (p *parts) importSite(ctx context.Context, c content) error {
 	}
 	p.networks.Store(set)
 	return nil
+}
+
+// openNeighbours makes what is known of addresses that we didn't lease: the kernel's neighbours, and other servers'
+// leases. Without the former, which a sandbox may forbid, less is proven; nothing else depends on it.
+func (p *parts) openNeighbours(ctx context.Context) {
+	p.near = &neigh.Table{Log: p.log}
+	if err := p.near.Open(); err != nil {
+		p.log.WarnContext(ctx, "neighbour table can't be read; it is tried again", "err", err)
+	}
+	d := p.settings.DHCP
+	p.told = &dhcp.External{Table: p.table, Networks: p, Foreign: d.Foreign, Interfaces: d.Observe}
 }
 
 func (p *parts) openPlugins(ctx context.Context) error {
@@ -230,7 +245,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// listeners returns where DHCP is heard: where the settings say, else on every interface that a network is on.
+// listeners returns where DHCP is served: where the settings say, else on every interface that a network is on, but for
+// those that are only observed.
 func (p *parts) listeners() []dhcp.Listener {
 	var list []dhcp.Listener
 	for _, a := range p.settings.DHCP.Relay {
@@ -238,7 +254,7 @@ func (p *parts) listeners() []dhcp.Listener {
 	}
 	names := p.settings.DHCP.Interfaces
 	if len(names) == 0 && len(list) == 0 {
-		names = p.interfaces()
+		names = slices.DeleteFunc(p.interfaces(), func(name string) bool { return slices.Contains(p.settings.DHCP.Observe, name) })
 	}
 	for _, name := range names {
 		list = append(list, dhcp.Listener{Interface: name})
@@ -356,6 +372,7 @@ func (p *parts) tasks() []Task {
 	tasks := []Task{
 		{Name: "store", Run: p.db.Run},
 		{Name: "leases", Run: p.table.Run},
+		{Name: "neighbours", Run: p.near.Run},
 		{Name: "observer", Run: func(ctx context.Context) error {
 			return lease.Follow(ctx, p.table, p.db, "observer", p.observe, p.log)
 		}},
@@ -370,6 +387,10 @@ func (p *parts) tasks() []Task {
 	}
 	if p.settings.Plugins.Watch {
 		tasks = append(tasks, Task{Name: "plugins", Run: p.plugins.Run})
+	}
+	if names := p.settings.DHCP.Observe; len(names) > 0 {
+		o := &dhcp.Observer{External: p.told, Interfaces: names, Log: p.log}
+		tasks = append(tasks, Task{Name: "dhcp observer", Run: o.Run})
 	}
 	tasks = append(tasks, Task{Name: "web", Run: p.web.Run})
 	if p.tftp != nil {
