@@ -42,6 +42,13 @@ var keyFields = []Param{
 }
 
 //nolint:gochecknoglobals // a table of constants
+var keyLevel = func() *level {
+	l := newLevel(keyFields)
+	l.keys = true
+	return l
+}()
+
+//nolint:gochecknoglobals // a table of constants
 var moduleFields = []Param{
 	text("model", "The module's model, such as M675.").like(namePattern, nameDoc),
 	keyTable("keys", "Its keys, by number."),

@@ -153,9 +153,7 @@ func table(name string, fields []Param, doc string) Param {
 }
 
 func keyTable(name, doc string) Param {
-	p := table(name, keyFields, doc)
-	p.entry.keys = true
-	return p
+	return Param{Name: name, Type: TypeTable, Fields: keyFields, entry: keyLevel, Doc: doc}
 }
 
 func (p Param) requiredIf(name string) Param { p.RequiredIf = name; return p }
