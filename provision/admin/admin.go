@@ -66,6 +66,7 @@ type Problem struct {
 // Service is the use cases. Fields are needed that don't say otherwise; it is safe for concurrent use.
 type Service struct {
 	Leases    Leases
+	Told      Told
 	Devices   Devices
 	Pipeline  Pipeline
 	Plugins   PluginHost

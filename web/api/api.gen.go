@@ -106,25 +106,49 @@ func (e LeaseOrigin) Valid() bool {
 
 // Defines values for LeaseState.
 const (
-	Bound    LeaseState = "bound"
-	Declined LeaseState = "declined"
-	Expired  LeaseState = "expired"
-	Offered  LeaseState = "offered"
-	Released LeaseState = "released"
+	LeaseStateBound    LeaseState = "bound"
+	LeaseStateDeclined LeaseState = "declined"
+	LeaseStateExpired  LeaseState = "expired"
+	LeaseStateOffered  LeaseState = "offered"
+	LeaseStateReleased LeaseState = "released"
 )
 
 // Valid indicates whether the value is a known member of the LeaseState enum.
 func (e LeaseState) Valid() bool {
 	switch e {
-	case Bound:
+	case LeaseStateBound:
 		return true
-	case Declined:
+	case LeaseStateDeclined:
 		return true
-	case Expired:
+	case LeaseStateExpired:
 		return true
-	case Offered:
+	case LeaseStateOffered:
 		return true
-	case Released:
+	case LeaseStateReleased:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for LeaseEventEvent.
+const (
+	LeaseEventEventBound    LeaseEventEvent = "bound"
+	LeaseEventEventDeclined LeaseEventEvent = "declined"
+	LeaseEventEventExpired  LeaseEventEvent = "expired"
+	LeaseEventEventReleased LeaseEventEvent = "released"
+)
+
+// Valid indicates whether the value is a known member of the LeaseEventEvent enum.
+func (e LeaseEventEvent) Valid() bool {
+	switch e {
+	case LeaseEventEventBound:
+		return true
+	case LeaseEventEventDeclined:
+		return true
+	case LeaseEventEventExpired:
+		return true
+	case LeaseEventEventReleased:
 		return true
 	default:
 		return false
@@ -312,6 +336,46 @@ type LeaseOrigin string
 
 // LeaseState defines model for Lease.State.
 type LeaseState string
+
+// LeaseEvent defines model for LeaseEvent.
+type LeaseEvent struct {
+	// CircuitID Option 82 sub-option 1, likewise.
+	CircuitID string `json:"circuit_id,omitempty,omitzero"`
+
+	// ClientID Option 61, hexadecimal, with or without colons.
+	ClientID string `json:"client_id,omitempty,omitzero"`
+
+	// Event bound: the lease begins or goes on; else it ended.
+	Event LeaseEventEvent `json:"event"`
+
+	// Expires When the lease runs out.
+	Expires time.Time `json:"expires,omitempty,omitzero"`
+
+	// Hostname Option 12.
+	Hostname string `json:"hostname,omitempty,omitzero"`
+	IP       string `json:"ip"`
+
+	// Lifetime For how many seconds it is, in place of expires. If both are missing it counts for eight hours.
+	Lifetime int64 `json:"lifetime,omitempty,omitzero"`
+
+	// Mac Needed for bound. Leading zeros of each byte may be missing.
+	Mac string `json:"mac,omitempty,omitzero"`
+
+	// Relay The relay agent by which the client was heard.
+	Relay string `json:"relay,omitempty,omitzero"`
+
+	// RemoteID Option 82 sub-option 2, likewise.
+	RemoteID string `json:"remote_id,omitempty,omitzero"`
+
+	// UserClass Option 77.
+	UserClass string `json:"user_class,omitempty,omitzero"`
+
+	// VendorClass Option 60.
+	VendorClass string `json:"vendor_class,omitempty,omitzero"`
+}
+
+// LeaseEventEvent bound: the lease begins or goes on; else it ended.
+type LeaseEventEvent string
 
 // LeaseList defines model for LeaseList.
 type LeaseList struct {
@@ -507,6 +571,9 @@ type ListRequestsParams struct {
 // ExplainJSONRequestBody defines body for Explain for application/json ContentType.
 type ExplainJSONRequestBody = Question
 
+// TellLeaseJSONRequestBody defines body for TellLease for application/json ContentType.
+type TellLeaseJSONRequestBody = LeaseEvent
+
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
 
@@ -594,6 +661,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /explain (the `Explain` operationId).
 	Explain(ctx context.Context, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TellLeaseWithBody Another DHCP server tells of one of its leases. Known details that are left out are kept.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /lease-events (the `TellLease` operationId).
+	TellLeaseWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TellLease Another DHCP server tells of one of its leases. Known details that are left out are kept.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /lease-events (the `TellLease` operationId).
+	TellLease(ctx context.Context, body TellLeaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListLeases Every address that is, or was, leased.
 	//
@@ -690,6 +771,40 @@ func (c *Client) ExplainWithBody(ctx context.Context, contentType string, body i
 // Corresponds with POST /explain (the `Explain` operationId).
 func (c *Client) Explain(ctx context.Context, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExplainRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TellLeaseWithBody Another DHCP server tells of one of its leases. Known details that are left out are kept.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /lease-events (the `TellLease` operationId).
+func (c *Client) TellLeaseWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTellLeaseRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TellLease Another DHCP server tells of one of its leases. Known details that are left out are kept.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /lease-events (the `TellLease` operationId).
+func (c *Client) TellLease(ctx context.Context, body TellLeaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTellLeaseRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -931,6 +1046,46 @@ func NewExplainRequestWithBody(server string, contentType string, body io.Reader
 	}
 
 	operationPath := fmt.Sprintf("/explain")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewTellLeaseRequest calls the generic TellLease builder with application/json body
+func NewTellLeaseRequest(server string, body TellLeaseJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTellLeaseRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewTellLeaseRequestWithBody constructs an http.Request for the TellLease method, with any body, and a specified content type
+func NewTellLeaseRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/lease-events")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -1482,6 +1637,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /explain (the `Explain` operationId).
 	ExplainWithResponse(ctx context.Context, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*ExplainResponse, error)
 
+	// TellLeaseWithBodyWithResponse Another DHCP server tells of one of its leases. Known details that are left out are kept.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /lease-events (the `TellLease` operationId).
+	TellLeaseWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TellLeaseResponse, error)
+
+	// TellLeaseWithResponse Another DHCP server tells of one of its leases. Known details that are left out are kept.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /lease-events (the `TellLease` operationId).
+	TellLeaseWithResponse(ctx context.Context, body TellLeaseJSONRequestBody, reqEditors ...RequestEditorFn) (*TellLeaseResponse, error)
+
 	// ListLeasesWithResponse Every address that is, or was, leased.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -1623,6 +1792,54 @@ func (r ExplainResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ExplainResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type TellLeaseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Lease
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TellLeaseResponse) GetJSON200() *Lease {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TellLeaseResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TellLeaseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TellLeaseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TellLeaseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TellLeaseResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2327,6 +2544,32 @@ func (c *ClientWithResponses) ExplainWithResponse(ctx context.Context, body Expl
 	return ParseExplainResponse(rsp)
 }
 
+// TellLeaseWithBodyWithResponse Another DHCP server tells of one of its leases. Known details that are left out are kept.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /lease-events (the `TellLease` operationId).
+func (c *ClientWithResponses) TellLeaseWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TellLeaseResponse, error) {
+	rsp, err := c.TellLeaseWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTellLeaseResponse(rsp)
+}
+
+// TellLeaseWithResponse Another DHCP server tells of one of its leases. Known details that are left out are kept.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /lease-events (the `TellLease` operationId).
+func (c *ClientWithResponses) TellLeaseWithResponse(ctx context.Context, body TellLeaseJSONRequestBody, reqEditors ...RequestEditorFn) (*TellLeaseResponse, error) {
+	rsp, err := c.TellLease(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTellLeaseResponse(rsp)
+}
+
 // ListLeasesWithResponse Every address that is, or was, leased.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -2525,6 +2768,39 @@ func ParseExplainResponse(rsp *http.Response) (*ExplainResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Explanation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseTellLeaseResponse parses an HTTP response from a TellLeaseWithResponse call
+func ParseTellLeaseResponse(rsp *http.Response) (*TellLeaseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TellLeaseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Lease
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -3009,6 +3285,9 @@ type ServerInterface interface {
 	// Explain What a request would come to, stage by stage. Nothing is changed.
 	// (POST /explain)
 	Explain(w http.ResponseWriter, r *http.Request)
+	// TellLease Another DHCP server tells of one of its leases. Known details that are left out are kept.
+	// (POST /lease-events)
+	TellLease(w http.ResponseWriter, r *http.Request)
 	// ListLeases Every address that is, or was, leased.
 	// (GET /leases)
 	ListLeases(w http.ResponseWriter, r *http.Request, params ListLeasesParams)
@@ -3067,6 +3346,20 @@ func (siw *ServerInterfaceWrapper) Explain(w http.ResponseWriter, r *http.Reques
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.Explain(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TellLease operation middleware
+func (siw *ServerInterfaceWrapper) TellLease(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TellLease(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3517,6 +3810,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/version", wrapper.GetVersion)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/leases", wrapper.ListLeases)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/lease-events", wrapper.TellLease)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones", wrapper.ListPhones)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}", wrapper.GetPhone)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/boots", wrapper.ListBoots)
@@ -3564,6 +3858,45 @@ type ExplaindefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ExplaindefaultApplicationProblemPlusJSONResponse) VisitExplainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TellLeaseRequestObject struct {
+	Body *TellLeaseJSONRequestBody
+}
+
+type TellLeaseResponseObject interface {
+	VisitTellLeaseResponse(w http.ResponseWriter) error
+}
+
+type TellLease200JSONResponse Lease
+
+func (response TellLease200JSONResponse) VisitTellLeaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TellLeasedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TellLeasedefaultApplicationProblemPlusJSONResponse) VisitTellLeaseResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4120,6 +4453,9 @@ type StrictServerInterface interface {
 	// Explain What a request would come to, stage by stage. Nothing is changed.
 	// (POST /explain)
 	Explain(ctx context.Context, request ExplainRequestObject) (ExplainResponseObject, error)
+	// TellLease Another DHCP server tells of one of its leases. Known details that are left out are kept.
+	// (POST /lease-events)
+	TellLease(ctx context.Context, request TellLeaseRequestObject) (TellLeaseResponseObject, error)
 	// ListLeases Every address that is, or was, leased.
 	// (GET /leases)
 	ListLeases(ctx context.Context, request ListLeasesRequestObject) (ListLeasesResponseObject, error)
@@ -4227,6 +4563,37 @@ func (sh *strictHandler) Explain(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ExplainResponseObject); ok {
 		if err := validResponse.VisitExplainResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TellLease operation middleware
+func (sh *strictHandler) TellLease(w http.ResponseWriter, r *http.Request) {
+	var request TellLeaseRequestObject
+
+	var body TellLeaseJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TellLease(ctx, request.(TellLeaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TellLease")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TellLeaseResponseObject); ok {
+		if err := validResponse.VisitTellLeaseResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

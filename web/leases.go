@@ -1,0 +1,96 @@
+package web
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/admin"
+	"github.com/dialtone-project/dialtone/web/api"
+)
+
+// TellLease takes in what another DHCP server says of one of its leases.
+func (o operations) TellLease(ctx context.Context, r api.TellLeaseRequestObject) (api.TellLeaseResponseObject, error) {
+	e, err := fromLeaseEvent(r.Body)
+	if err != nil {
+		return nil, fmt.Errorf("lease event: %w: %w", err, provision.ErrInvalid)
+	}
+	l, err := o.admin.LeaseEvent(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return api.TellLease200JSONResponse(toLease(l, time.Now())), nil
+}
+
+func fromLeaseEvent(b *api.LeaseEvent) (e admin.LeaseEvent, err error) {
+	states := map[api.LeaseEventEvent]lease.State{
+		api.LeaseEventEventBound: lease.Bound, api.LeaseEventEventReleased: lease.Released,
+		api.LeaseEventEventExpired: lease.Expired, api.LeaseEventEventDeclined: lease.Declined,
+	}
+	var ok bool
+	if e.State, ok = states[b.Event]; !ok {
+		return e, fmt.Errorf("event %q is unknown; use bound, released, expired or declined", b.Event)
+	}
+	if e.Addr, err = netip.ParseAddr(b.IP); err != nil {
+		return e, fmt.Errorf("ip %q is not an address", b.IP)
+	}
+	if b.Mac != "" {
+		if e.Client.HW, err = hwaddr.Parse(pad(b.Mac)); err != nil {
+			return e, fmt.Errorf("mac: %w", err)
+		}
+	}
+	if b.Relay != "" {
+		if e.Client.Relay, err = netip.ParseAddr(b.Relay); err != nil || !e.Client.Relay.Is4() {
+			return e, fmt.Errorf("relay %q is not an IPv4 address", b.Relay)
+		}
+	}
+	for _, f := range [...]struct {
+		name, value string
+		to          *string
+		hex         bool
+	}{
+		{"hostname", b.Hostname, &e.Client.Hostname, false},
+		{"vendor_class", b.VendorClass, &e.Client.VendorClass, false},
+		{"user_class", b.UserClass, &e.Client.UserClass, false},
+		{"client_id", b.ClientID, &e.Client.ID, true},
+		{"circuit_id", b.CircuitID, &e.Client.Circuit, true},
+		{"remote_id", b.RemoteID, &e.Client.Remote, true},
+	} {
+		*f.to = f.value
+		if f.hex {
+			raw, err := hex.DecodeString(strings.NewReplacer(":", "", " ", "").Replace(strings.TrimPrefix(f.value, "0x")))
+			if err != nil {
+				return e, fmt.Errorf("%s %q is not hexadecimal", f.name, f.value)
+			}
+			*f.to = string(raw)
+		}
+		if len(*f.to) > 255 {
+			return e, fmt.Errorf("%s has %d bytes; an option has 255 at most", f.name, len(*f.to))
+		}
+	}
+	if b.Lifetime < 0 || b.Lifetime > 1<<32-1 {
+		return e, fmt.Errorf("lifetime %d is none; it is in seconds", b.Lifetime)
+	}
+	e.Expires, e.Lifetime = b.Expires, time.Duration(b.Lifetime)*time.Second
+	return e, nil
+}
+
+// pad writes an address in groups with two digits in each: some servers print bytes as numbers, 0:1b:d4:0:0:1.
+func pad(mac string) string {
+	groups := strings.Split(mac, ":")
+	if len(groups) != 6 {
+		return mac
+	}
+	for i, g := range groups {
+		if len(g) == 1 {
+			groups[i] = "0" + g
+		}
+	}
+	return strings.Join(groups, ":")
+}
