@@ -14,6 +14,16 @@ func (r *passage) respond(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("plugin %s isn't installed: %w", r.device.Plugin, ErrNotFound)
 	}
+	view := r.view(plugin)
+	key, from := renderKey{r.device.ID, r.out.Route}, r.renders.ingredientsOf(r, view)
+	if x := r.renders.find(key, from); x != nil {
+		r.out.Layers = x.layers
+		if x.note != "" {
+			r.say("%s", x.note)
+		}
+		r.answered(x.answer())
+		return nil
+	}
 	res := newResolved()
 	if r.out.Route.Template != "" && r.out.Route.Class != ClassPublic {
 		var err error
@@ -21,16 +31,29 @@ func (r *passage) respond(ctx context.Context) error {
 			return err
 		}
 	}
-	view := r.view(plugin, res.Params)
+	// Secrets are unwrapped here, after the verdict, or left empty.
+	filled := *view
+	filled.Params = Complete(reveal(res.Params, r.out.Verdict.Secrets))
 	r.out.Layers = res.From
-	a, err := plugin.Answer(ctx, r.out.Route, view)
+	a, err := plugin.Answer(ctx, r.out.Route, &filled)
 	if err != nil {
 		return fmt.Errorf("plugin %s: %w", plugin.ID(), withoutSecrets(err, res.Params))
 	}
+	if from != nil {
+		body, err := takeBody(a)
+		if err != nil {
+			return err
+		}
+		r.renders.keep(&rendered{key: key, from: *from, body: body, hash: a.Hash, mimeType: a.Type, layers: res.From, note: r.note.String()})
+	}
+	r.answered(a)
+	return nil
+}
+
+func (r *passage) answered(a *Answer) {
 	r.answer = a
 	r.out.Type, r.out.Size, r.out.Hash = a.Type, a.Size, a.Hash
 	r.say("%d bytes of %s", a.Size, a.Type)
-	return nil
 }
 
 // resolve flattens what the device is configured with: its config and that one's parents, its override, the defaults.
@@ -107,11 +130,10 @@ type ours struct{ err error }
 
 func (o ours) Error() string { return o.err.Error() }
 
-// view makes what the template sees. Secrets are unwrapped here, after the verdict, or left empty.
-func (r *passage) view(plugin Plugin, params Params) *View {
+// view makes what the template sees, without its Params.
+func (r *passage) view(plugin Plugin) *View {
 	v := &View{
 		Device:   r.device,
-		Params:   Complete(reveal(params, r.out.Verdict.Secrets)),
 		Base:     addrText(r.out.Request.Local),
 		HTTP:     httpURL(r.http, r.out.Request.Local),
 		Firmware: plugin.Firmware(),

@@ -16,11 +16,12 @@ type Memory struct {
 	mu      sync.RWMutex // guards the maps
 	devices map[DeviceID]Device
 	configs map[ConfigID]Config
+	rev     uint64 // counts the changes of configs
 }
 
 var (
 	_ DeviceStore = (*Memory)(nil)
-	_ ConfigStore = (*Memory)(nil)
+	_ ConfigRev   = (*Memory)(nil)
 )
 
 // NewMemory returns an empty store.
@@ -145,6 +146,13 @@ func (m *Memory) PutConfig(_ context.Context, c Config) (Config, error) {
 	return m.setConfig(c), nil
 }
 
+// ConfigsRev implements [ConfigRev].
+func (m *Memory) ConfigsRev() uint64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.rev
+}
+
 func (m *Memory) admitConfig(c Config) error {
 	if c.ID == "" {
 		return fmt.Errorf("config without an id: %w", ErrInvalid)
@@ -163,6 +171,7 @@ func (m *Memory) admitConfig(c Config) error {
 func (m *Memory) setConfig(c Config) Config {
 	c = cloneConfig(c)
 	c.Rev++
+	m.rev++
 	m.configs[c.ID] = c
 	return cloneConfig(c)
 }

@@ -23,6 +23,7 @@ type Pipeline struct {
 	Plugins   PluginSource
 	Journal   *Journal   // nil: nothing is kept
 	Sightings *Sightings // nil: who is not added is forgotten
+	Renders   *Renders   // nil: every file is made anew
 	// HTTP gives the URL of our HTTP server, without a trailing slash, as a phone that reached us at local sees it.
 	// Nil or empty: there is none.
 	HTTP     func(local netip.Addr) string
@@ -37,7 +38,7 @@ var _ Handler = (*Pipeline)(nil)
 func (p *Pipeline) Handle(ctx context.Context, req *Request) (*Answer, *Outcome) {
 	r := p.newPassage(req, p.Devices, p.Configs)
 	r.out.Request.ID = p.Journal.number(req.ID)
-	r.sightings = p.Sightings
+	r.sightings, r.renders = p.Sightings, p.Renders
 	if r.learn(ctx) {
 		r.serve(ctx)
 	}
@@ -150,6 +151,7 @@ type passage struct {
 	devices    DeviceStore
 	configs    ConfigStore
 	sightings  *Sightings // nil in Explain
+	renders    *Renders   // nil in Explain, too
 	plugins    *PluginSet
 	http       func(netip.Addr) string
 	adopt      bool // an administrator adds the device

@@ -87,7 +87,7 @@ func build(id provision.PluginID, from *parts) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plugin{id: id, manifest: m, parts: from, files: make(tree), firmware: from.firmware}
+	p := &Plugin{id: id, manifest: m, parts: from, files: make(tree), firmware: from.firmware, installed: slices.Sorted(maps.Keys(from.firmware))}
 	var errs []error
 	sources := p.collect(&errs)
 	p.templates, err = render.Parse(sources)

@@ -26,6 +26,7 @@ type Plugin struct {
 	templates *render.Set
 	files     tree
 	firmware  tree
+	installed []string // its names, sorted
 	dhcp      []dhcpRule
 	dhcpTexts *render.Set
 }
@@ -53,8 +54,8 @@ func (p *Plugin) Model(name string) (map[string]any, bool) {
 // Resync implements [provision.Plugin].
 func (p *Plugin) Resync() provision.ResyncMethod { return provision.ResyncMethod(p.manifest.Resync) }
 
-// Firmware implements [provision.Plugin].
-func (p *Plugin) Firmware() []string { return slices.Sorted(maps.Keys(p.firmware)) }
+// Firmware implements [provision.Plugin]. The caller must not change the slice.
+func (p *Plugin) Firmware() []string { return p.installed }
 
 // Tests returns the golden requests of the plugin's directory by name, such as "new.txtar".
 func (p *Plugin) Tests() map[string][]byte {
@@ -75,6 +76,7 @@ func (p *Plugin) WithFirmware(files map[string][]byte) *Plugin {
 	for name, data := range files {
 		q.firmware[name] = newBlob(data)
 	}
+	q.installed = slices.Sorted(maps.Keys(q.firmware))
 	return &q
 }
 

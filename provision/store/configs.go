@@ -101,6 +101,9 @@ func (db *DB) ConfigByRole(_ context.Context, role provision.Role) (c provision.
 	return c, nil
 }
 
+// ConfigsRev implements [provision.ConfigRev].
+func (db *DB) ConfigsRev() uint64 { return db.configs.Load() }
+
 // Configs returns all configs, by ID. Damaged ones are left out; see [DB.Problems].
 func (db *DB) Configs(_ context.Context) ([]provision.Config, error) {
 	all, err := configTable().all(db)

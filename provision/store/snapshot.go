@@ -172,6 +172,7 @@ func (db *DB) reopen(ctx context.Context) error {
 		return fmt.Errorf("write the store anew: %w", errors.Join(err, bolt.Close()))
 	}
 	old := db.bolt.Swap(bolt)
+	db.configs.Add(1)
 	if err := db.readBooks(); err != nil { // as good as impossible: it was checked
 		return fmt.Errorf("write the store anew: %w", errors.Join(err, old.Close()))
 	}

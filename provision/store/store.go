@@ -42,6 +42,7 @@ type DB struct {
 	queue    queue
 	bolt     atomic.Pointer[bbolt.DB] // another one after each reopen
 	writes   atomic.Uint64
+	configs  atomic.Uint64 // counts what may have changed a config
 	books    books         // of the writer whose turn it is
 	snapping chan struct{} // holds a token while a snapshot is made
 	// stopped is the first commit error after which the file may not be written any more; see transact and reopen.
@@ -181,6 +182,9 @@ func (db *DB) write(group []*request) {
 				r.err = err
 			}
 		}
+		if err != nil || slices.ContainsFunc(group, (*request).ofConfigs) {
+			db.configs.Add(1) // a commit that failed may show after reopen
+		}
 	}()
 	err = db.transact(func(tx *bbolt.Tx, b books) (bool, error) {
 		changed := false
@@ -205,6 +209,11 @@ func (db *DB) write(group []*request) {
 			db.repaired(r.ops)
 		}
 	}
+}
+
+// ofConfigs reports whether the request writes configs.
+func (r *request) ofConfigs() bool {
+	return slices.ContainsFunc(r.ops, func(o op) bool { return o.bucket == bucketConfigs })
 }
 
 var errUnfinished = errors.New("the transaction did not finish")

@@ -1,0 +1,238 @@
+package httpd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/plugins"
+	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/plugin"
+	"github.com/dialtone-project/dialtone/provision/provisiontest"
+	"github.com/dialtone-project/dialtone/provision/store"
+)
+
+// knownPhone is a phone that asks for its file.
+const (
+	knownMAC     = "00:08:5d:23:73:01"
+	knownRequest = "GET /00085D237301.cfg HTTP/1.1\r\nHost: 192.0.2.1:8667\r\n" +
+		"User-Agent: Aastra6730i MAC:00-08-5D-23-73-01 V:3.3.1.4365-SIP\r\nAccept: */*\r\n\r\n"
+)
+
+// knownParams make a file of about 150 lines.
+func knownParams() provision.Params {
+	line := map[string]any{"username": "1001", "password": provision.Secret("s3cret"), "display_name": "Reception", "number": "1001"}
+	keys := map[string]any{}
+	for i := range 24 {
+		keys[strconv.Itoa(i+1)] = map[string]any{"type": "blf", "value": strconv.Itoa(1000 + i), "label": fmt.Sprintf("Colleague %d", i)}
+	}
+	return provision.Params{
+		"sip_lines": map[string]any{"1": line, "2": line}, "sip_proxy_ip": "192.0.2.1", "sip_registrar_ip": "192.0.2.1",
+		"ntp_enabled": true, "ntp_ip": "192.0.2.1", "timezone": "Europe/Berlin", "locale": "de_DE", "funckeys": keys,
+		"admin_username": "admin", "admin_password": provision.Secret("s3cret"),
+	}
+}
+
+// knownPipeline is a pipeline with all its real parts, in which the device is stored.
+func knownPipeline(b *testing.B, renders *provision.Renders) *provision.Pipeline {
+	b.Helper()
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	db, err := store.Open(b.TempDir(), quiet)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = db.Close() })
+	var set []provision.Plugin
+	for _, id := range []string{"aastra-67xx-3.2.2", "aastra-67xx-3.3.1", "cisco-79xx-sccp-9.4"} {
+		dir, err := fs.Sub(plugins.Files(), id)
+		if err != nil {
+			b.Fatal(err)
+		}
+		p, err := plugin.Load(provision.PluginID(id), plugin.Dirs{Plugin: dir})
+		if err != nil {
+			b.Fatal(err)
+		}
+		set = append(set, p)
+	}
+	if _, err := db.PutConfig(b.Context(), provision.Config{ID: "site", Params: knownParams()}); err != nil {
+		b.Fatal(err)
+	}
+	own := provision.Config{ID: "own", Parents: []provision.ConfigID{"site"}, Params: provision.Params{"locale": "en_GB"}}
+	if _, err := db.PutConfig(b.Context(), own); err != nil {
+		b.Fatal(err)
+	}
+	hw := hwaddr.MustParse(knownMAC)
+	if _, err := db.PutDevice(b.Context(), provision.Device{ID: "00085d237301", HW: hw, Config: "own"}); err != nil {
+		b.Fatal(err)
+	}
+	leases := &provisiontest.Leases{}
+	leases.Hold(netip.MustParseAddr("127.0.0.1"), lease.Client{HW: hw, VendorClass: "AastraIPPhone6730i", Params: []uint8{1, 3, 6, 42, 43, 66}})
+	return &provision.Pipeline{
+		Leases: leases, Devices: db, Configs: db, Plugins: provisiontest.PluginsOf(set...), Journal: provision.NewJournal(0),
+		Sightings: provision.NewSightings(0), Renders: renders, HTTP: func(a netip.Addr) string { return "http://" + a.String() + ":8667" },
+		Log: quiet,
+	}
+}
+
+// bare runs net/http with nothing but the same bytes.
+func bare(b *testing.B, body []byte) string {
+	b.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body)
+	})}
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = s.Serve(l) })
+	b.Cleanup(func() { _ = s.Close(); wg.Wait() })
+	return l.Addr().String()
+}
+
+// client asks a server again and again, and does as little as possible beside that.
+type client struct {
+	addr string
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func (c *client) ask(request []byte, want int, again bool) error {
+	if c.conn == nil {
+		conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp4", c.addr)
+		if err != nil {
+			return err
+		}
+		c.conn, c.r = conn, bufio.NewReaderSize(conn, 32<<10)
+	}
+	if _, err := c.conn.Write(request); err != nil {
+		return err
+	}
+	status, err := c.r.ReadSlice('\n')
+	if err != nil || !bytes.Contains(status, []byte(" 200 ")) {
+		return fmt.Errorf("answer %q: %w", status, err)
+	}
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) == 2 {
+			break
+		}
+	}
+	if _, err := c.r.Discard(want); err != nil {
+		return err
+	}
+	if !again {
+		err := c.conn.Close()
+		c.conn = nil
+		return err
+	}
+	return nil
+}
+
+// BenchmarkKnownPhone is the request of a phone that is known and has nothing new to tell, from socket to socket: through
+// a pipeline that renders its file each time, through one that keeps it, and by bare net/http with the same bytes in hand.
+// The three take turns, so that their ratios hold on a machine that has other things to do. "kept" asks over one
+// connection, "new" over a new one for each request, as most phones do.
+func BenchmarkKnownPhone(b *testing.B) {
+	renders, cached := knownPipeline(b, nil), knownPipeline(b, provision.NewRenders(0))
+	a, out := renders.Handle(b.Context(), &provision.Request{
+		Proto: provision.HTTP, Peer: netip.MustParseAddr("127.0.0.1"), Local: netip.MustParseAddr("127.0.0.1"), Path: "00085D237301.cfg",
+		Fields: map[string]string{provision.FieldUserAgent: "Aastra6730i MAC:00-08-5D-23-73-01 V:3.3.1.4365-SIP"},
+	})
+	if out.Err != nil {
+		b.Fatal(out.Err)
+	}
+	body, err := io.ReadAll(a.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("%d bytes, %d lines", len(body), bytes.Count(body, []byte("\n")))
+	servers := []struct{ name, addr string }{
+		{"bare", bare(b, body)},
+		{"render", start(b, renders, nil).LocalAddr().String()},
+		{"cached", start(b, cached, nil).LocalAddr().String()},
+	}
+	for _, again := range []bool{true, false} {
+		name := map[bool]string{true: "kept", false: "new"}[again]
+		b.Run(name, func(b *testing.B) {
+			const clients, round = 8, 50
+			var took [3]time.Duration
+			n := 0
+			for b.Loop() {
+				n += clients * round
+				for i, s := range servers {
+					begun := time.Now()
+					var wg sync.WaitGroup
+					for range clients {
+						wg.Go(func() {
+							c := &client{addr: s.addr}
+							for range round {
+								if err := c.ask([]byte(knownRequest), len(body), again); err != nil {
+									b.Errorf("%s: %v", s.name, err)
+									return
+								}
+							}
+							if c.conn != nil {
+								_ = c.conn.Close()
+							}
+						})
+					}
+					wg.Wait()
+					took[i] += time.Since(begun)
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			for i, s := range servers {
+				b.ReportMetric(float64(n)/took[i].Seconds(), s.name+"/s")
+				if i > 0 {
+					b.ReportMetric(float64(took[0])/float64(took[i]), s.name+":bare")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkHandle is the same without sockets: what the pipeline itself takes of a known phone's request.
+func BenchmarkHandle(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		renders *provision.Renders
+	}{{"render", nil}, {"cached", provision.NewRenders(0)}} {
+		b.Run(c.name, func(b *testing.B) {
+			p := knownPipeline(b, c.renders)
+			b.ReportAllocs()
+			for b.Loop() {
+				a, out := p.Handle(b.Context(), &provision.Request{
+					Proto: provision.HTTP, Peer: netip.MustParseAddr("127.0.0.1"), Local: netip.MustParseAddr("127.0.0.1"), Path: "00085D237301.cfg",
+					Fields: map[string]string{
+						provision.FieldUserAgent: "Aastra6730i MAC:00-08-5D-23-73-01 V:3.3.1.4365-SIP", provision.FieldMethod: "GET",
+						provision.FieldHost: "192.0.2.1:8667",
+					},
+				})
+				if out.Err != nil {
+					b.Fatal(out.Err)
+				}
+				_ = a.Body.Close()
+				p.Delivered(out.Request.ID, provision.Delivery{Bytes: a.Size})
+			}
+		})
+	}
+}

@@ -1,0 +1,168 @@
+package provision
+
+import (
+	"bytes"
+	"container/list"
+	"fmt"
+	"io"
+	"reflect"
+	"sync"
+	"time"
+)
+
+// DefaultRenders is how many bytes of rendered files are kept if nothing else is said.
+const DefaultRenders = 32 << 20
+
+// ConfigRev is a ConfigStore that can tell that its configs haven't changed.
+type ConfigRev interface {
+	ConfigStore
+	// ConfigsRev returns another number after any change of any config than before. When a change is acknowledged, the
+	// number is another already.
+	ConfigsRev() uint64
+}
+
+// Renders keep files that were rendered from templates, those that were asked for last. A file is used again only if
+// all that it was made of is as it was: the device with its override, the plugins, the configs, what the guard let
+// through, our address as the phone sees it, and the day, since time zones' rules may change with it. No template has
+// anything else to look at. Files with secrets are kept like others, in memory and nowhere else.
+//
+// [NewRenders] makes one; nil keeps nothing. They are safe for concurrent use.
+type Renders struct {
+	limit int
+
+	mu    sync.Mutex // guards what follows
+	bytes int
+	order *list.List // of *rendered, the last used first
+	byKey map[renderKey]*list.Element
+}
+
+// renderKey is what a file is kept under: one for each device and route, so that a newer one takes an older one's place.
+type renderKey struct {
+	device DeviceID
+	route  Route
+}
+
+// rendered is a file, and what it was made of.
+type rendered struct {
+	key  renderKey
+	from ingredients
+
+	body     []byte
+	hash     [32]byte
+	mimeType string
+	layers   map[string]ConfigID
+	note     string // what there is to say of its config
+}
+
+// ingredients are all that a file is made of.
+type ingredients struct {
+	plugins  *PluginSet
+	configs  uint64
+	secrets  bool
+	day      int64
+	view     View // without its Params, which come from the configs and the override
+	override Params
+}
+
+// same reports whether two are equal. The cheap ones come first.
+func (x *ingredients) same(y *ingredients) bool {
+	return x.plugins == y.plugins && x.configs == y.configs && x.secrets == y.secrets && x.day == y.day &&
+		reflect.DeepEqual(&x.view, &y.view) && reflect.DeepEqual(x.override, y.override)
+}
+
+// NewRenders returns renders that hold so many bytes; [DefaultRenders] if n isn't positive.
+func NewRenders(n int) *Renders {
+	if n <= 0 {
+		n = DefaultRenders
+	}
+	return &Renders{limit: n, order: list.New(), byKey: map[renderKey]*list.Element{}}
+}
+
+// ingredientsOf returns what a file would be made of now; nil: it can't be kept.
+func (s *Renders) ingredientsOf(r *passage, view *View) *ingredients {
+	configs, ok := r.configs.(ConfigRev)
+	if s == nil || !ok || r.out.Route.Template == "" || r.device.ID == "" {
+		return nil
+	}
+	return &ingredients{
+		plugins: r.plugins, configs: configs.ConfigsRev(), secrets: r.out.Verdict.Secrets, day: time.Now().Unix() / 86400,
+		view: *view, override: r.device.Override,
+	}
+}
+
+// find returns the file that was made of the same; nil: there is none.
+func (s *Renders) find(key renderKey, from *ingredients) *rendered {
+	if from == nil {
+		return nil
+	}
+	s.mu.Lock()
+	e, ok := s.byKey[key]
+	if !ok {
+		s.mu.Unlock()
+		return nil
+	}
+	s.order.MoveToFront(e)
+	x := e.Value.(*rendered) // it never changes
+	s.mu.Unlock()
+	if !x.from.same(from) {
+		return nil
+	}
+	return x
+}
+
+// keep keeps a file, in place of the one that was made of something else.
+func (s *Renders) keep(x *rendered) {
+	if x.size() > s.limit/8 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.byKey[x.key]; ok {
+		s.drop(e)
+	}
+	s.byKey[x.key] = s.order.PushFront(x)
+	for s.bytes += x.size(); s.bytes > s.limit; {
+		s.drop(s.order.Back())
+	}
+}
+
+// drop forgets a file. s.mu is held.
+func (s *Renders) drop(e *list.Element) {
+	x := s.order.Remove(e).(*rendered)
+	delete(s.byKey, x.key)
+	s.bytes -= x.size()
+}
+
+// size is about what it takes in memory.
+func (x *rendered) size() int {
+	n := 2048 + len(x.body) + len(x.note) // the device, the key and the maps' own entries
+	for path := range x.layers {
+		n += len(path) + 64
+	}
+	return n
+}
+
+// answer returns the file, ready to be sent.
+func (x *rendered) answer() *Answer {
+	return &Answer{Type: x.mimeType, Size: int64(len(x.body)), Hash: x.hash, Body: inMemory{bytes.NewReader(x.body)}}
+}
+
+// inMemory is a file in memory as an answer's body.
+type inMemory struct{ *bytes.Reader }
+
+// Close does nothing.
+func (inMemory) Close() error { return nil }
+
+// takeBody reads an answer's body, which it closes, and gives the answer a copy of it in its place.
+func takeBody(a *Answer) ([]byte, error) {
+	body := make([]byte, a.Size)
+	_, err := io.ReadFull(a.Body, body)
+	if cerr := a.Body.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a rendered file: %w", err)
+	}
+	a.Body = inMemory{bytes.NewReader(body)}
+	return body, nil
+}
