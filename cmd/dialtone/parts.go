@@ -83,7 +83,8 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 	}
 	p.pipeline = &provision.Pipeline{
 		Leases: p.table, Neighbours: p.near, PolicyFor: p.policy, Devices: p.db, Configs: p.db, Plugins: p.plugins,
-		Journal: provision.NewJournal(s.Journal.Size), Sightings: provision.NewSightings(0), HTTP: p.httpURL, Log: log,
+		Journal: provision.NewJournal(s.Journal.Size), Sightings: provision.NewSightings(0), Renders: provision.NewRenders(0),
+		HTTP: p.httpURL, Log: log,
 	}
 	if err = p.openTrace(ctx); err != nil {
 		return p, err
@@ -370,6 +371,7 @@ func (p *parts) consoleAddr() string {
 // tasks returns what runs, in the order of starting; stopping goes the other way.
 func (p *parts) tasks() []Task {
 	tasks := []Task{
+		{Name: "memory", Run: tuneCollector},
 		{Name: "store", Run: p.db.Run},
 		{Name: "leases", Run: p.table.Run},
 		{Name: "neighbours", Run: p.near.Run},
