@@ -130,39 +130,3 @@ func TestConcludeProperties(t *testing.T) {
 		}
 	})
 }
-
-func TestGuard(t *testing.T) {
-	t.Parallel()
-	contested := []provision.Conflict{{}}
-	for _, c := range []struct {
-		name      string
-		assurance provision.Source
-		conflicts []provision.Conflict
-		class     provision.Class
-		want      provision.Verdict // without Why
-	}{
-		{"public", provision.SourceNone, contested, provision.ClassPublic, provision.Verdict{Allow: true, Rule: "public"}},
-		{"site", provision.SourcePath, contested, provision.ClassSite, provision.Verdict{Allow: true, Rule: "site"}},
-		{"contradicted", provision.SourceLease, contested, provision.ClassSecret, provision.Verdict{Rule: "contradiction"}},
-		{"contradicted, no secret", provision.SourceCert, contested, provision.ClassDevice, provision.Verdict{Rule: "contradiction"}},
-		{"lease", provision.SourceLease, nil, provision.ClassSecret, provision.Verdict{Allow: true, Secrets: true, Rule: "lease"}},
-		{"lease, no secret", provision.SourceLease, nil, provision.ClassDevice, provision.Verdict{Allow: true, Rule: "lease"}},
-		{"neighbour", provision.SourceNeighbour, nil, provision.ClassSecret, provision.Verdict{Allow: true, Secrets: true, Rule: "neighbour"}},
-		{"token", provision.SourceToken, nil, provision.ClassSecret, provision.Verdict{Allow: true, Secrets: true, Rule: "token"}},
-		{"certificate", provision.SourceCert, nil, provision.ClassSecret, provision.Verdict{Allow: true, Secrets: true, Rule: "certificate"}},
-		{"claim", provision.SourcePath, nil, provision.ClassSecret, provision.Verdict{Allow: true, Secrets: true, Rule: "claim"}},
-		{"nobody", provision.SourceNone, nil, provision.ClassSecret, provision.Verdict{Rule: "nobody"}},
-		{"forgotten class", provision.SourceNone, nil, 0, provision.Verdict{Rule: "nobody"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			got := provision.Guard(provision.Identity{HW: aastraA, Assurance: c.assurance, Conflicts: c.conflicts}, provision.Route{Class: c.class})
-			if got.Why == "" {
-				t.Error("the verdict has no reason")
-			}
-			if got.Why = ""; got != c.want {
-				t.Errorf("verdict = %+v, want %+v", got, c.want)
-			}
-		})
-	}
-}

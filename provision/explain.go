@@ -30,6 +30,8 @@ func (o *Outcome) Explain(w io.Writer) error {
 			e.retrieve(o)
 		case stageUpdate:
 			e.update(o)
+		case stageRoute:
+			e.evidence(o)
 		case stageGuard:
 			e.field("verdict", "%s by row %s", verdictText(o.Verdict), o.Verdict.Rule)
 		case stageAnswer:
@@ -92,6 +94,7 @@ func (e *explainer) request(o *Outcome) {
 		does = "configures"
 	}
 	e.field("network", "%s adds %s devices and %s them", cmp.Or(o.Policy.Network, "(none)"), addText(o.Policy.AutoAdd), does)
+	e.policy(&o.Policy)
 }
 
 func pathText(r *Request) string {
@@ -172,6 +175,8 @@ func textOr(s, none string) string {
 
 func verdictText(v Verdict) string {
 	switch {
+	case v.Held:
+		return "held for approval"
 	case !v.Allow:
 		return "refused"
 	case v.Secrets:

@@ -23,9 +23,9 @@ const (
 const core = "core"
 
 // extract collects the claims and concludes from them who asks.
-func (r *passage) extract(context.Context) error {
+func (r *passage) extract(ctx context.Context) error {
 	req := &r.out.Request
-	claims := r.coreClaims(req)
+	claims := r.proofs(ctx)
 	own := len(claims)
 	claims, panics := r.plugins.Extract(claims, req)
 	for _, p := range panics {
@@ -40,6 +40,7 @@ func (r *passage) extract(context.Context) error {
 	}
 	r.out.Claims, r.out.Identity = claims, id
 	r.sayWho(id)
+	r.lock()
 	return nil
 }
 
@@ -48,6 +49,9 @@ func (r *passage) sound(found []Claim) []Claim {
 	claims := found[:0]
 	for _, c := range found {
 		if c.Value = strings.TrimSpace(c.Value); c.Value == "" || len(c.Value) > maxClaimValue || len(claims) == maxClaims {
+			continue
+		}
+		if !r.heard(c.Source) {
 			continue
 		}
 		if c.Attr == AttrMAC {
@@ -84,27 +88,6 @@ func (r *passage) sayWho(id Identity) {
 	for _, x := range id.Conflicts {
 		r.say("%s", x)
 	}
-}
-
-// coreClaims returns what the packet, the lease table and the neighbour table say of the peer, and completes the
-// request's fields from the peer's lease.
-func (r *passage) coreClaims(req *Request) []Claim {
-	var claims []Claim
-	switch {
-	case !req.HW.IsZero():
-		claims = append(claims, Claim{AttrMAC, req.HW.String(), SourceLease, core})
-	case req.Peer.IsValid() && r.leases != nil:
-		if l, ok := r.leases.ByAddr(req.Peer); ok {
-			claims = append(claims, Claim{AttrMAC, l.Client.HW.String(), SourceLease, core})
-			req.Fields = clientFields(l.Client, req.Fields)
-		}
-	}
-	if r.neighbours != nil && req.Peer.IsValid() && req.Proto != DHCP {
-		if hw, ok := r.neighbours.Neighbour(req.Peer); ok {
-			claims = append(claims, Claim{AttrMAC, hw.String(), SourceNeighbour, core})
-		}
-	}
-	return claims
 }
 
 // clientFields returns the fields that a DHCP client's options make, under those that the request has itself.
@@ -166,6 +149,9 @@ func (x Conflict) String() string {
 		x.Won.Attr, Printable(x.Won.Value), x.Won.Source, x.Lost.Attr, Printable(x.Lost.Value), x.Lost.Source, x.Lost.By)
 }
 
+// nobody is who an identity without any key names.
+const nobody = "nobody"
+
 // who names the device by the best key that there is.
 func (id *Identity) who() string {
 	switch {
@@ -176,5 +162,5 @@ func (id *Identity) who() string {
 	case id.UUID != "":
 		return "uuid " + Printable(id.UUID)
 	}
-	return "nobody"
+	return nobody
 }

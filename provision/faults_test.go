@@ -247,13 +247,14 @@ func TestSerialOfAnotherDevice(t *testing.T) {
 		w := sn(t)
 		w.hold(addrB, aastraB, "")
 		_, o := w.ask(t, ask("nowhere", "", "S-B"))
-		if o.Device.ID != "b" || o.Verdict.Rule != provision.GuardContradiction || len(o.Changes) > 0 {
+		if o.Device.ID != "b" || o.Verdict.Rule != "ID-04" || len(o.Changes) > 0 {
 			t.Errorf("device %s, verdict %+v, changes %v; want b, refused, unchanged", o.Device.ID, o.Verdict, o.Changes)
 		}
 	})
 	t.Run("alone and uncontradicted", func(t *testing.T) {
 		t.Parallel()
 		w := sn(t)
+		w.policy.Guard = provision.GuardLegacy
 		got, o := w.ask(t, ask("nowhere", "", "S-B"))
 		if o.Err != nil || o.Device.ID != "b" || !strings.HasPrefix(got, "user guest") {
 			t.Errorf("answer %q, %v, device %s; want b's", got, o.Err, o.Device.ID)

@@ -208,9 +208,12 @@ func TestNeighbourBacksAClaim(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.Neighbours = provisiontest.Neighbours{addrA: aastraA}
-	_, o := w.ask(t, get(addrA, "00085D112233.cfg", aastraAgent(aastraA, "3.2.2")))
-	if o.Err != nil || o.Verdict.Rule != provision.GuardNeighbour {
-		t.Errorf("verdict %+v, %v; want %s", o.Verdict, o.Err, provision.GuardNeighbour)
+	for _, trusted := range []bool{false, true} {
+		w.policy.NeighbourTrusted = trusted
+		_, o := w.ask(t, get(addrA, "00085D112233.cfg", aastraAgent(aastraA, "3.2.2")))
+		if o.Verdict.Allow != trusted || o.Verdict.Held == trusted || o.Verdict.Rule != "ID-19" {
+			t.Errorf("neighbour table trusted: %t; verdict %+v, %v", trusted, o.Verdict, o.Err)
+		}
 	}
 }
 

@@ -29,6 +29,10 @@ type Outcome struct {
 	Policy   Policy
 	Claims   []Claim
 	Identity Identity
+	Evidence Evidence
+	Decision Decision // no row: nothing was to be decided
+	// Remarks are what disagrees and was settled, each with the rule that did so.
+	Remarks  []string
 	Lookups  []string // the keys that retrieve tried, in order: "mac 00:15:65:aa:bb:cc: found"
 	Device   Device   // zero: none; its Override is left out
 	Created  bool

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"time"
@@ -20,6 +21,9 @@ type (
 		Policy   policyJSON          `json:"policy"`
 		Claims   []claimJSON         `json:"claims,omitempty"`
 		Identity identityJSON        `json:"identity"`
+		Evidence *evidenceJSON       `json:"evidence,omitempty"`
+		Decision *decisionJSON       `json:"decision,omitempty"`
+		Remarks  []string            `json:"remarks,omitempty"`
 		Lookups  []string            `json:"lookups,omitempty"`
 		Device   *deviceJSON         `json:"device,omitempty"`
 		Created  bool                `json:"created,omitempty"`
@@ -47,9 +51,16 @@ type (
 		Event  string            `json:"event,omitempty"`
 	}
 	policyJSON struct {
-		Network   string  `json:"network,omitempty"`
-		AutoAdd   AutoAdd `json:"auto_add"`
-		Configure bool    `json:"configure"`
+		Network   string      `json:"network,omitempty"`
+		AutoAdd   AutoAdd     `json:"auto_add"`
+		Configure bool        `json:"configure"`
+		Guard     GuardPolicy `json:"guard"`
+		Foreign   bool        `json:"foreign,omitempty"`
+		NAT       bool        `json:"nat,omitempty"`
+		Associate bool        `json:"associate"`
+		Ignore    []string    `json:"ignore,omitempty"`
+		Off       []PluginID  `json:"plugins_off,omitempty"`
+		First     []PluginID  `json:"plugins_first,omitempty"`
 	}
 	claimJSON struct {
 		Attr   string `json:"attr"`
@@ -104,6 +115,7 @@ type (
 	verdictJSON struct {
 		Allow   bool   `json:"allow"`
 		Secrets bool   `json:"secrets"`
+		Held    bool   `json:"held,omitempty"`
 		Rule    string `json:"rule"`
 		Why     string `json:"why"`
 	}
@@ -133,11 +145,15 @@ func (o *Outcome) MarshalJSON() ([]byte, error) {
 			Proto: r.Proto, At: r.At, Peer: addrText(r.Peer), Local: addrText(r.Local), MAC: r.HW,
 			Path: r.Path, Raw: r.Raw, Fields: r.Fields, Head: r.Head, Event: eventText(r.Event),
 		},
-		Policy:   policyJSON(o.Policy),
+		Policy:   o.Policy.json(),
 		Identity: o.Identity.json(),
 		Lookups:  o.Lookups, Created: o.Created, Sighted: o.Sighted,
 		Plugin: o.Plugin, Layers: o.Layers,
 	}
+	if o.Decision.Row != "" {
+		out.Evidence, out.Decision = o.Evidence.json(), o.Decision.json()
+	}
+	out.Remarks = o.Remarks
 	for _, c := range o.Claims {
 		out.Claims = append(out.Claims, c.json())
 	}
@@ -170,6 +186,17 @@ func (o *Outcome) MarshalJSON() ([]byte, error) {
 		out.Delivery = &deliveryJSON{d.Bytes, d.Took.Seconds(), errText(d.Err)}
 	}
 	return json.Marshal(out)
+}
+
+func (p *Policy) json() policyJSON {
+	out := policyJSON{
+		Network: p.Network, AutoAdd: p.AutoAdd, Configure: p.Configure, Guard: cmp.Or(p.Guard, GuardBalanced), Foreign: p.Foreign,
+		NAT: p.NAT, Associate: !p.NoAssociate, Off: p.PluginsOff, First: p.PluginsFirst,
+	}
+	for _, s := range p.Ignore {
+		out.Ignore = append(out.Ignore, s.String())
+	}
+	return out
 }
 
 func (c Claim) json() claimJSON { return claimJSON{c.Attr, c.Value, c.Source.String(), c.By} }

@@ -21,12 +21,16 @@ func (o *Outcome) UnmarshalJSON(data []byte) error {
 	if err != nil {
 		return fmt.Errorf("outcome %d: %w", in.ID, err)
 	}
+	policy, err := in.Policy.policy()
+	if err != nil {
+		return fmt.Errorf("outcome %d: %w", in.ID, err)
+	}
 	id, err := in.Identity.identity()
 	if err != nil {
 		return fmt.Errorf("outcome %d: %w", in.ID, err)
 	}
 	out := Outcome{
-		Request: req, Policy: Policy(in.Policy), Identity: id, Lookups: in.Lookups, Created: in.Created, Sighted: in.Sighted,
+		Request: req, Policy: policy, Remarks: in.Remarks, Identity: id, Lookups: in.Lookups, Created: in.Created, Sighted: in.Sighted,
 		Plugin: in.Plugin, Layers: in.Layers, Err: errorOf(in.Status, in.Error),
 	}
 	for _, c := range in.Claims {
@@ -57,6 +61,12 @@ func (o *Outcome) UnmarshalJSON(data []byte) error {
 			return fmt.Errorf("outcome %d: %w", in.ID, err)
 		}
 	}
+	if in.Evidence != nil && in.Decision != nil {
+		out.Decision = in.Decision.decision()
+		if out.Evidence, err = in.Evidence.evidence(); err != nil {
+			return fmt.Errorf("outcome %d: %w", in.ID, err)
+		}
+	}
 	if in.Verdict != nil {
 		out.Verdict = Verdict(*in.Verdict)
 	}
@@ -84,6 +94,21 @@ func (r *requestJSON) request(id uint64) (Request, error) {
 	}
 	out.Local, err = parseAddr(r.Local)
 	return out, err
+}
+
+func (p *policyJSON) policy() (Policy, error) {
+	out := Policy{
+		Network: p.Network, AutoAdd: p.AutoAdd, Configure: p.Configure, Guard: p.Guard, Foreign: p.Foreign, NAT: p.NAT,
+		NoAssociate: !p.Associate, PluginsOff: p.Off, PluginsFirst: p.First,
+	}
+	for _, name := range p.Ignore {
+		s, err := parseSource(name)
+		if err != nil {
+			return Policy{}, err
+		}
+		out.Ignore = append(out.Ignore, s)
+	}
+	return out, nil
 }
 
 func (c *claimJSON) claim() (Claim, error) {

@@ -79,6 +79,8 @@ func TestOutcomeRefusesForeignJSON(t *testing.T) {
 		"assurance": `{"identity":{"assurance":"x"}}`,
 		"local":     `{"request":{"local":"x"}}`,
 		"mac":       `{"request":{"mac":"x"}}`,
+		"ignored":   `{"policy":{"ignore":["hearsay"]}}`,
+		"evidence":  `{"evidence":{"state":"royal"},"decision":{"row":"ID-01"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := Outcome{Plugin: "untouched"}
@@ -127,6 +129,7 @@ func fill(t *testing.T, v reflect.Value, name string) {
 	case reflect.String:
 		v.SetString(map[string]string{
 			"Source": "lease", "Assurance": "path", "Class": "site", "Event": "moved", "Peer": "192.0.2.23", "Local": "192.0.2.1", "Via": "192.0.2.5",
+			"State": "enrolled", "Cert": "factory", "Token": "valid", "Net": "lease", "Over": "http", "Ignore": "header",
 			"Hash": strings.Repeat("ab", 32),
 		}[name])
 		if v.Len() == 0 {

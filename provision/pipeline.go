@@ -21,6 +21,11 @@ type Pipeline struct {
 	Devices   DeviceStore
 	Configs   ConfigStore
 	Plugins   PluginSource
+	Tokens    TokenView // nil: no path bears a token
+	Gate      *Gate     // nil: nothing is remembered between requests, and nobody waits for approval
+	// Doubt reports whether the lease table may be older than what was promised to clients, as after a restore. Nil: it
+	// isn't.
+	Doubt     func(time.Time) bool
 	Journal   *Journal   // nil: nothing is kept
 	Sightings *Sightings // nil: who is not added is forgotten
 	Renders   *Renders   // nil: every file is made anew
@@ -66,9 +71,28 @@ func (p *Pipeline) Observe(ctx context.Context, ev lease.Event) *Outcome {
 	}, p.Devices, p.Configs)
 	r.out.Request.ID = p.Journal.number(0)
 	r.sightings = p.Sightings
-	r.learn(ctx)
+	if r.learn(ctx) {
+		r.observed(ctx, ev)
+	}
 	p.publish(ctx, r.out)
 	return r.out
+}
+
+// observed takes in what a lease says beyond who its client is.
+func (r *passage) observed(ctx context.Context, ev lease.Event) {
+	if ev.Kind == lease.KindBound {
+		r.gate.refill(r.device.ID)
+	}
+	other := r.gate.leased(ev)
+	if other == "" || r.device.ID == "" {
+		return
+	}
+	text := fmt.Sprintf("C5: %s was at port %s less than %s ago, and is at %s now", r.tie.hw, other, hopSpan, portOf(ev.Lease.Client))
+	r.remark("%s", text)
+	r.alarm(AlarmClone, text)
+	if err := r.suspect(ctx, r.device.ID, text); err != nil {
+		r.out.Err = fmt.Errorf("%s: %w", stageUpdate, err)
+	}
 }
 
 // Explain tells what a request would come to. It runs the code of Handle, but nothing is written, counted or logged.
@@ -76,6 +100,7 @@ func (p *Pipeline) Observe(ctx context.Context, ev lease.Event) *Outcome {
 func (p *Pipeline) Explain(ctx context.Context, req *Request) (*Answer, *Outcome) {
 	o := newOverlay(p.Devices, p.Configs)
 	r := p.newPassage(req, o, o)
+	r.dry = true
 	if r.learn(ctx) {
 		r.serve(ctx)
 	}
@@ -92,7 +117,6 @@ func (p *Pipeline) Adopt(ctx context.Context, key string) *Outcome {
 	r := p.newPassage(&s.Last, p.Devices, p.Configs)
 	r.sightings = p.Sightings
 	r.adopt = true
-	r.out.Policy.AutoAdd = AddAny
 	r.out.Identity = s.Identity
 	r.out.Identity.Conflicts = nil // the administrator has settled them
 	_ = r.stage(ctx, stageRetrieve, r.retrieve) && r.stage(ctx, stageUpdate, r.update)
@@ -154,13 +178,21 @@ type passage struct {
 	renders    *Renders   // nil in Explain, too
 	plugins    *PluginSet
 	http       func(netip.Addr) string
+	gate       *Gate
+	doubt      func(time.Time) bool
 	adopt      bool // an administrator adds the device
+	dry        bool // nothing is remembered: it is only explained
 
 	out     *Outcome
 	answer  *Answer
 	device  Device   // with its Override; no ID: none. Rev 0: to be added
 	known   Identity // the request's identity, completed by the device's record
 	foreign []string // keys of the request that another device has
+	stored  Device   // as lookup found it, before the request taught it anything
+	tie     tie
+	token   bearing
+	locked  bool   // the request's source
+	dispute string // what contradicts itself
 	note    strings.Builder
 }
 
@@ -170,7 +202,8 @@ func (p *Pipeline) newPassage(req *Request, devices DeviceStore, configs ConfigS
 		devices: devices, configs: configs,
 		plugins: p.Plugins.Plugins(),
 		http:    p.HTTP,
-		out:     &Outcome{Request: *req, Steps: make([]Step, 0, 6)},
+		gate:    p.Gate, doubt: p.Doubt,
+		out: &Outcome{Request: *req, Steps: make([]Step, 0, 6)},
 	}
 	r.out.Request.Peer = req.Peer.Unmap()
 	if r.out.Request.At.IsZero() {
@@ -180,6 +213,8 @@ func (p *Pipeline) newPassage(req *Request, devices DeviceStore, configs ConfigS
 	if p.PolicyFor != nil {
 		r.out.Policy = p.PolicyFor(r.out.Request.Peer)
 	}
+	r.plugins = r.plugins.without(r.out.Policy.PluginsOff)
+	r.cutToken(p.Tokens)
 	return r
 }
 
@@ -192,9 +227,10 @@ func (r *passage) learn(ctx context.Context) bool {
 
 // serve runs the stages of a request that wants an answer.
 func (r *passage) serve(ctx context.Context) {
-	_ = r.stage(ctx, stageRoute, r.route) &&
-		r.stage(ctx, stageGuard, r.guard) &&
-		r.stage(ctx, stageAnswer, r.respond)
+	r.weigh()
+	if r.stage(ctx, stageRoute, r.route) && r.stage(ctx, stageGuard, r.guard) && r.stage(ctx, stageAnswer, r.respond) {
+		r.fetched(ctx)
+	}
 }
 
 // stage runs one stage and writes down its step. It reports whether the request may go on.

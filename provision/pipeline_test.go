@@ -161,7 +161,7 @@ func TestClaimOfMACThatIsElsewhere(t *testing.T) {
 	w.ask(t, get(addrA, "aastra.cfg", aastraAgent(aastraA, "3.2.2")))
 	before := w.writes.n.Load()
 	got, o := w.ask(t, get(addrP, "00085D112233.cfg", aastraAgent(aastraA, "3.3.1")))
-	if got != "" || o.Verdict.Rule != provision.GuardContradiction || !strings.Contains(o.Verdict.Why, "00:08:5d:11:22:33 at 192.0.2.21") {
+	if got != "" || o.Verdict.Rule != "ID-04" || !strings.Contains(o.Verdict.Why, "00:08:5d:11:22:33 at 192.0.2.21") {
 		t.Errorf("answer %q, verdict %+v; want a refusal that names the lease", got, o.Verdict)
 	}
 	if got := w.writes.n.Load(); got != before {

@@ -14,6 +14,7 @@ type PluginSet struct {
 	byID   map[PluginID]Plugin
 	index  ruleIndex
 	scores scoreMemo
+	parts  partMemo
 
 	scratch sync.Pool // of *extraction
 }

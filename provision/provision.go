@@ -156,7 +156,8 @@ type Device struct {
 	Options                map[string]any
 	Label                  string // a person's name for it
 	Created                time.Time
-	Auto                   bool // added by its own first request
+	Auto                   bool   // added by its own first request
+	Network                string // where that request came from, if it was added so; see [Policy]
 	State                  DeviceState
 	// Remote: it may be outside of our networks, so its own token is enough to prove who it is. Static: its address is
 	// typed into it, so no lease will ever back it.
@@ -176,6 +177,14 @@ const (
 	StateSuspicious  DeviceState = "suspicious"  // something contradicted it; until an administrator says otherwise
 	StateRetired     DeviceState = "retired"     // no longer ours
 )
+
+// Trust returns the device's state, where one that an administrator added is confirmed by that.
+func (d *Device) Trust() DeviceState {
+	if d.State == StateNew && d.Rev != 0 && !d.Auto {
+		return StateEnrolled
+	}
+	return d.State
+}
 
 // Role is what a config is used for by itself.
 type Role string
@@ -245,8 +254,11 @@ type Route struct {
 // Verdict is the guard's decision: may the answer leave, and may it hold secrets.
 type Verdict struct {
 	Allow, Secrets bool
-	Rule           string // row of the table
-	Why            string // a sentence for people
+	// Held: it may not, but would if an administrator approved the device. To the phone it looks like a missing file,
+	// as every refusal.
+	Held bool
+	Rule string // row of the table
+	Why  string // a sentence for people
 }
 
 // View is all that a template may see. Its Params are plain strings where the vocabulary has secrets: unwrapped after
@@ -324,6 +336,35 @@ type Policy struct {
 	AutoAdd AutoAdd
 	// Configure gives new devices a default config.
 	Configure bool
+	Guard     GuardPolicy
+	// Foreign: nothing at all is answered, whoever asks.
+	Foreign bool
+	// NoAssociate leaves it to administrators which plugin a device has.
+	NoAssociate bool
+	// Ignore are the sources whose claims count for nothing.
+	Ignore []Source
+	// PluginsOff aren't there for requests of the network. PluginsFirst are preferred, the first most, to others that
+	// support a device as well.
+	PluginsOff, PluginsFirst []PluginID
+	// NeighbourTrusted: the neighbour table is proof enough, as where somebody else's DHCP server leases.
+	NeighbourTrusted bool
+	// RelaysDistrusted: leases that were got through a relay agent are no proof, though the agent is listed.
+	RelaysDistrusted bool
+	CleartextOK      bool // under GuardStrict, secrets may leave unencrypted
+	SiteFiles        bool // files of the site are for everybody
+	// NAT: several devices share an address, so the address proves nothing, and a device's token is enough.
+	NAT       bool
+	AutoEnrol bool // under GuardStrict, a certificate is enough to enrol a new device
+	// AddPerMinute and AddMax bound how many devices add themselves: within a minute, and unconfirmed in total. 0: no
+	// bound.
+	AddPerMinute, AddMax int
+}
+
+// TokenView is what the pipeline needs of the devices' tokens.
+type TokenView interface {
+	// Check says what the token of a request from an address is worth, and whose it is. Both are zero for a token that
+	// nobody knows.
+	Check(token string, from netip.Addr, at time.Time) (hwaddr.Addr, DeviceID, TokenState)
 }
 
 // DeviceStore keeps devices. mac, serial and uuid are unique among them.

@@ -22,7 +22,15 @@ func (r *passage) retrieve(ctx context.Context) error {
 		r.sightings.forget(r.out)
 		return nil
 	}
-	if why := r.refusal(); why != "" {
+	if r.gate.aside(&r.out.Identity) && !r.adopt {
+		r.say("not added: an administrator has set it aside")
+		return nil
+	}
+	why := r.refusal()
+	if why == "" && !r.adopt && !r.dry {
+		why = r.gate.admit(ctx, &r.out.Policy, r.out.Identity.who(), r.out.Request.At)
+	}
+	if why != "" {
 		r.say("%s", why)
 		r.sight(why)
 		return nil
@@ -63,7 +71,8 @@ func (r *passage) lookup(ctx context.Context) (bool, error) {
 		}
 		r.out.Lookups = append(r.out.Lookups, key+": found")
 		r.take(d)
-		r.doubt(k.attr)
+		r.stored = d
+		r.compare(k.attr)
 		r.say("device %s by %s", d.ID, k.attr)
 		return true, nil
 	}
@@ -97,8 +106,8 @@ func (r *passage) mismatch(by string, d *Device) string {
 	return ""
 }
 
-// doubt adds the conflicts between the identity and the record of the device that was found.
-func (r *passage) doubt(by string) {
+// compare adds the conflicts between the identity and the record of the device that was found.
+func (r *passage) compare(by string) {
 	id, d := &r.out.Identity, &r.device
 	if by == AttrMAC && d.Serial != "" && id.Serial != "" && d.Serial != id.Serial {
 		r.contradictByRecord(d, AttrSerial, d.Serial, id.Serial)
@@ -133,7 +142,11 @@ func (r *passage) refusal() string {
 		return "no mac, serial or uuid to know the device by"
 	case id.contested(AttrMAC) || id.HW.IsZero() && len(id.Conflicts) > 0:
 		return "not added: who asks is in doubt"
-	case r.adopt || policy.AutoAdd == AddAny:
+	case r.adopt:
+		return ""
+	case r.locked || policy.Foreign:
+		return "not added: its source gets nothing"
+	case policy.AutoAdd == AddAny:
 		return ""
 	case policy.AutoAdd == AddOff:
 		return "not added: the network adds no devices by itself"
@@ -167,7 +180,10 @@ func (r *passage) sight(why string) {
 // draft makes the device that is to be added. Its facts are filled in by the update stage, like any device's.
 func (r *passage) draft() {
 	id := &r.out.Identity
-	d := Device{HW: id.HW, Created: r.out.Request.At, Auto: !r.adopt}
+	d := Device{HW: id.HW, Created: r.out.Request.At, Auto: !r.adopt, Network: r.out.Policy.Network}
+	if r.adopt {
+		d.State = StateEnrolled
+	}
 	if r.usable(AttrSerial, id.Serial) {
 		d.Serial = id.Serial
 	}

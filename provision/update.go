@@ -85,6 +85,9 @@ func (r *passage) improve(ctx context.Context) (Device, Config, []Change, error)
 		r.out.Plugin = u.Plugin
 		return u.Device, Config{}, nil, nil
 	}
+	if err := u.confirm(ctx); err != nil {
+		return Device{}, Config{}, nil, err
+	}
 	u.associate()
 	r.out.Plugin = u.Plugin
 	cfg, err := u.configure(ctx)
@@ -137,6 +140,10 @@ func (u *improvement) facts(ctx context.Context) error {
 
 // product learns vendor, model and version. What belonged to a former vendor or model doesn't outlive it.
 func (u *improvement) product(id *Identity) {
+	if u.State == StateProvisioned && u.Vendor != "" && id.Vendor != "" && id.Vendor != u.Vendor {
+		u.say("its vendor stays %s: a provisioned device doesn't become another's by its own word", u.Vendor)
+		return
+	}
 	learns := func(stored, asked string, by Source) bool {
 		return asked != "" && asked != stored && (by > SourcePath || by == SourcePath && stored == "")
 	}
@@ -202,18 +209,50 @@ func complete(id Identity, d *Device) Identity {
 	return id
 }
 
+// preferred returns the best score; of those that are as good, that of the plugin that comes first in a list.
+func preferred(scores []Score, order []PluginID) Score {
+	for _, id := range order {
+		for _, s := range scores {
+			if s.Plugin == id && s.Support == scores[0].Support {
+				return s
+			}
+		}
+	}
+	return scores[0]
+}
+
+// confirm makes a new device an enrolled one if an administrator has opened a window for it, and something backs what it
+// says of itself.
+func (u *improvement) confirm(ctx context.Context) error {
+	doubted := u.locked || len(u.out.Identity.Conflicts) > 0
+	if u.State != StateNew || u.Trust() != StateNew || doubted || u.tie.level == NetNone && u.token.state != TokenValid && u.out.Request.Cert == nil {
+		return nil
+	}
+	ok, err := u.gate.pass(ctx, &u.Device, u.out.Policy.Network, u.out.Request.At, u.dry)
+	if ok && err == nil {
+		u.changes = append(u.changes, Change{Field: "state", New: string(StateEnrolled), Why: "an enrolment window is open for it"})
+		u.State = StateEnrolled
+		if u.Port == "" && u.tie.port != "" && u.out.Policy.Guard == GuardStrict {
+			u.set("port", &u.Port, u.tie.port, "it was enrolled there")
+		}
+	}
+	return err
+}
+
 // associate chooses the plugin. One that the device has already stays unless another supports it better, or it has gone
 // and another is at least probable.
 func (u *improvement) associate() {
 	_, installed := u.plugins.Get(u.Plugin)
 	var best, current Score
 	if len(u.out.Scores) > 0 {
-		best = u.out.Scores[0]
+		best = preferred(u.out.Scores, u.out.Policy.PluginsFirst)
 	}
 	if i := slices.IndexFunc(u.out.Scores, func(s Score) bool { return s.Plugin == u.Plugin }); i >= 0 {
 		current = u.out.Scores[i]
 	}
 	switch {
+	case u.out.Policy.NoAssociate:
+		u.say("the network's policy gives no plugin by itself")
 	case u.Pinned && !installed:
 		u.say("the pinned plugin %s isn't installed", Printable(string(u.Plugin)))
 	case u.Pinned:

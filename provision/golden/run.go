@@ -117,6 +117,10 @@ func (r *Request) run(ctx context.Context, p *plugin.Plugin, others []*plugin.Pl
 	pipeline := &provision.Pipeline{
 		Leases: leases(r.leases), Devices: store, Configs: store, Plugins: fixed{provision.NewPluginSet(set...)},
 		HTTP: func(netip.Addr) string { return "http://" + base.String() },
+		// What a plugin makes of a request is tried here, not what a request must prove.
+		PolicyFor: func(netip.Addr) provision.Policy {
+			return provision.Policy{AutoAdd: provision.AddRecognised, Configure: true, Guard: provision.GuardLegacy}
+		},
 	}
 	if r.request.Proto == provision.DHCP {
 		o := pipeline.Observe(ctx, lease.Event{Seq: 1, At: time.Now(), Kind: lease.KindBound, Lease: r.leases[0]})
