@@ -8,7 +8,7 @@ import (
 
 const (
 	followBatch  = 256             // events in memory; none is read while one is delivered
-	followSave   = 64              // events between two saves of the cursor, at most …
+	followSave   = 1024            // events between two saves of the cursor, at most …
 	followLinger = 5 * time.Second // … or the time between them
 	followRetry  = time.Second     // before the second try; each further pause is twice as long …
 	followPause  = time.Minute     // … up to this
@@ -23,7 +23,7 @@ const (
 // an hour the event is logged and passed over, so that nothing dams the rest for ever. A reader that knows a hopeless
 // event returns nil for it.
 //
-// How far the reader came is saved after 64 events or 5 seconds, and at the end. After a crash it gets at most what
+// How far the reader came is saved after 1024 events or 5 seconds, and at the end. After a crash it gets at most what
 // came since then once more.
 func Follow(
 	ctx context.Context, t *Table, c Cursors, name string, deliver func(context.Context, Event) error, log *slog.Logger,
