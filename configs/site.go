@@ -98,13 +98,13 @@ func (s *Site) checkConfigs(d *decoder) {
 		switch c.Role {
 		case "":
 			continue
-		case "default", "autocreate":
+		case "base", "default", "autocreate":
 			if other, ok := roles[c.Role]; ok {
 				d.fault(c.Line, "config "+c.ID, "config %s has the role %s already; only one can", other, c.Role)
 			}
 			roles[c.Role] = c.ID
 		default:
-			d.fault(c.Line, "config "+c.ID, "role %q is unknown; use default, autocreate or none", c.Role)
+			d.fault(c.Line, "config "+c.ID, "role %q is unknown; use base, default, autocreate or none", c.Role)
 		}
 	}
 	for _, c := range s.Configs {

@@ -56,38 +56,13 @@ func (r *passage) answered(a *Answer) {
 	r.say("%d bytes of %s", a.Size, a.Type)
 }
 
-// resolve flattens what the device is configured with: its config and that one's parents, its override, the defaults.
+// resolve flattens what the device is configured with.
 func (r *passage) resolve(ctx context.Context) (Resolved, error) {
-	id := r.device.Config
-	if id == "" {
-		if r.out.Route.Class != ClassSite {
-			return Resolved{}, fmt.Errorf("device %s has no config: %w", r.device.ID, ErrNotFound)
-		}
-		c, err := r.configs.ConfigByRole(ctx, RoleDefault)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return Resolved{}, fmt.Errorf("look up the config of role %s: %w", RoleDefault, err)
-		}
-		id = c.ID
+	res, incomplete, err := Resolve(ctx, r.configs, &r.device, r.out.Route.Class)
+	if incomplete != nil {
+		r.say("config %s is incomplete: %s", r.device.Config, oneLine(incomplete))
 	}
-	res := newResolved()
-	if id != "" {
-		var err error
-		res, err = Inherit(func(id ConfigID) (Config, error) { return r.configs.Config(ctx, id) }, id)
-		if err != nil {
-			// A config that is missing or wrong is our fault: to the phone it must not look like a missing file.
-			return Resolved{}, ours{err}
-		}
-	}
-	res.lay(r.device.Override, LayerDevice)
-	res.Params = Wrap(res.Params)
-	res.lay(Defaults(res.Params), LayerDefault)
-	if err := CheckLayer(res.Params); err != nil {
-		return Resolved{}, ours{fmt.Errorf("config %s: %w", id, err)}
-	}
-	if err := Check(res.Params); err != nil {
-		r.say("config %s is incomplete: %s", id, oneLine(err))
-	}
-	return res, nil
+	return res, err
 }
 
 // withoutSecrets returns err, or, if its text quotes a secret, an error of the same kind that doesn't.

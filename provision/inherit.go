@@ -28,9 +28,20 @@ const (
 // An unknown id is get's error; a missing parent or a circle is ErrInvalid, with the chain that leads to it. What Inherit
 // returns shares nothing with what get returned.
 func Inherit(get func(ConfigID) (Config, error), id ConfigID) (Resolved, error) {
+	return InheritOver(get, "", id)
+}
+
+// InheritOver is Inherit over a base, which lies lowest, whether or not the config names it among its parents. An empty
+// base or id is none.
+func InheritOver(get func(ConfigID) (Config, error), base, id ConfigID) (Resolved, error) {
 	f := flattening{get: get, done: map[ConfigID]bool{}, out: newResolved()}
-	if err := f.visit(id); err != nil {
-		return Resolved{}, err
+	for _, id := range []ConfigID{base, id} {
+		if id == "" {
+			continue
+		}
+		if err := f.visit(id); err != nil {
+			return Resolved{}, err
+		}
 	}
 	return f.out, nil
 }

@@ -27,16 +27,35 @@ func CheckLayer(p Params) error { return check(p, false) }
 func check(p Params, whole bool) error {
 	c := checker{whole: whole}
 	c.level(p, vocabulary, "")
-	slices.SortStableFunc(c.faults, func(a, b fault) int { return CompareVersions(a.path, b.path) })
-	errs := make([]error, len(c.faults))
-	for i, f := range c.faults {
+	return joined(c.faults)
+}
+
+// faults checks complete params once and returns what [CheckLayer] says of them, and what else [Check] does.
+func faults(p Params) (wrong, lacking error) {
+	c := checker{whole: true}
+	c.level(p, vocabulary, "")
+	if len(c.faults) == 0 {
+		return nil, nil
+	}
+	hard := slices.DeleteFunc(slices.Clone(c.faults), func(f fault) bool { return f.lacks })
+	soft := slices.DeleteFunc(c.faults, func(f fault) bool { return !f.lacks })
+	return joined(hard), joined(soft)
+}
+
+func joined(faults []fault) error {
+	slices.SortStableFunc(faults, func(a, b fault) int { return CompareVersions(a.path, b.path) })
+	errs := make([]error, len(faults))
+	for i, f := range faults {
 		errs[i] = f
 	}
 	return errors.Join(errs...)
 }
 
 // fault is what is wrong with the value at a path.
-type fault struct{ path, text string }
+type fault struct {
+	path, text string
+	lacks      bool // it isn't there
+}
 
 func (f fault) Error() string { return f.path + ": " + f.text }
 
@@ -49,7 +68,11 @@ type checker struct {
 }
 
 func (c *checker) fault(path, format string, args ...any) {
-	c.faults = append(c.faults, fault{path, fmt.Sprintf(format, args...)})
+	c.faults = append(c.faults, fault{path: path, text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) lack(path, text string) {
+	c.faults = append(c.faults, fault{path: path, text: text, lacks: true})
 }
 
 // level checks a map by its rows: the whole of the params, or an entry of a table.
@@ -80,7 +103,7 @@ func (c *checker) level(m map[string]any, rows *level, prefix string) {
 			continue
 		}
 		if on, _ := m[row.RequiredIf].(bool); row.Required || on {
-			c.fault(prefix+row.Name, "missing")
+			c.lack(prefix+row.Name, "missing")
 		}
 	}
 }
@@ -103,7 +126,7 @@ func (c *checker) key(m map[string]any, prefix string) {
 	kind, _ := m["type"].(string)
 	value, _ := m["value"].(string)
 	if c.whole && slices.Contains(keyNeedsValue, kind) && missing(m["value"]) {
-		c.fault(prefix+"value", "missing: a key of type %s needs it", kind)
+		c.lack(prefix+"value", "missing: a key of type "+kind+" needs it")
 	}
 	if kind != "" && !slices.Contains(keyTakesURL, kind) && strings.Contains(value, "%") {
 		c.fault(prefix+"value", "want no percent sign in the value of a key of type %s", Printable(kind))

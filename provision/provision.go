@@ -194,6 +194,7 @@ const (
 	RoleNone       Role = ""
 	RoleDefault    Role = "default"    // given to devices that have none and may not have an autocreated one
 	RoleAutocreate Role = "autocreate" // parent of the config that a new device gets
+	RoleBase       Role = "base"       // lies beneath every device's config, named among its parents or not
 )
 
 // Config is a set of parameters that devices share, or that one has. Parents are laid under it, the first lowest.
