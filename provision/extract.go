@@ -33,8 +33,9 @@ func (r *passage) extract(ctx context.Context) error {
 	}
 	claims = append(claims[:own], r.sound(claims[own:])...)
 	id := Conclude(claims)
+	mac := id.HW.String()
 	if i := slices.IndexFunc(claims, func(c Claim) bool {
-		return c.Attr == AttrMAC && c.Value == id.HW.String() && c.Source == id.Assurance
+		return c.Attr == AttrMAC && c.Value == mac && c.Source == id.Assurance
 	}); i >= 0 {
 		r.contradictByLease(&id, id.HW, claims[i])
 	}

@@ -84,13 +84,14 @@ func (r *passage) unproven() []string {
 		return nil
 	}
 	var macs, others []string
+	proven := r.tie.hw.String()
 	for i := range r.out.Claims {
 		c := &r.out.Claims[i]
 		if c.Source != SourcePath && c.Source != SourceHeader {
 			continue
 		}
 		switch {
-		case c.Attr == AttrMAC && c.Value == r.tie.hw.String():
+		case c.Attr == AttrMAC && c.Value == proven:
 		case c.Attr == AttrMAC && !slices.Contains(macs, c.Value):
 			macs = append(macs, c.Value)
 		case (c.Attr == AttrSerial || c.Attr == AttrUUID) && len(others) == 0:

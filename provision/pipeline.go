@@ -237,6 +237,7 @@ func (r *passage) serve(ctx context.Context) {
 func (r *passage) stage(ctx context.Context, name string, run func(context.Context) error) bool {
 	start := time.Now()
 	r.note.Reset()
+	r.note.Grow(80) // most notes are shorter
 	err := ctx.Err()
 	if err == nil {
 		err = run(ctx)

@@ -42,20 +42,12 @@ func (r *passage) retrieve(ctx context.Context) error {
 // lookup tries the keys in order and reports whether one named a device, which is then the passage's.
 func (r *passage) lookup(ctx context.Context) (bool, error) {
 	id := &r.out.Identity
-	keys := [...]struct {
-		attr, value string
-		get         func() (Device, error)
-	}{
-		{AttrMAC, id.HW.String(), func() (Device, error) { return r.devices.DeviceByHW(ctx, id.HW) }},
-		{AttrSerial, id.Serial, func() (Device, error) { return r.devices.DeviceBySerial(ctx, id.Serial) }},
-		{AttrUUID, id.UUID, func() (Device, error) { return r.devices.DeviceByUUID(ctx, id.UUID) }},
-	}
-	for _, k := range keys {
+	for _, k := range [...]struct{ attr, value string }{{AttrMAC, id.HW.String()}, {AttrSerial, id.Serial}, {AttrUUID, id.UUID}} {
 		if k.value == "" {
 			continue
 		}
 		key := k.attr + " " + Printable(k.value)
-		d, err := k.get()
+		d, err := r.deviceBy(ctx, k.attr)
 		switch {
 		case errors.Is(err, ErrNotFound):
 			r.out.Lookups = append(r.out.Lookups, key+": none")
@@ -77,6 +69,18 @@ func (r *passage) lookup(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	return false, nil
+}
+
+// deviceBy looks the device up by one of the identity's keys.
+func (r *passage) deviceBy(ctx context.Context, attr string) (Device, error) {
+	id := &r.out.Identity
+	switch attr {
+	case AttrMAC:
+		return r.devices.DeviceByHW(ctx, id.HW)
+	case AttrSerial:
+		return r.devices.DeviceBySerial(ctx, id.Serial)
+	}
+	return r.devices.DeviceByUUID(ctx, id.UUID)
 }
 
 // take makes a stored device the passage's.

@@ -80,6 +80,9 @@ func (s *Sightings) forget(o *Outcome) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.byKey) == 0 {
+		return
+	}
 	key := sightingKey(o)
 	if e, ok := s.byKey[key]; ok {
 		s.order.Remove(e)

@@ -14,6 +14,7 @@ import (
 // pattern is one path of a route, compiled.
 type pattern struct {
 	text           string
+	name           string // as it stands in outcomes
 	rule           int    // index of its route
 	prefix, suffix string // literal text at its ends, to refuse most paths without the regexp
 	re             *regexp.Regexp
@@ -63,7 +64,7 @@ func checkPattern(p string) error {
 
 // compilePattern makes a pattern that has passed checkPattern. models is the alternation of the models' names.
 func compilePattern(p string, rule int, models string) (*pattern, error) {
-	c := &pattern{text: p, rule: rule}
+	c := &pattern{text: p, name: fmt.Sprintf("routes[%d] %s", rule, p), rule: rule}
 	var re strings.Builder
 	re.WriteString(`\A`)
 	end, groups := 0, 0

@@ -140,7 +140,7 @@ func (p *Plugin) Route(req *provision.Request, _ provision.Identity) (provision.
 
 func (p *Plugin) routed(c *pattern, asked string) provision.Route {
 	r := p.routes[c.rule]
-	r.Rule = fmt.Sprintf("routes[%d] %s", c.rule, c.text)
+	r.Rule = c.name
 	if r.Template == "" && strings.Contains(r.File, "{") {
 		r.File = strings.NewReplacer("{name}", path.Base(asked), "{path}", asked).Replace(r.File)
 	}

@@ -148,7 +148,15 @@ func (db *DB) DeviceByHW(_ context.Context, hw hwaddr.Addr) (provision.Device, e
 	if hw.IsZero() {
 		return provision.Device{}, fmt.Errorf("device without a mac: %w", provision.ErrNotFound)
 	}
-	return db.deviceBy(bucketDeviceMAC, string(hw[:]), "mac", hw.String())
+	d, touch, ok := db.devices.get(hw)
+	if ok {
+		return d, nil
+	}
+	d, err := db.deviceBy(bucketDeviceMAC, string(hw[:]), "mac", hw.String())
+	if err == nil {
+		db.devices.keep(d, touch)
+	}
+	return d, err
 }
 
 // DeviceBySerial implements [provision.DeviceStore].

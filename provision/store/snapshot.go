@@ -15,17 +15,19 @@ import (
 )
 
 const (
+	snapshotFirst = 30 * time.Second // after the start, when all the phones of a site may want the disk
 	snapshotEvery = 10 * time.Minute
 	epochEvery    = time.Minute
 	tendEvery     = time.Second
 	reopenPause   = 8 // seconds between attempts at most
 )
 
-// Run makes snapshots, the first one at once and then one every ten minutes in which something was written, and after a
-// failed commit opens the store anew. It returns nil when ctx ends.
+// Run makes snapshots, the first one after half a minute and then one every ten minutes in which something was written,
+// and after a failed commit opens the store anew. It returns nil when ctx ends.
 func (db *DB) Run(ctx context.Context) error {
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
+	began := time.Now()
 	var snapped, kept time.Time
 	written := uint64(0)
 	fails, pause := 0, 0
@@ -42,7 +44,8 @@ func (db *DB) Run(ctx context.Context) error {
 				break
 			}
 			fails, pause = 0, 0
-		case snapped.IsZero() || now.Sub(snapped) >= snapshotEvery && db.Writes() != written:
+		case snapped.IsZero() && now.Sub(began) >= snapshotFirst,
+			!snapped.IsZero() && now.Sub(snapped) >= snapshotEvery && db.Writes() != written:
 			snapped, written = now, db.Writes()
 			if _, err := db.Snapshot(ctx); err != nil && ctx.Err() == nil {
 				db.log.WarnContext(ctx, "no snapshot made", "err", err)
@@ -173,6 +176,7 @@ func (db *DB) reopen(ctx context.Context) error {
 	}
 	old := db.bolt.Swap(bolt)
 	db.configs.Add(1)
+	db.devices.forget(nil, true)
 	if err := db.readBooks(); err != nil { // as good as impossible: it was checked
 		return fmt.Errorf("write the store anew: %w", errors.Join(err, old.Close()))
 	}

@@ -43,6 +43,7 @@ type DB struct {
 	bolt     atomic.Pointer[bbolt.DB] // another one after each reopen
 	writes   atomic.Uint64
 	configs  atomic.Uint64 // counts what may have changed a config
+	devices  deviceCache
 	books    books         // of the writer whose turn it is
 	snapping chan struct{} // holds a token while a snapshot is made
 	// stopped is the first commit error after which the file may not be written any more; see transact and reopen.
@@ -182,9 +183,11 @@ func (db *DB) write(group []*request) {
 				r.err = err
 			}
 		}
+		// A commit that failed may show after reopen, so it counts as any.
 		if err != nil || slices.ContainsFunc(group, (*request).ofConfigs) {
-			db.configs.Add(1) // a commit that failed may show after reopen
+			db.configs.Add(1)
 		}
+		db.devices.forget(group, err != nil)
 	}()
 	err = db.transact(func(tx *bbolt.Tx, b books) (bool, error) {
 		changed := false

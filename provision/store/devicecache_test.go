@@ -1,0 +1,62 @@
+package store
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/provision"
+)
+
+// TestDeviceIsReadAsWritten: a device that is read after a write was acknowledged is as it was written, however many read
+// it meanwhile; and one that was deleted, or has another MAC now, isn't found any more.
+func TestDeviceIsReadAsWritten(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, t.TempDir())
+	macs := [2]hwaddr.Addr{hwaddr.MustParse("00:15:65:00:00:01"), hwaddr.MustParse("00:15:65:00:00:02")}
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for !stop.Load() {
+				for _, hw := range macs {
+					_, _ = db.DeviceByHW(t.Context(), hw)
+				}
+			}
+		})
+	}
+	defer wg.Wait()
+	defer stop.Store(true)
+	d := provision.Device{ID: "d", HW: macs[0], Override: provision.Params{"X_n": map[string]any{}}}
+	for n := range 100 {
+		if n%10 == 9 {
+			if err := db.DeleteDevice(t.Context(), d.ID); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := db.DeviceByHW(t.Context(), d.HW); err == nil {
+				t.Fatalf("write %d: a deleted device is found: %+v", n, got)
+			}
+			d.Rev = 0
+		}
+		d.Label, d.HW = strconv.Itoa(n), macs[n/3%2]
+		var err error
+		if d, err = db.PutDevice(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			got, err := db.DeviceByHW(t.Context(), d.HW)
+			if err != nil || got.Rev != d.Rev || got.Label != d.Label {
+				t.Fatalf("write %d: got revision %d %q (%v), want %d %q", n, got.Rev, got.Label, err, d.Rev, d.Label)
+			}
+			got.Override["X_n"].(map[string]any)["spoiled"] = true //nolint:forcetypeassert // a panic fails the test as well
+		}
+		if got, _ := db.DeviceByHW(t.Context(), d.HW); len(got.Override["X_n"].(map[string]any)) > 0 { //nolint:forcetypeassert // as above
+			t.Fatal("a reader's change is another reader's")
+		}
+		if got, err := db.DeviceByHW(t.Context(), macs[(n/3+1)%2]); err == nil {
+			t.Fatalf("write %d: found by the MAC that it had: %+v", n, got)
+		}
+	}
+}
