@@ -64,7 +64,7 @@ func fromLeaseEvent(b *api.LeaseEvent) (e admin.LeaseEvent, err error) {
 	} {
 		*f.to = f.value
 		if f.hex {
-			raw, err := hex.DecodeString(strings.NewReplacer(":", "", " ", "").Replace(strings.TrimPrefix(f.value, "0x")))
+			raw, err := hex.DecodeString(strings.ReplaceAll(pad(f.value), ":", ""))
 			if err != nil {
 				return e, fmt.Errorf("%s %q is not hexadecimal", f.name, f.value)
 			}
@@ -81,11 +81,11 @@ func fromLeaseEvent(b *api.LeaseEvent) (e admin.LeaseEvent, err error) {
 	return e, nil
 }
 
-// pad writes an address in groups with two digits in each: some servers print bytes as numbers, 0:1b:d4:0:0:1.
-func pad(mac string) string {
-	groups := strings.Split(mac, ":")
-	if len(groups) != 6 {
-		return mac
+// pad writes bytes with two digits each: some servers print them as numbers, 0:1b:d4:0:0:1.
+func pad(s string) string {
+	groups := strings.Split(s, ":")
+	if len(groups) == 1 {
+		return s
 	}
 	for i, g := range groups {
 		if len(g) == 1 {

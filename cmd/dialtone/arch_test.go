@@ -44,7 +44,7 @@ var imports = map[string][]string{
 	"provision/trace":         {"provision"},
 	"provision/admin":         {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/trace"},
 
-	"web":     {"dhcp/lease", "provision", "provision/admin", "web/api", echo, "golang.org/x/sync"},
+	"web":     {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/admin", "web/api", echo, "golang.org/x/sync"},
 	"web/api": {"github.com/oapi-codegen/runtime"},
 	"configs": {yaml},
 	"plugins": {},

@@ -180,7 +180,7 @@ func (t *Table) Run(ctx context.Context) error {
 	s := t.feed
 	t.feed = nil
 	t.mu.Unlock()
-	for {
+	for last := ""; ctx.Err() == nil; {
 		var err error
 		if s == nil {
 			s, err = t.connect()
@@ -190,17 +190,20 @@ func (t *Table) Run(ctx context.Context) error {
 			s.close()
 			s = nil
 		}
-		if ctx.Err() != nil {
-			return nil
+		if err == nil {
+			break // ctx has ended
 		}
 		t.replace(nil, time.Now()) // what we can't follow we don't know
-		t.Log.WarnContext(ctx, "neighbour table can't be followed; it is read again soon", "err", err)
+		if last != err.Error() {
+			last = err.Error()
+			t.Log.WarnContext(ctx, "neighbour table can't be followed; it is tried again and again", "err", err)
+		}
 		select {
 		case <-time.After(retryAfter):
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 // follow applies what the source says until it fails or ctx ends.

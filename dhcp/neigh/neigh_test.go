@@ -137,21 +137,21 @@ func TestThreat(t *testing.T) {
 		f := newFake(at(phone, Reachable))
 		follow(t, f, func(table *Table) {
 			start := time.Now()
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			f.tell(at(thief, Reachable))
 			want(t, table, "after another one has answered", thief)
 			if e, _ := table.Lookup(addr); e.Prev != phone || e.Since.Sub(start) != time.Minute {
 				t.Errorf("entry %+v, want the phone before it", e)
 			}
 			f.tell(at(thief, Unknown))
-			time.Sleep(rememberFor / 2)
+			<-time.After(rememberFor / 2)
 			f.tell(at(phone, Reachable))
 			synctest.Wait()
 			if e, _ := table.Lookup(addr); e.HW != phone || e.Prev != thief {
 				t.Errorf("entry %+v, want the thief before it", e)
 			}
 			f.tell(at(phone, Unknown))
-			time.Sleep(rememberFor + time.Second)
+			<-time.After(rememberFor + time.Second)
 			f.becomes(nil, at(thief, Reachable)) // it is read again, after so long
 			f.tell(at(thief, Reachable))
 			synctest.Wait()
@@ -190,7 +190,7 @@ func TestOverflow(t *testing.T) {
 		if _, ok := table.Neighbour(gone.addr); ok || f.dumped() != 2 {
 			t.Errorf("one whose leaving was lost is still there: %v, %d dumps", ok, f.dumped())
 		}
-		time.Sleep(rereadEvery + time.Second)
+		<-time.After(rereadEvery + time.Second)
 		f.tell()
 		synctest.Wait()
 		if f.dumped() != 3 {
@@ -206,13 +206,13 @@ func TestFailure(t *testing.T) {
 	follow(t, f, func(table *Table) {
 		f.events <- message{err: errors.New("gone")}
 		want(t, table, "while the kernel can't be asked", hwaddr.Addr{})
-		time.Sleep(retryAfter + time.Second)
+		<-time.After(retryAfter + time.Second)
 		want(t, table, "afterwards", phone)
 		f.becomes(errors.New("no dump"))
 		f.events <- message{err: unix.ENOBUFS}
 		want(t, table, "after a dump has failed", hwaddr.Addr{})
 		f.becomes(nil, at(phone, Reachable))
-		time.Sleep(retryAfter + time.Second)
+		<-time.After(retryAfter + time.Second)
 		want(t, table, "and then worked", phone)
 	})
 }

@@ -342,7 +342,7 @@ type LeaseEvent struct {
 	// CircuitID Option 82 sub-option 1, likewise.
 	CircuitID string `json:"circuit_id,omitempty,omitzero"`
 
-	// ClientID Option 61, hexadecimal, with or without colons.
+	// ClientID Option 61, hexadecimal: two digits a byte, or numbers with colons between them.
 	ClientID string `json:"client_id,omitempty,omitzero"`
 
 	// Event bound: the lease begins or goes on; else it ended.
