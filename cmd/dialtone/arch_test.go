@@ -41,6 +41,7 @@ var imports = map[string][]string{
 	"provision/store":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", bbolt},
 	"provision/tftpd":         {"provision", pinTFTP, "golang.org/x/net"},
 	"provision/httpd":         {"provision"},
+	"provision/pki":           {"dhcp/hwaddr", "provision"},
 	"provision/trace":         {"provision"},
 	"provision/admin":         {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/trace"},
 
