@@ -25,6 +25,7 @@ type Settings struct {
 	HTTP    HTTP    `yaml:"http"`
 	Console Console `yaml:"console"`
 	Plugins Plugins `yaml:"plugins"`
+	Guard   Guard   `yaml:"guard"`
 	Hooks   []Hook  `yaml:"hooks"`
 	Journal Journal `yaml:"journal"`
 	Log     Log     `yaml:"log"`
@@ -97,6 +98,13 @@ const defaultHookTimeout = 5 * time.Second
 
 func (h *Hook) setDefaults() { h.Timeout = defaultHookTimeout }
 
+// Guard says what is asked of phones that no network's settings cover.
+type Guard struct {
+	// Outside is the policy for addresses of none of the networks: strict, balanced, legacy, or refuse to answer nobody.
+	Outside string `yaml:"outside"`
+	AddMax  int    `yaml:"add_max"` // unconfirmed phones in all networks together; 0: no bound
+}
+
 // Journal says how much is remembered of what phones asked.
 type Journal struct {
 	Size int `yaml:"size"` // outcomes in memory
@@ -140,6 +148,7 @@ func Default() Settings {
 		},
 		Console: Console{Enabled: true, Listen: netip.MustParseAddrPort("127.0.0.1:8080")},
 		Plugins: Plugins{Watch: true},
+		Guard:   Guard{Outside: "strict", AddMax: 50_000},
 		Journal: Journal{Size: 2000, Disk: 64, Days: 30},
 		Log:     Log{Level: slog.LevelInfo, Format: FormatText},
 	}
@@ -151,6 +160,7 @@ func Sandbox() Settings {
 	s := Default()
 	s.DHCP.Relay = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:6767")}
 	s.DHCP.Limits = Limits{} // as many phones as one likes
+	s.Guard.AddMax = 0
 	s.TFTP.Listen = netip.MustParseAddrPort("127.0.0.1:6969")
 	s.HTTP.Listen = netip.MustParseAddrPort("127.0.0.1:8667")
 	return s
@@ -252,6 +262,10 @@ func (s Settings) faults() []fault {
 	if s.HTTP.Enabled && s.Console.Enabled && clash(s.HTTP.Listen, s.Console.Listen) {
 		bad("console.listen", "%s is where http.listen is, too; give the console a port of its own", s.Console.Listen)
 	}
+	if !slices.Contains([]string{"strict", "balanced", "legacy", "refuse"}, s.Guard.Outside) {
+		bad("guard.outside", "%q is unknown; use strict, balanced, legacy or refuse", s.Guard.Outside)
+	}
+	between("guard.add_max", s.Guard.AddMax, 0, 1_000_000)
 	between("tftp.max_transfers", s.TFTP.MaxTransfers, 1, 65536)
 	between("tftp.max_per_peer", s.TFTP.MaxPerPeer, 1, 65536)
 	between("tftp.block_size_limit", s.TFTP.BlockSizeLimit, 512, 65464) // RFC 2348

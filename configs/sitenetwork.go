@@ -48,11 +48,30 @@ type SiteNetwork struct {
 	Probe         bool              `yaml:"probe"`     // left out: true
 	AutoAdd       string            `yaml:"auto_add"`  // left out: recognised
 	Configure     bool              `yaml:"configure"` // left out: true
+	Provisioning  SiteProvisioning  `yaml:"provisioning"`
 	Line          int               `yaml:"-"`
 }
 
 func (n *SiteNetwork) setDefaults() {
 	n.Rivals, n.Probe, n.AutoAdd, n.Configure = "refuse", true, "recognised", true
+	n.Provisioning.Associate, n.Provisioning.RelayTrusted = true, true
+}
+
+// SiteProvisioning says what the phones of a network must prove to get files, and what is done by itself.
+type SiteProvisioning struct {
+	Guard            string   `yaml:"guard"`     // left out: balanced, or strict where no addresses are leased
+	Associate        bool     `yaml:"associate"` // left out: true
+	Ignore           SiteList `yaml:"ignore"`
+	PluginsOff       SiteList `yaml:"plugins_off"`
+	PluginsFirst     SiteList `yaml:"plugins_first"`
+	NeighbourTrusted bool     `yaml:"neighbour_trusted"`
+	RelayTrusted     bool     `yaml:"relay_trusted"` // left out: true
+	CleartextOK      bool     `yaml:"cleartext_ok"`
+	SiteFiles        bool     `yaml:"site_files"`
+	NAT              bool     `yaml:"nat"`
+	EnrolByCert      bool     `yaml:"enrol_by_cert"`
+	AddPerMinute     int      `yaml:"add_per_minute"` // left out: 1000; below 0: no bound
+	AddMax           int      `yaml:"add_max"`        // left out: 10000; below 0: no bound
 }
 
 // SitePool is a range of addresses, written "192.0.2.100-192.0.2.199" or with keys.

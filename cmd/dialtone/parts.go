@@ -86,6 +86,9 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 		Journal: provision.NewJournal(s.Journal.Size), Sightings: provision.NewSightings(0), Renders: provision.NewRenders(0),
 		HTTP: p.httpURL, Log: log,
 	}
+	if err = p.openGate(ctx); err != nil {
+		return p, err
+	}
 	if err = p.openTrace(ctx); err != nil {
 		return p, err
 	}
@@ -316,6 +319,7 @@ func (p *parts) problems() []admin.Problem {
 			list = append(list, admin.Problem{Part: "dhcp", Kind: string(x.Kind), Network: string(x.Network), Text: x.Text, Since: x.Since})
 		}
 	}
+	list = append(list, p.lenient()...)
 	for _, x := range p.db.Problems() {
 		kind := "record"
 		if x.Bucket == "" {
@@ -324,16 +328,6 @@ func (p *parts) problems() []admin.Problem {
 		list = append(list, admin.Problem{Part: "store", Kind: kind, Text: x.Err.Error()})
 	}
 	return list
-}
-
-// policy is what the administrator decided for the network that an address is in. Addresses of no network of ours are
-// treated as the defaults say.
-func (p *parts) policy(addr netip.Addr) provision.Policy {
-	n := p.Networks().Containing(addr)
-	if n == nil {
-		return provision.Policy{AutoAdd: provision.AddRecognised, Configure: true}
-	}
-	return provision.Policy{Network: string(n.ID), AutoAdd: provision.AutoAdd(n.AutoAdd), Configure: n.Configure}
 }
 
 // httpURL is the URL of our HTTP server as a phone that reached us at local sees it.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,12 +27,13 @@ func TestPluginEditedUnderLoad(t *testing.T) {
 	edit := func(n int) string { // every line of it says which edit it is
 		return string(original) + strings.Repeat(fmt.Sprintf("# edit %04d\n", n), 200)
 	}
+	idle := o.lease("00:08:5d:20:01:00", aastraClass)
 	var done atomic.Bool
 	var seen [3]atomic.Bool
 	var group errgroup.Group
 	for i := range clients {
-		addr := netip.AddrFrom4([4]byte{127, 201, 1, byte(i + 1)})
 		mac := fmt.Sprintf("00:08:5d:20:00:%02x", i)
+		addr := o.lease(mac, aastraClass)
 		group.Go(func() error {
 			for !done.Load() {
 				status, body := o.get(addr, "/aastra.cfg", agent("3.3.1.4365", mac))
@@ -67,7 +67,7 @@ func TestPluginEditedUnderLoad(t *testing.T) {
 				t.Errorf("edit %d was never served", n)
 				break
 			}
-			o.get(netip.MustParseAddr("127.201.2.1"), "/aastra.cfg", agent("3.3.1.4365", "00:08:5d:20:01:00"))
+			o.get(idle, "/aastra.cfg", agent("3.3.1.4365", "00:08:5d:20:01:00"))
 		}
 	}
 	done.Store(true)
@@ -81,7 +81,7 @@ func TestPluginEditedUnderLoad(t *testing.T) {
 	if _, code := o.cli("plugin", "rescan"); code != 0 {
 		t.Error("rescan fails over one broken plugin")
 	}
-	if status, body := o.get(netip.MustParseAddr("127.201.2.1"), "/aastra.cfg", agent("3.3.1.4365", "00:08:5d:20:01:00")); status != http.StatusOK || !strings.Contains(body, "# edit 0002") {
+	if status, body := o.get(idle, "/aastra.cfg", agent("3.3.1.4365", "00:08:5d:20:01:00")); status != http.StatusOK || !strings.Contains(body, "# edit 0002") {
 		t.Errorf("after the broken edit: %d; want the former version", status)
 	}
 	out, code := o.cli("plugin", "list", "--json")

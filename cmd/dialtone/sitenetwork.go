@@ -117,7 +117,7 @@ func (f *siteFaults) network(n *configs.SiteNetwork) network.Network {
 		ID: network.ID(n.Name), Prefix: n.Prefix, Interface: n.Interface, Server: n.Server, Relays: n.Relays,
 		Options: f.options(n.Options, what), Lease: network.Lifetime(n.Lease), Authoritative: n.Authoritative, Probe: n.Probe,
 		Rivals: network.Rivals(n.Rivals), AutoAdd: network.AutoAdd(n.AutoAdd), Configure: n.Configure, Shared: n.Shared, Only: toClassIDs(n.Only),
-		Not: toClassIDs(n.Not), Next: n.Next, Sname: n.Sname, File: n.File,
+		Not: toClassIDs(n.Not), Next: n.Next, Sname: n.Sname, File: n.File, Provisioning: toProvisioning(&n.Provisioning),
 	}
 	for _, p := range n.Pools {
 		out.Pools = append(out.Pools, network.Pool{
@@ -129,6 +129,14 @@ func (f *siteFaults) network(n *configs.SiteNetwork) network.Network {
 		out.Reservations = append(out.Reservations, f.reservation(&n.Reservations[i], what))
 	}
 	return out
+}
+
+func toProvisioning(p *configs.SiteProvisioning) network.Provisioning {
+	return network.Provisioning{
+		Guard: network.Guard(p.Guard), KeepPlugins: !p.Associate, Ignore: p.Ignore, PluginsOff: p.PluginsOff, PluginsFirst: p.PluginsFirst,
+		NeighbourTrusted: p.NeighbourTrusted, RelaysDistrusted: !p.RelayTrusted, CleartextOK: p.CleartextOK, SiteFiles: p.SiteFiles,
+		NAT: p.NAT, EnrolByCert: p.EnrolByCert, AddPerMinute: p.AddPerMinute, AddMax: p.AddMax,
+	}
 }
 
 func (f *siteFaults) reservation(r *configs.SiteReservation, what string) network.Reservation {

@@ -47,7 +47,8 @@ type Network struct {
 	// AutoAdd says which unknown devices of this network are added by their first request.
 	AutoAdd AutoAdd
 	// Configure gives new devices of this network a default config.
-	Configure bool
+	Configure    bool
+	Provisioning Provisioning
 }
 
 // Rivals says what to do about another server on a network's link.

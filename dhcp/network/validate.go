@@ -231,6 +231,7 @@ func (c *checker) network(at place, p *plan) {
 	default:
 		c.bad(at, "auto_add %q is unknown; use recognised, any or off", n.AutoAdd)
 	}
+	c.provisioning(at, n)
 	if n.Server.IsValid() && !n.Server.Is4() {
 		c.bad(at, "server %s is not an IPv4 address", n.Server)
 	}

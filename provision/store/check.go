@@ -220,6 +220,8 @@ func (c *checker) payload(bucket string, key, payload []byte) error {
 	case bucketRevisions:
 		_, err := revisionAt(key, payload)
 		return err
+	case bucketGate:
+		return checkGate(key, payload)
 	default:
 		if isIndex(bucket) {
 			c.index[recordKey{bucket, string(key)}] = string(payload)

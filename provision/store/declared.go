@@ -78,6 +78,22 @@ type (
 		Next          netip.Addr          `json:"next,omitzero"`
 		Sname         string              `json:"sname,omitempty"`
 		File          string              `json:"file,omitempty"`
+		Provisioning  provisioningRecord  `json:"provisioning,omitzero"`
+	}
+	provisioningRecord struct {
+		Guard            network.Guard `json:"guard,omitempty"`
+		KeepPlugins      bool          `json:"keep_plugins,omitempty"`
+		Ignore           []string      `json:"ignore,omitempty"`
+		PluginsOff       []string      `json:"plugins_off,omitempty"`
+		PluginsFirst     []string      `json:"plugins_first,omitempty"`
+		NeighbourTrusted bool          `json:"neighbour_trusted,omitempty"`
+		RelaysDistrusted bool          `json:"relays_distrusted,omitempty"`
+		CleartextOK      bool          `json:"cleartext_ok,omitempty"`
+		SiteFiles        bool          `json:"site_files,omitempty"`
+		NAT              bool          `json:"nat,omitempty"`
+		EnrolByCert      bool          `json:"enrol_by_cert,omitempty"`
+		AddPerMinute     int           `json:"add_per_minute,omitempty"`
+		AddMax           int           `json:"add_max,omitempty"`
 	}
 	poolRecord struct {
 		First   netip.Addr        `json:"first"`
@@ -139,6 +155,7 @@ func encodeDeclared(d network.Declared) ([]byte, error) {
 		n := &d.Networks[i]
 		r.Networks = append(r.Networks, encodeNetwork(n))
 		texts = append(texts, string(n.ID), n.Interface, n.Shared, n.Sname, n.File)
+		texts = append(append(texts, n.Provisioning.PluginsOff...), n.Provisioning.PluginsFirst...)
 		for _, v := range n.Reservations {
 			texts = append(texts, v.Hostname, v.Sname, v.File)
 		}
@@ -176,6 +193,7 @@ func encodeNetwork(n *network.Network) networkRecord {
 		ID: n.ID, Prefix: n.Prefix, Interface: n.Interface, Server: n.Server, Relays: n.Relays, Options: encodeOptions(n.Options),
 		Lease: lifetimeRecord(n.Lease), Authoritative: n.Authoritative, Rivals: n.Rivals, Probe: n.Probe, AutoAdd: n.AutoAdd, Configure: n.Configure,
 		Shared: n.Shared, Only: n.Only, Not: n.Not, Next: n.Next, Sname: n.Sname, File: n.File,
+		Provisioning: provisioningRecord(n.Provisioning),
 	}
 	for _, p := range n.Pools {
 		r.Pools = append(r.Pools, poolRecord{p.First, p.Last, p.Exclude, p.Only, p.Not, encodeOptions(p.Options), p.Edges})
@@ -223,6 +241,7 @@ func decodeNetwork(r networkRecord) network.Network {
 		ID: r.ID, Prefix: r.Prefix, Interface: r.Interface, Server: r.Server, Relays: r.Relays, Options: decodeOptions(r.Options),
 		Lease: network.Lifetime(r.Lease), Authoritative: r.Authoritative, Rivals: r.Rivals, Probe: r.Probe, AutoAdd: r.AutoAdd, Configure: r.Configure,
 		Shared: r.Shared, Only: r.Only, Not: r.Not, Next: r.Next, Sname: r.Sname, File: r.File,
+		Provisioning: network.Provisioning(r.Provisioning),
 	}
 	for _, p := range r.Pools {
 		n.Pools = append(n.Pools, network.Pool{

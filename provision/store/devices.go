@@ -28,6 +28,7 @@ type deviceRecord struct {
 	Label    string          `json:"label,omitempty"`
 	Created  time.Time       `json:"created,omitzero"`
 	Auto     bool            `json:"auto,omitempty"`
+	Network  string          `json:"network,omitempty"`
 	State    string          `json:"state,omitempty"`
 	Remote   bool            `json:"remote,omitempty"`
 	Static   bool            `json:"static,omitempty"`
@@ -69,6 +70,7 @@ func encodeDevice(d provision.Device) ([]byte, error) {
 		{"version", d.Version},
 		{"plugin", string(d.Plugin)},
 		{"label", d.Label},
+		{"network", d.Network},
 		{"state", string(d.State)},
 		{"port", d.Port},
 	}
@@ -93,7 +95,7 @@ func encodeDevice(d provision.Device) ([]byte, error) {
 	return json.Marshal(deviceRecord{
 		MAC: d.HW, Serial: d.Serial, UUID: d.UUID, Vendor: d.Vendor, Model: d.Model, Version: d.Version,
 		Plugin: string(d.Plugin), Pinned: d.Pinned, Config: string(d.Config), Override: override, Options: options,
-		Label: d.Label, Created: d.Created.UTC(), Auto: d.Auto,
+		Label: d.Label, Created: d.Created.UTC(), Auto: d.Auto, Network: d.Network,
 		State: string(d.State), Remote: d.Remote, Static: d.Static, Port: d.Port,
 	})
 }
@@ -114,7 +116,7 @@ func decodeDevice(id string, rev uint64, body []byte) (provision.Device, error) 
 	return provision.Device{
 		ID: provision.DeviceID(id), Rev: rev, HW: r.MAC, Serial: r.Serial, UUID: r.UUID, Vendor: r.Vendor, Model: r.Model,
 		Version: r.Version, Plugin: provision.PluginID(r.Plugin), Pinned: r.Pinned, Config: provision.ConfigID(r.Config),
-		Override: override, Options: options, Label: r.Label, Created: r.Created, Auto: r.Auto,
+		Override: override, Options: options, Label: r.Label, Created: r.Created, Auto: r.Auto, Network: r.Network,
 		State: provision.DeviceState(r.State), Remote: r.Remote, Static: r.Static, Port: r.Port,
 	}, nil
 }

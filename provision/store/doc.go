@@ -66,6 +66,8 @@
 //	config-parent   parent ID, 0, config ID  config ID
 //	networks        "declared"               Rev, 8 bytes, then JSON
 //	revisions       config ID, 0, Number     JSON; the number in 8 bytes
+//	gate            "window", 0, ID          JSON
+//	gate            "aside", 0, key          JSON
 //
 // Fields that a newer version added to a record are skipped by an older one of the same schema.
 package store

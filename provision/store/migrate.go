@@ -16,7 +16,7 @@ type migration func(*bbolt.Tx) error
 // migrations are applied in order; their number is the version of the layout that this program knows. Those that have
 // been released never change: a store of any age goes through all that it hasn't seen.
 func migrations() []migration {
-	return []migration{createBuckets, count, createRevisions}
+	return []migration{createBuckets, count, createRevisions, createGate}
 }
 
 func version(steps []migration) uint32 { return uint32(len(steps)) } //nolint:gosec // a handful
@@ -72,7 +72,7 @@ func readSchema(tx *bbolt.Tx) (uint32, error) {
 }
 
 // buckets returns all that the present schema has.
-func buckets() []string { return append(firstBuckets(), bucketRevisions) }
+func buckets() []string { return append(firstBuckets(), bucketRevisions, bucketGate) }
 
 // firstBuckets returns all that schemas 1 and 2 have.
 func firstBuckets() []string {
@@ -97,6 +97,14 @@ func createBuckets(tx *bbolt.Tx) error {
 func createRevisions(tx *bbolt.Tx) error {
 	if _, err := tx.CreateBucket([]byte(bucketRevisions)); err != nil {
 		return fmt.Errorf("create bucket %s: %w", bucketRevisions, err)
+	}
+	return nil
+}
+
+// createGate makes schema 4: enrolment windows, and devices set aside.
+func createGate(tx *bbolt.Tx) error {
+	if _, err := tx.CreateBucket([]byte(bucketGate)); err != nil {
+		return fmt.Errorf("create bucket %s: %w", bucketGate, err)
 	}
 	return nil
 }

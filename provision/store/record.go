@@ -22,6 +22,7 @@ const (
 	bucketConfigParent = "config-parent"
 	bucketNetworks     = "networks"
 	bucketRevisions    = "revisions"
+	bucketGate         = "gate"
 )
 
 var (

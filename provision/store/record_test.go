@@ -102,6 +102,11 @@ func declared() network.Declared {
 				}},
 				Options: options, Lease: times, Authoritative: true, Rivals: network.RivalsAllow, Probe: true, AutoAdd: network.AddAny, Configure: true,
 				Shared: "floor", Only: phones, Not: phones, Next: addr("198.51.100.1"), Sname: "pbx", File: "boot",
+				Provisioning: network.Provisioning{
+					Guard: network.GuardLegacy, KeepPlugins: true, Ignore: []string{"header"}, PluginsOff: some, PluginsFirst: []string{"other"},
+					NeighbourTrusted: true, RelaysDistrusted: true, CleartextOK: true, SiteFiles: true, EnrolByCert: true,
+					AddPerMinute: 7, AddMax: -1,
+				},
 			},
 		},
 	}
