@@ -16,6 +16,7 @@ require (
 	github.com/spf13/cobra v1.10.2 // verbs and flags
 	go.etcd.io/bbolt v1.5.0 // the store
 	go.yaml.in/yaml/v4 v4.0.0 // settings, site, manifests
+	golang.org/x/crypto v0.58.0 // argon2id: passwords of administrators
 	golang.org/x/net v0.62.0 // interface and destination of datagrams
 	golang.org/x/sync v0.24.0 // errgroup
 	golang.org/x/sys v0.49.0 // socket options
@@ -37,7 +38,6 @@ require (
 	github.com/u-root/uio v0.0.0-20230220225925-ffce2a382923 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/valyala/fasttemplate v1.2.2 // indirect
-	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 )

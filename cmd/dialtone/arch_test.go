@@ -42,6 +42,7 @@ var imports = map[string][]string{
 	"provision/tftpd":         {"provision", pinTFTP, "golang.org/x/net"},
 	"provision/httpd":         {"provision"},
 	"provision/pki":           {"dhcp/hwaddr", "provision"},
+	"provision/access":        {"golang.org/x/crypto"},
 	"provision/trace":         {"provision"},
 	"provision/admin":         {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/trace"},
 

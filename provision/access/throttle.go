@@ -1,0 +1,119 @@
+package access
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// How attempts are throttled. Who fails waits, from the fourth failure on, twice as long each time; and all addresses
+// that have failed share a budget, so that many of them together guess no faster. Addresses without a failure have a
+// budget of their own: nobody can lock out a person by guessing that person's password from elsewhere.
+const (
+	freeFailures = 3
+	firstWait    = time.Second
+	longestWait  = 15 * time.Minute
+	forgetAfter  = time.Hour
+	failBudget   = 30 // attempts a minute, of all addresses that have failed
+	cleanBudget  = 20 // attempts a minute, of all others
+	maxAddrs     = 4096
+)
+
+// throttle decides who may try a password now. The zero value is ready.
+type throttle struct {
+	mu    sync.Mutex // guards what follows
+	addrs map[string]*attempts
+	fails bucket
+	clean bucket
+}
+
+// attempts are what an address has tried in vain.
+type attempts struct {
+	failures int
+	last     time.Time
+	until    time.Time // it has to wait
+}
+
+// bucket counts attempts of the present minute.
+type bucket struct {
+	from time.Time
+	n    int
+}
+
+func (b *bucket) take(limit int, now time.Time) (wait time.Duration, ok bool) {
+	if now.Sub(b.from) >= time.Minute || now.Before(b.from) {
+		b.from, b.n = now, 0
+	}
+	if b.n >= limit {
+		return b.from.Add(time.Minute).Sub(now), false
+	}
+	b.n++
+	return 0, true
+}
+
+// allow asks for an attempt; the error says how long to wait.
+func (t *throttle) allow(addr string, now time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.addrs[addr]
+	if a != nil && now.Sub(a.last) > forgetAfter {
+		delete(t.addrs, addr)
+		a = nil
+	}
+	if a == nil {
+		if wait, ok := t.clean.take(cleanBudget, now); !ok {
+			return throttled(wait)
+		}
+		return nil
+	}
+	if wait := a.until.Sub(now); wait > 0 {
+		return throttled(wait)
+	}
+	if wait, ok := t.fails.take(failBudget, now); !ok {
+		return throttled(wait)
+	}
+	return nil
+}
+
+func throttled(wait time.Duration) error {
+	return fmt.Errorf("%w; try again in %s", ErrThrottled, max(wait.Round(time.Second), time.Second))
+}
+
+// failed writes down a failure.
+func (t *throttle) failed(addr string, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.addrs == nil {
+		t.addrs = make(map[string]*attempts)
+	}
+	a := t.addrs[addr]
+	if a == nil {
+		if len(t.addrs) >= maxAddrs {
+			t.forgetOldest()
+		}
+		a = &attempts{}
+		t.addrs[addr] = a
+	}
+	a.failures++
+	a.last = now
+	if n := a.failures - freeFailures; n > 0 {
+		a.until = now.Add(min(longestWait, firstWait<<min(n-1, 20)))
+	}
+}
+
+func (t *throttle) forgetOldest() {
+	var oldest string
+	for addr, a := range t.addrs {
+		if o := t.addrs[oldest]; o == nil || a.last.Before(o.last) {
+			oldest = addr
+		}
+	}
+	delete(t.addrs, oldest)
+}
+
+// succeeded forgets an address's failures.
+func (t *throttle) succeeded(addr string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.addrs, addr)
+}

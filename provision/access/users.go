@@ -1,0 +1,123 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// NewUser creates a user.
+func (g *Gate) NewUser(ctx context.Context, name, password string, role Role) (User, error) {
+	if err := CheckName(name); err != nil {
+		return User{}, err
+	}
+	if err := CheckPassword(name, password); err != nil {
+		return User{}, err
+	}
+	if role.Scopes() == nil {
+		return User{}, fmt.Errorf("role: %q is unknown; use owner, operator, helpdesk or viewer: %w", role, ErrInvalid)
+	}
+	u := User{Name: name, Role: role, Created: g.now().UTC(), Changed: g.now().UTC()}
+	if err := g.hashing.do(ctx, func() { u.Password = NewHash(password) }); err != nil {
+		return User{}, err
+	}
+	return g.Store.PutUser(ctx, u)
+}
+
+// SetPassword gives a user a new password and ends the sessions that the old one began, but the one that asks.
+func (g *Gate) SetPassword(ctx context.Context, name, password, session string) error {
+	if err := CheckPassword(name, password); err != nil {
+		return err
+	}
+	return g.change(ctx, name, session, func(u *User) error {
+		u.Changed = g.now().UTC()
+		return g.hashing.do(ctx, func() { u.Password = NewHash(password) })
+	})
+}
+
+// SetRole changes what a user is trusted with; Disable whether the user may sign in at all. The last owner stays one.
+func (g *Gate) SetRole(ctx context.Context, name string, role Role, disabled bool) error {
+	if role.Scopes() == nil {
+		return fmt.Errorf("role: %q is unknown; use owner, operator, helpdesk or viewer: %w", role, ErrInvalid)
+	}
+	if role != Owner || disabled {
+		if err := g.keepOwner(ctx, name); err != nil {
+			return err
+		}
+	}
+	return g.change(ctx, name, "", func(u *User) error {
+		u.Role, u.Disabled = role, disabled
+		return nil
+	})
+}
+
+// DeleteUser deletes a user, the user's tokens and sessions. The last owner stays.
+func (g *Gate) DeleteUser(ctx context.Context, name string) error {
+	if err := g.keepOwner(ctx, name); err != nil {
+		return err
+	}
+	if err := g.Store.DeleteUser(ctx, name); err != nil {
+		return fmt.Errorf("user %q: %w", name, err)
+	}
+	g.RevokeUser(name, "")
+	return nil
+}
+
+// keepOwner refuses to lose the only owner who can sign in.
+func (g *Gate) keepOwner(ctx context.Context, name string) error {
+	users, err := g.Store.Users(ctx)
+	if err != nil {
+		return err
+	}
+	owns := func(u User) bool { return u.Role == Owner && !u.Disabled }
+	if i := slices.IndexFunc(users, func(u User) bool { return u.Name == name }); i < 0 || !owns(users[i]) {
+		return nil
+	}
+	if !slices.ContainsFunc(users, func(u User) bool { return u.Name != name && owns(u) }) {
+		return fmt.Errorf("user %q is the only owner: make another one first: %w", name, ErrConflict)
+	}
+	return nil
+}
+
+// NewTOTP returns a secret for a user's authenticator. It is in force only when ConfirmTOTP has seen a code of it, so that
+// nobody is locked out by a QR code that wasn't read.
+func (g *Gate) NewTOTP() []byte { return newTOTP() }
+
+// ConfirmTOTP puts a second factor in force.
+func (g *Gate) ConfirmTOTP(ctx context.Context, name string, secret []byte, code, session string) error {
+	if len(secret) != totpSize {
+		return fmt.Errorf("second factor: the secret isn't one of ours: %w", ErrInvalid)
+	}
+	step, ok := totpMatch(secret, code, 0, g.now())
+	if !ok {
+		return fmt.Errorf("second factor: the code doesn't fit; is the clock of the phone right? %w", ErrInvalid)
+	}
+	return g.change(ctx, name, session, func(u *User) error {
+		u.TOTP, u.TOTPStep = secret, step
+		return nil
+	})
+}
+
+// ResetTOTP takes a user's second factor away.
+func (g *Gate) ResetTOTP(ctx context.Context, name string) error {
+	return g.change(ctx, name, "", func(u *User) error {
+		u.TOTP, u.TOTPStep = nil, 0
+		return nil
+	})
+}
+
+// change edits a user and ends the user's sessions, but one.
+func (g *Gate) change(ctx context.Context, name, session string, edit func(*User) error) error {
+	u, err := g.Store.User(ctx, name)
+	if err != nil {
+		return fmt.Errorf("user %q: %w", name, err)
+	}
+	if err := edit(&u); err != nil {
+		return err
+	}
+	if _, err := g.Store.PutUser(ctx, u); err != nil {
+		return fmt.Errorf("user %q: %w", name, err)
+	}
+	g.RevokeUser(name, session)
+	return nil
+}
