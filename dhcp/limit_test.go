@@ -172,7 +172,7 @@ func TestCensus(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
-		l.Directory = yealinks{}
+		l.Directory, l.Limits.Share = yealinks{}, 100
 		l.lease(phone)
 		l.lease(phone2, text(optVendorClass, "yealink"))
 		l.lease(fixed)
