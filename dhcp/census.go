@@ -202,6 +202,7 @@ func (s *Server) judge(ctx context.Context, nets *network.Set, counts map[poolKe
 		there[name] = true
 		s.judgePool(ctx, k, c, name)
 	}
+	s.judgeNames(ctx, nets)
 	far := false
 	for _, n := range nets.All() {
 		far = far || n.Probe && len(n.Relays) > 0
@@ -218,6 +219,8 @@ func (s *Server) judge(ctx context.Context, nets *network.Set, counts map[poolKe
 		switch kind {
 		case ProblemExhausted, ProblemNearlyFull, ProblemQuarantine:
 			return there[subject]
+		case ProblemAddress:
+			return nets.Get(network.ID(subject)) != nil
 		default:
 			return true
 		}

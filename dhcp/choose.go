@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -37,17 +38,18 @@ func (x *exchange) choose() Reason {
 // collect brings together what classes and reservations go by.
 func (x *exchange) collect() network.Facts {
 	c := &x.client
+	x.recall()
 	f := network.Facts{
 		HW: c.HW, ClientID: c.ID, VendorClass: c.VendorClass, UserClass: c.UserClass, Hostname: c.Hostname,
-		Circuit: c.Circuit, Remote: c.Remote, Relay: x.giaddr, Params: c.Params, Options: x.msg.Options,
+		Circuit: c.Circuit, Remote: c.Remote, Relay: c.Relay, Params: c.Params, Options: x.msg.Options,
 	}
 	switch {
-	case x.giaddr.IsValid():
-	case len(x.net.Relays) > 0 && x.ciaddr.IsValid() && !x.ing.Broadcast:
-		// A renewal goes past the relay agent, and must not for that be taken for another client's.
-		x.recall(&f)
+	case f.Relay.IsValid():
+	case x.straight() && len(x.net.Relays) == 1 && x.nets.OnLink(x.ing.Iface, x.ing.Addrs) != x.net:
+		f.Relay = x.net.Relays[0] // we know of no lease, but of no other way to that network
 	default:
-		f.Interface = x.ing.Iface
+		// What is routed to us may come in by another interface than that of the client's link.
+		f.Interface = cmp.Or(x.net.Interface, x.ing.Iface)
 	}
 	if d := x.srv.Directory; d != nil {
 		f.Known, f.Vendor = d.Known(c.HW), d.Vendor(*c)
@@ -55,14 +57,22 @@ func (x *exchange) collect() network.Facts {
 	return f
 }
 
-// recall adds what the relay agent told when the client got its lease.
-func (x *exchange) recall(f *network.Facts) {
-	if l, ok := x.srv.Table.ByAddr(x.ciaddr); ok && l.Client.HW == x.client.HW {
-		f.Circuit, f.Remote = l.Client.Circuit, l.Client.Remote
+// recall gives a client that writes straight to us the place on its link that we know it by. Such a message, a renewal
+// above all, goes past the relay agent (RFC 2131 §4.3.2), says nothing of where the client is, and must not for that be
+// taken for another client's, nor change what is kept with the lease.
+func (x *exchange) recall() {
+	if !x.straight() {
+		return
 	}
-	if len(x.net.Relays) == 1 {
-		f.Relay = x.net.Relays[0]
+	c := &x.client
+	if l, ok := x.srv.Table.ByAddr(x.ciaddr); ok && l.Client.HW == c.HW {
+		c.Circuit, c.Remote, c.Relay = l.Client.Circuit, l.Client.Remote, l.Client.Relay
 	}
+}
+
+// straight reports whether the client uses an address and wrote to ours.
+func (x *exchange) straight() bool {
+	return !x.giaddr.IsValid() && !x.ing.Broadcast && x.ciaddr.IsValid()
 }
 
 // enter goes on in the network of a choice.

@@ -110,15 +110,6 @@ func (x *exchange) ownAddr() netip.Addr {
 	return x.ing.Addrs[0]
 }
 
-// ours reports whether a server identifier means us. Any of our addresses does: a client may have got its lease by
-// another interface, or before we had a relay agent tell our name.
-func (x *exchange) ours(id netip.Addr) bool {
-	if id == x.id || id == x.base || slices.Contains(x.ing.Ours, id) || slices.Contains(x.ing.Addrs, id) {
-		return true
-	}
-	return slices.ContainsFunc(x.nets.All(), func(n *network.Network) bool { return n.Server == id })
-}
-
 // scope is where the client may get an address. It is empty if there is no network.
 func (x *exchange) scope() lease.Scope {
 	if x.net == nil {

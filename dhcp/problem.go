@@ -27,6 +27,7 @@ const (
 	ProblemNoRawSocket ProblemKind = "no-packet-socket"  // an interface is served without frames, probes and watch
 	ProblemNoPing      ProblemKind = "no-ping"           // networks behind relay agents can't be probed
 	ProblemLost        ProblemKind = "interface-lost"    // a listener is closed until its interface is back
+	ProblemAddress     ProblemKind = "no-server-address" // we have no address in a network, or not the declared one
 	ProblemBusy        ProblemKind = "too-many-requests" // messages are dropped because too many are in hand
 )
 

@@ -193,7 +193,7 @@ func (x *exchange) answerRequest(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) 
 	case Selecting:
 		x.v.Violation = x.ciaddr.IsValid()
 		x.v.Addr = x.want
-		if !x.ours(x.server) {
+		if !x.meant() {
 			for _, n := range x.nets.Link(x.net) {
 				x.srv.Table.Withdraw(n.ID, x.client.HW) // RFC 2131 §3.1 step 4
 			}
@@ -249,7 +249,7 @@ func (x *exchange) initReboot(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 // we are authoritative.
 func (x *exchange) extend(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 	x.v.Addr = x.ciaddr
-	if x.server.IsValid() && !x.ours(x.server) {
+	if !x.meant() {
 		return x.silence(ReasonOtherServer)
 	}
 	local := x.within(x.ciaddr)
@@ -292,12 +292,6 @@ func (x *exchange) bind(ctx context.Context, addr netip.Addr) (*dhcpv4.DHCPv4, V
 	scope := x.scope()
 	if reason := x.welcome(ctx); reason != ReasonNone {
 		return x.silence(reason)
-	}
-	if x.state == Renewing {
-		// That goes past the relay agent, and says nothing of where the client is.
-		if l, ok := x.srv.Table.ByAddr(addr); ok && l.Client.HW == x.client.HW {
-			x.client.Relay = l.Client.Relay
-		}
 	}
 	l, err := x.srv.Table.Bind(ctx, scope, x.client, addr)
 	switch {
@@ -433,6 +427,7 @@ func (x *exchange) grant(kind dhcpv4.MessageType, addr netip.Addr, life time.Dur
 		reply.ClientIPAddr = reply.YourIPAddr
 	}
 	x.options(reply, addr, life)
+	x.srv.aliases.tell(x.id, life)
 	return reply, x.v
 }
 

@@ -423,6 +423,7 @@ func (s *Server) overheard(ctx context.Context, iface string, hw hwaddr.Addr, fr
 	if s.isOurs(r) {
 		return
 	}
+	s.aliases.forget(r.Server)
 	l := s.watch.link(iface)
 	l.hear(m.xid, m.client)
 	r = s.watch.note(r)

@@ -37,12 +37,12 @@ type Server struct {
 	census  census
 	board   board
 	watch   watch
+	aliases aliases
 
-	count  counters
-	pings  atomic.Pointer[pinger] // nil: not permitted
-	ours   atomic.Pointer[[]netip.Addr]
-	echoes echoes
-
+	count     counters
+	pings     atomic.Pointer[pinger] // nil: not permitted
+	ours      atomic.Pointer[[]netip.Addr]
+	echoes    echoes
 	wanderers wanderers
 
 	mu     sync.Mutex // guards what follows
