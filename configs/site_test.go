@@ -10,6 +10,7 @@ import (
 )
 
 func TestParseSite(t *testing.T) {
+	usual := SiteProvisioning{Associate: true, RelayTrusted: true}
 	t.Parallel()
 	file := `networks:
   - name: voice
@@ -64,8 +65,9 @@ devices:
 				},
 				Lease:         SiteLease{Default: time.Hour, Max: 24 * time.Hour},
 				Authoritative: true, Rivals: "allow", AutoAdd: "any", Line: 2,
+				Provisioning: usual,
 			},
-			{Name: "far", Prefix: prefix("198.51.100.0/24"), Rivals: "refuse", Probe: true, AutoAdd: "recognised", Configure: true, Line: 24},
+			{Name: "far", Prefix: prefix("198.51.100.0/24"), Rivals: "refuse", Probe: true, AutoAdd: "recognised", Configure: true, Line: 24, Provisioning: usual},
 		},
 		Configs: []SiteConfig{
 			{ID: "base", Label: "All", Role: "default", Locked: true, Line: 26, Params: map[string]any{

@@ -81,6 +81,7 @@ networks:
 				{Circuit: "c", Remote: "r", IP: addr("192.0.2.3"), Line: 31},
 			},
 			Rivals: "refuse", Probe: true, AutoAdd: "recognised", Configure: true, Line: 25,
+			Provisioning: SiteProvisioning{Associate: true, RelayTrusted: true},
 		}},
 	}
 	got, err := ParseSite("site.yaml", []byte(file))

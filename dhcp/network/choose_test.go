@@ -149,6 +149,9 @@ func TestDeclaredStays(t *testing.T) {
 	for i := range want.Networks {
 		want.Networks[i].Lease, want.Networks[i].AutoAdd = network.DefaultLifetime(), network.AddRecognised
 		want.Networks[i].Rivals = network.RivalsRefuse
+		want.Networks[i].Provisioning = network.Provisioning{
+			Guard: network.GuardBalanced, AddPerMinute: network.DefaultAddPerMinute, AddMax: network.DefaultAddMax,
+		}
 	}
 	s := newSet(t, d)
 	for range 2 {
