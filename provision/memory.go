@@ -15,6 +15,7 @@ import (
 type Memory struct {
 	mu      sync.RWMutex // guards the maps
 	devices map[DeviceID]Device
+	byKey   map[deviceKey]DeviceID
 	configs map[ConfigID]Config
 	rev     uint64 // counts the changes of configs
 }
@@ -26,38 +27,50 @@ var (
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
-	return &Memory{devices: map[DeviceID]Device{}, configs: map[ConfigID]Config{}}
+	return &Memory{devices: map[DeviceID]Device{}, byKey: map[deviceKey]DeviceID{}, configs: map[ConfigID]Config{}}
+}
+
+// deviceKey is a mac, serial or uuid.
+type deviceKey struct{ attr, value string }
+
+// deviceKeys are what no two devices share.
+func deviceKeys(d *Device) []deviceKey {
+	keys := []deviceKey{{AttrMAC, d.HW.String()}, {AttrSerial, d.Serial}, {AttrUUID, d.UUID}}
+	return slices.DeleteFunc(keys, func(k deviceKey) bool { return k.value == "" })
 }
 
 // Device implements [DeviceStore].
 func (m *Memory) Device(_ context.Context, id DeviceID) (Device, error) {
-	return m.find("id "+string(id), func(d *Device) bool { return d.ID == id })
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if d, ok := m.devices[id]; ok {
+		return cloneDevice(d), nil
+	}
+	return Device{}, fmt.Errorf("device with id %s: %w", id, ErrNotFound)
 }
 
 // DeviceByHW implements [DeviceStore].
-func (m *Memory) DeviceByHW(_ context.Context, hw hwaddr.Addr) (Device, error) {
-	return m.find("mac "+hw.String(), func(d *Device) bool { return !hw.IsZero() && d.HW == hw })
+func (m *Memory) DeviceByHW(ctx context.Context, hw hwaddr.Addr) (Device, error) {
+	return m.find(ctx, deviceKey{AttrMAC, hw.String()})
 }
 
 // DeviceBySerial implements [DeviceStore].
-func (m *Memory) DeviceBySerial(_ context.Context, serial string) (Device, error) {
-	return m.find("serial "+serial, func(d *Device) bool { return serial != "" && d.Serial == serial })
+func (m *Memory) DeviceBySerial(ctx context.Context, serial string) (Device, error) {
+	return m.find(ctx, deviceKey{AttrSerial, serial})
 }
 
 // DeviceByUUID implements [DeviceStore].
-func (m *Memory) DeviceByUUID(_ context.Context, uuid string) (Device, error) {
-	return m.find("uuid "+uuid, func(d *Device) bool { return uuid != "" && d.UUID == uuid })
+func (m *Memory) DeviceByUUID(ctx context.Context, uuid string) (Device, error) {
+	return m.find(ctx, deviceKey{AttrUUID, uuid})
 }
 
-func (m *Memory) find(key string, is func(*Device) bool) (Device, error) {
+func (m *Memory) find(_ context.Context, key deviceKey) (Device, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	for _, d := range m.devices {
-		if is(&d) {
-			return cloneDevice(d), nil
-		}
+	if id, ok := m.byKey[key]; ok {
+		return cloneDevice(m.devices[id]), nil
 	}
-	return Device{}, fmt.Errorf("device with %s: %w", key, ErrNotFound)
+	return Device{}, fmt.Errorf("device with %s %s: %w", key.attr, key.value, ErrNotFound)
 }
 
 // PutDevice implements [DeviceStore].
@@ -96,11 +109,8 @@ func (m *Memory) admitDevice(d Device) error {
 	if m.devices[d.ID].Rev != d.Rev {
 		return fmt.Errorf("device %s: %w", d.ID, ErrConflict)
 	}
-	for id, o := range m.devices {
-		if id == d.ID {
-			continue
-		}
-		if !d.HW.IsZero() && o.HW == d.HW || d.Serial != "" && o.Serial == d.Serial || d.UUID != "" && o.UUID == d.UUID {
+	for _, k := range deviceKeys(&d) {
+		if id, ok := m.byKey[k]; ok && id != d.ID {
 			return fmt.Errorf("device %s: %s has its mac, serial or uuid: %w", d.ID, id, ErrConflict)
 		}
 	}
@@ -110,6 +120,14 @@ func (m *Memory) admitDevice(d Device) error {
 func (m *Memory) setDevice(d Device) Device {
 	d = cloneDevice(d)
 	d.Rev++
+	if old, ok := m.devices[d.ID]; ok {
+		for _, k := range deviceKeys(&old) {
+			delete(m.byKey, k)
+		}
+	}
+	for _, k := range deviceKeys(&d) {
+		m.byKey[k] = d.ID
+	}
 	m.devices[d.ID] = d
 	return cloneDevice(d)
 }

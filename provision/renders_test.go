@@ -102,11 +102,8 @@ func TestRenders(t *testing.T) {
 				local = rapid.SampledFrom([]netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")}).Draw(rt, "local")
 			},
 			"": func(rt *rapid.T) {
-				for _, path := range []string{aastraA.Join(""), "labels.cfg", "aastra.cfg"} {
-					req := get(addrA, strings.ToUpper(path)+".cfg", aastraAgent(aastraA, "3.2.2"))
-					if strings.Contains(path, ".") {
-						req.Path = path
-					}
+				for _, path := range []string{"00085D112233.cfg", rapid.SampledFrom([]string{"labels.cfg", "aastra.cfg"}).Draw(rt, "path")} {
+					req := get(addrA, path, aastraAgent(aastraA, "3.2.2"))
 					req.Local = local
 					plainReq := req
 					want, wo := plain.Handle(t.Context(), &plainReq)

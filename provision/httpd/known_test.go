@@ -8,10 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,12 +52,24 @@ func knownParams() provision.Params {
 // knownPipeline is a pipeline with all its real parts, in which the device is stored.
 func knownPipeline(b *testing.B, renders *provision.Renders) *provision.Pipeline {
 	b.Helper()
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	db, err := store.Open(b.TempDir(), quiet)
+	return pipelineOn(b, openStore(b), renders)
+}
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func openStore(b *testing.B) *store.DB {
+	b.Helper()
+	db, err := store.Open(b.TempDir(), quiet())
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// pipelineOn is one over any store.
+func pipelineOn(b *testing.B, db provisiontest.Stores, renders *provision.Renders) *provision.Pipeline {
+	b.Helper()
 	var set []provision.Plugin
 	for _, id := range []string{"aastra-67xx-3.2.2", "aastra-67xx-3.3.1", "cisco-79xx-sccp-9.4"} {
 		dir, err := fs.Sub(plugins.Files(), id)
@@ -83,7 +98,7 @@ func knownPipeline(b *testing.B, renders *provision.Renders) *provision.Pipeline
 	return &provision.Pipeline{
 		Leases: leases, Devices: db, Configs: db, Plugins: provisiontest.PluginsOf(set...), Journal: provision.NewJournal(0),
 		Sightings: provision.NewSightings(0), Renders: renders, HTTP: func(a netip.Addr) string { return "http://" + a.String() + ":8667" },
-		Log: quiet,
+		Log: quiet(),
 	}
 }
 
@@ -235,4 +250,100 @@ func BenchmarkHandle(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkFlat is a known phone's request while few and while many devices are known, each asking in turn, in no order.
+// It asks for a file that there isn't: what is measured is finding the device. The two take turns; each phone has asked
+// once before.
+func BenchmarkFlat(b *testing.B) {
+	for _, in := range []string{"memory", "store"} {
+		b.Run(in, func(b *testing.B) {
+			sizes := [2]int{100, 100_000}
+			var sites [2]*provision.Pipeline
+			for i, n := range sizes {
+				var db provisiontest.Stores = provision.NewMemory()
+				if in == "store" {
+					db = openStore(b)
+				}
+				sites[i] = pipelineOn(b, db, nil)
+				sites[i].Leases = leaseOf(phoneMAC)
+				fillDevices(b, db, n)
+				for k := range n {
+					askFor(b, sites[i], k)
+				}
+			}
+			var took [2][]time.Duration
+			r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same phones each time
+			for b.Loop() {
+				for i, n := range sizes {
+					took[i] = append(took[i], askFor(b, sites[i], r.IntN(n)))
+				}
+			}
+			var median [2]float64
+			for i, n := range sizes {
+				slices.Sort(took[i])
+				median[i] = float64(took[i][len(took[i])/2].Nanoseconds())
+				b.ReportMetric(median[i], fmt.Sprintf("ns/%d", n))
+			}
+			b.ReportMetric(median[1]/median[0], "ratio")
+		})
+	}
+}
+
+func phoneMAC(i int) hwaddr.Addr {
+	return hwaddr.Addr{0x00, 0x08, 0x5d, byte(i >> 16), byte(i >> 8), byte(i)}
+}
+
+func fillDevices(b *testing.B, db provisiontest.Stores, n int) {
+	b.Helper()
+	const together = 64 // they share a transaction
+	var wg sync.WaitGroup
+	for w := range together {
+		wg.Go(func() {
+			for i := w; i < n; i += together {
+				d := provision.Device{
+					ID: provision.DeviceID(phoneMAC(i).Join("")), HW: phoneMAC(i), Vendor: "Aastra", Model: "6730i", Version: "3.3.1.4365",
+					Plugin: "aastra-67xx-3.3.1", Config: "own",
+				}
+				if _, err := db.PutDevice(b.Context(), d); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func askFor(b *testing.B, p *provision.Pipeline, i int) time.Duration {
+	b.Helper()
+	req := provision.Request{
+		Proto: provision.HTTP, Peer: peerOf(i), Local: netip.MustParseAddr("127.0.0.1"), Path: "nothing.here",
+		Fields: map[string]string{provision.FieldUserAgent: "Aastra6730i MAC:" + strings.ToUpper(phoneMAC(i).Join("-")) + " V:3.3.1.4365-SIP"},
+	}
+	begun := time.Now()
+	a, out := p.Handle(b.Context(), &req)
+	took := time.Since(begun)
+	if a != nil || out.Device.ID == "" {
+		b.Fatalf("device %d isn't known: %v", i, out.Err)
+	}
+	return took
+}
+
+// leaseOf is a lease table in which the i-th address is the i-th phone's.
+type leaseOf func(int) hwaddr.Addr
+
+func peerOf(i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+}
+
+func (f leaseOf) ByAddr(a netip.Addr) (lease.Lease, bool) {
+	b := a.As4()
+	i := int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+	return lease.Lease{Addr: a, Network: "voice", State: lease.Bound, Client: lease.Client{HW: f(i), VendorClass: "AastraIPPhone6730i"}}, true
+}
+
+func (leaseOf) ByHW(hw hwaddr.Addr) []lease.Lease {
+	i := int(hw[3])<<16 | int(hw[4])<<8 | int(hw[5])
+	return []lease.Lease{{Addr: peerOf(i), Network: "voice", State: lease.Bound, Client: lease.Client{HW: hw}}}
 }

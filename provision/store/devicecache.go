@@ -2,6 +2,7 @@ package store
 
 import (
 	"sync"
+	"unique"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/provision"
@@ -29,7 +30,7 @@ func (c *deviceCache) get(hw hwaddr.Addr) (d provision.Device, touch uint64, ok 
 
 // keep keeps a device that was read after get, unless any has been written since.
 func (c *deviceCache) keep(d provision.Device, touch uint64) {
-	d = copied(d)
+	d = shared(copied(d))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.touch != touch {
@@ -67,6 +68,14 @@ func (c *deviceCache) forget(group []*request, all bool) {
 			}
 		}
 	}
+}
+
+// shared returns a device whose words that many have are one in memory: what all requests read stays near.
+func shared(d provision.Device) provision.Device {
+	for _, s := range []*string{&d.Vendor, &d.Model, &d.Version, (*string)(&d.Plugin), (*string)(&d.Config), (*string)(&d.State), &d.Network} {
+		*s = unique.Make(*s).Value()
+	}
+	return d
 }
 
 // copied returns a device that shares no map with d.
