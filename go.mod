@@ -3,6 +3,7 @@ module github.com/dialtone-project/dialtone
 go 1.26.0
 
 require (
+	filippo.io/age v1.3.2 // encrypted backups
 	github.com/fsnotify/fsnotify v1.10.1 // the plugin folder is watched
 	github.com/google/go-cmp v0.7.0 // differences in tests
 	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae // DHCPv4 messages
@@ -25,6 +26,7 @@ require (
 )
 
 require (
+	filippo.io/hpke v0.4.0 // indirect
 	github.com/apapsch/go-jsonmerge/v2 v2.0.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect

@@ -43,6 +43,7 @@ var imports = map[string][]string{
 	"provision/httpd":         {"provision"},
 	"provision/pki":           {"dhcp/hwaddr", "provision"},
 	"provision/access":        {"golang.org/x/crypto"},
+	"provision/backup":        {"filippo.io/age"},
 	"provision/trace":         {"provision"},
 	"provision/admin":         {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/trace"},
 
