@@ -117,6 +117,7 @@ func (x *exchange) scope() lease.Scope {
 	}
 	return lease.Scope{
 		Network: x.net, Networks: x.nets, Reservation: x.choice.Reservation, Pools: x.pools(), Lifetime: x.life(),
+		Boot: x.state == Selecting || x.state == InitReboot,
 	}
 }
 

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -315,7 +316,7 @@ func (t *Table) planBind(now time.Time, s Scope, c Client, addr netip.Addr) (o, 
 		Addr: addr, Network: s.Network.ID, Client: c,
 		State: Bound, Origin: s.origin(addr), Start: now, Expiry: now.Add(s.Lifetime),
 	}
-	return t.succeed(now, next), nil, nil
+	return t.succeed(now, next, s.Boot), nil, nil
 }
 
 func (t *Table) planObserve(now time.Time, l Lease) (o, wait *op, err error) {
@@ -341,7 +342,7 @@ func (t *Table) planObserve(now time.Time, l Lease) (o, wait *op, err error) {
 		return nil, nil, ErrTaken
 	}
 	l.Start = now
-	return t.succeed(now, l), nil, nil
+	return t.succeed(now, l, false), nil, nil
 }
 
 // ready says what must be waited for before a client's address can be changed, or why it can't be.
@@ -365,8 +366,23 @@ func (t *Table) ready(e *entry, id network.ID, hw hwaddr.Addr) (wait *op, err er
 	return nil, nil
 }
 
+// sameBoot is how soon after a start a client's next one is the same: its request was repeated, or came by two ways.
+const sameBoot = time.Minute
+
+// boot numbers the client's start, or keeps the number that it has.
+func (t *Table) boot(now time.Time, next *Lease, starts bool) {
+	if e := cmp.Or(t.current(next.Network, next.Client.HW), t.last(next.Network, next.Client.HW)); e != nil {
+		last := e.lease()
+		next.Boot, next.LastBoot = last.Boot, last.LastBoot
+	}
+	if at := uint32(now.Unix()); starts && (next.Boot == 0 || at-next.Boot >= uint32(sameBoot/time.Second)) { //nolint:gosec // until 2106
+		next.Boot, next.LastBoot = max(at, next.Boot+1), next.Boot
+	}
+}
+
 // succeed plans that next follows what is at its address, and what else its client holds in that network.
-func (t *Table) succeed(now time.Time, next Lease) *op {
+func (t *Table) succeed(now time.Time, next Lease, starts bool) *op {
+	t.boot(now, &next, starts)
 	e := t.entry(next.Addr)
 	o := &op{tenant: t.tenant(next.Network, next.Client.HW)}
 	if older := t.current(next.Network, next.Client.HW); older != nil && older != e {

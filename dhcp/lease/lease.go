@@ -62,7 +62,18 @@ type Lease struct {
 	Origin  Origin
 	Start   time.Time // of this holder's present tenure
 	Expiry  time.Time // of the lease, or of the quarantine of a declined address
-	Rev     uint64
+	// Boot numbers the last start of its client, and LastBoot the one before: zero where none is known. A number is that
+	// of the second since 1970 in which we first heard of the start, or more; a client's numbers rise.
+	Boot, LastBoot uint32
+	Rev            uint64
+}
+
+// Booted returns when the lease's client last started; zero if that isn't known.
+func (l Lease) Booted() time.Time {
+	if l.Boot == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(l.Boot), 0)
 }
 
 // Active reports whether the lease's client holds the address at that time. It is the only place that compares a
@@ -144,6 +155,8 @@ type Scope struct {
 	Reservation *network.Reservation
 	Pools       []network.Pool
 	Lifetime    time.Duration
+	// Boot: the client has just started, for it asks in SELECTING or INIT-REBOOT and not to renew.
+	Boot bool
 }
 
 // Errors of the table. ErrTaken: somebody else holds, was offered or reserved the address. ErrWrongNet: the address is

@@ -16,7 +16,8 @@ import (
 // that of the zero Lease.
 type record struct {
 	traits *traits // nil: there is no lease
-	// texts has what is each client's own, one after the other, each with its length (uvarint) before it.
+	// texts has what is each client's own, one after the other, each with its length (uvarint) before it; then, if they
+	// are known, the numbers of its starts, four bytes each.
 	texts         string
 	start, expiry int64 // see instant
 	rev           uint64
@@ -54,6 +55,9 @@ func (p *packer) pack(l Lease) record {
 	b := p.buf[:0]
 	for _, s := range [...]string{c.ID, c.Hostname, c.Circuit, c.Remote} {
 		b = appendText(b, s)
+	}
+	if l.Boot != 0 {
+		b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, l.Boot), l.LastBoot)
 	}
 	p.buf = b
 	return record{
@@ -101,10 +105,18 @@ func (r *record) lease(addr netip.Addr) Lease {
 	tr, rest := r.traits, r.texts
 	c := Client{HW: r.hw, VendorClass: tr.vendorClass, UserClass: tr.userClass, Params: tr.params, Relay: tr.relay}
 	c.ID, c.Hostname, c.Circuit, c.Remote = cutText(&rest), cutText(&rest), cutText(&rest), cutText(&rest)
+	var boot, before uint32
+	if len(rest) == 8 {
+		boot, before = number32(rest[:4]), number32(rest[4:])
+	}
 	return Lease{
 		Addr: addr, Network: tr.network, Client: c, State: r.state, Origin: r.origin,
-		Start: instant(r.start), Expiry: instant(r.expiry), Rev: r.rev,
+		Start: instant(r.start), Expiry: instant(r.expiry), Boot: boot, LastBoot: before, Rev: r.rev,
 	}
+}
+
+func number32(s string) uint32 {
+	return uint32(s[0])<<24 | uint32(s[1])<<16 | uint32(s[2])<<8 | uint32(s[3])
 }
 
 func appendText(b []byte, s string) []byte {

@@ -27,7 +27,9 @@ func anyLease() *rapid.Generator[Lease] {
 	})
 	relay := rapid.SampledFrom([]netip.Addr{{}, netip.MustParseAddr("198.51.100.1")})
 	return rapid.Custom(func(t *rapid.T) Lease {
+		boot := rapid.SampledFrom([]uint32{0, 1, 1772352000, math.MaxUint32}).Draw(t, "boot")
 		return Lease{
+			Boot: boot, LastBoot: boot / 2,
 			Addr: address(rapid.Uint32().Draw(t, "addr")), Network: network.ID(text.Draw(t, "network")),
 			Client: Client{
 				HW: hwaddr.Addr(rapid.SliceOfN(rapid.Byte(), 6, 6).Draw(t, "hw")), ID: text.Draw(t, "id"),

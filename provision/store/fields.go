@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -36,6 +37,8 @@ const (
 	tagCircuit
 	tagRemote
 	tagRelay
+	tagBoot
+	tagLastBoot
 )
 
 // The tags of an event's fields. Its number is its key.
@@ -87,7 +90,9 @@ func appendLease(b []byte, l lease.Lease) []byte {
 	b = appendField(b, tagParams, c.Params)
 	b = appendField(b, tagCircuit, c.Circuit)
 	b = appendField(b, tagRemote, c.Remote)
-	return appendField(b, tagRelay, c.Relay.AsSlice())
+	b = appendField(b, tagRelay, c.Relay.AsSlice())
+	b = appendNumber(b, tagBoot, uint64(l.Boot))
+	return appendNumber(b, tagLastBoot, uint64(l.LastBoot))
 }
 
 func decodeLease(payload []byte) (lease.Lease, error) {
@@ -142,6 +147,10 @@ func readLease(fields []byte) (l lease.Lease, err error) {
 				return fmt.Errorf("a relay agent's address of %d bytes", len(v))
 			}
 			l.Client.Relay = netip.AddrFrom4([4]byte(v))
+		case tagBoot:
+			l.Boot, err = readBoot(v)
+		case tagLastBoot:
+			l.LastBoot, err = readBoot(v)
 		}
 		return err
 	})
@@ -149,6 +158,14 @@ func readLease(fields []byte) (l lease.Lease, err error) {
 		err = errors.New("a lease without an address")
 	}
 	return l, err
+}
+
+func readBoot(v []byte) (uint32, error) {
+	n, err := readNumber(v)
+	if err == nil && n > math.MaxUint32 {
+		err = fmt.Errorf("a start numbered %d", n)
+	}
+	return uint32(n), err //nolint:gosec // as just checked
 }
 
 // encodeEvent writes an event without its number.

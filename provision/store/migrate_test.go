@@ -45,6 +45,7 @@ func goldenContent(t *testing.T) content {
 	populate(t, &l.Client)
 	populate(t, &d)
 	populate(t, &c)
+	l.Boot, l.LastBoot = 1772352007, 1772352000
 	l.Rev, d.Rev, c.Rev, d.Override, d.Options, c.Params = 1, 1, 1, manyParams(), manyParams(), manyParams()
 	d.Created = l.Start
 	prev := lease.Event{Seq: 1, At: l.Start, Kind: lease.KindBound, Lease: l}
@@ -107,9 +108,12 @@ func sameContent(t *testing.T, got, want content) {
 // elder takes away what came without a change of layout: a golden store of that layout may say nothing of it.
 func elder(c content) content {
 	for i := range c.Leases {
-		c.Leases[i].Client.Relay = netip.Addr{}
+		c.Leases[i].Client.Relay, c.Leases[i].Boot, c.Leases[i].LastBoot = netip.Addr{}, 0, 0
 	}
 	for i := range c.Events {
+		for _, l := range []*lease.Lease{&c.Events[i].Lease, &c.Events[i].Prev} {
+			l.Boot, l.LastBoot = 0, 0
+		}
 		c.Events[i].Lease.Client.Relay, c.Events[i].Prev.Client.Relay = netip.Addr{}, netip.Addr{}
 	}
 	for i := range c.Devices {

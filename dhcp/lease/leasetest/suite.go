@@ -67,6 +67,8 @@ func sample(n byte) lease.Lease {
 		Origin: lease.Pool,
 		Start:  start,
 		Expiry: start.Add(8 * time.Hour),
+
+		Boot: 1772352000 + uint32(n), LastBoot: 1772352000,
 	}
 }
 
