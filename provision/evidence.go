@@ -127,7 +127,7 @@ func (r *passage) tied(ctx context.Context) []Claim {
 		return []Claim{{AttrMAC, near.String(), SourceNeighbour, core}}
 	}
 	req.Fields = clientFields(l.Client, req.Fields)
-	t := tie{level: NetLease, hw: l.Client.HW, start: l.Start, port: portOf(l.Client)}
+	t := tie{level: NetLease, hw: l.Client.HW, start: l.Start, port: PortOf(l.Client)}
 	// Of somebody else's lease we only know what we were told.
 	ours := l.Origin != lease.External
 	t.trusted = ours && (onLink || req.Via.IsValid() || !r.out.Policy.RelaysDistrusted)
@@ -173,8 +173,8 @@ func (r *passage) again(ctx context.Context, addr netip.Addr, holder, near hwadd
 	return r.neighbours.Neighbour(addr)
 }
 
-// portOf names the switch port that a relay agent said the client is at; empty: it said nothing.
-func portOf(c lease.Client) string {
+// PortOf names the switch port that a relay agent said the client is at; empty: it said nothing.
+func PortOf(c lease.Client) string {
 	if c.Circuit == "" {
 		return ""
 	}

@@ -185,7 +185,7 @@ func (g *Gate) leased(ev lease.Event) string {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	hw, port := ev.Lease.Client.HW, portOf(ev.Lease.Client)
+	hw, port := ev.Lease.Client.HW, PortOf(ev.Lease.Client)
 	b, _ := g.boots.get(hw)
 	other := ""
 	// Another network is no contradiction: a phone that is told its voice VLAN by DHCP hops from one to the other.

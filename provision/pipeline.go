@@ -87,7 +87,7 @@ func (r *passage) observed(ctx context.Context, ev lease.Event) {
 	if other == "" || r.device.ID == "" {
 		return
 	}
-	text := fmt.Sprintf("C5: %s was at port %s less than %s ago, and is at %s now", r.tie.hw, other, hopSpan, portOf(ev.Lease.Client))
+	text := fmt.Sprintf("C5: %s was at port %s less than %s ago, and is at %s now", r.tie.hw, other, hopSpan, PortOf(ev.Lease.Client))
 	r.remark("%s", text)
 	r.alarm(AlarmClone, text)
 	if err := r.suspect(ctx, r.device.ID, text); err != nil {
@@ -117,6 +117,7 @@ func (p *Pipeline) Adopt(ctx context.Context, key string) *Outcome {
 	r := p.newPassage(&s.Last, p.Devices, p.Configs)
 	r.sightings = p.Sightings
 	r.adopt = true
+	defer func() { p.Gate.Settle(r.device.ID) }()
 	r.out.Identity = s.Identity
 	r.out.Identity.Conflicts = nil // the administrator has settled them
 	_ = r.stage(ctx, stageRetrieve, r.retrieve) && r.stage(ctx, stageUpdate, r.update)

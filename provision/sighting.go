@@ -90,6 +90,19 @@ func (s *Sightings) forget(o *Outcome) {
 	}
 }
 
+// Drop forgets the sighting of that key, if there is one.
+func (s *Sightings) Drop(key string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e, ok := s.byKey[key]; ok {
+		s.order.Remove(e)
+		delete(s.byKey, key)
+	}
+}
+
 // Get returns the sighting of that key.
 func (s *Sightings) Get(key string) (Sighting, bool) {
 	if s == nil {

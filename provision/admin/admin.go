@@ -72,7 +72,8 @@ type Service struct {
 	Plugins   PluginHost
 	Journal   *provision.Journal
 	Sightings *provision.Sightings
-	History   History // may be nil
+	Gate      *provision.Gate // nil: nothing waits for approval
+	History   History         // may be nil
 	// Problems returns what is wrong with the parts that the use cases don't know. May be nil.
 	Problems func() []Problem
 	// Local returns the address of ours that a phone at an address would speak to, for explanations.

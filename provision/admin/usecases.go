@@ -106,6 +106,7 @@ func (s *Service) ListProblems() []Problem {
 	if s.Problems != nil {
 		list = s.Problems()
 	}
+	list = append(list, s.alarms()...)
 	for _, p := range s.Plugins.Statuses() {
 		if p.Problem != "" {
 			list = append(list, Problem{Part: "plugins", Kind: "plugin", Text: fmt.Sprintf("plugin %s: %s", p.ID, p.Problem)})
