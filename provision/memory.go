@@ -18,11 +18,14 @@ type Memory struct {
 	byKey   map[deviceKey]DeviceID
 	configs map[ConfigID]Config
 	rev     uint64 // counts the changes of configs
+	// revisions has the history of each config, the oldest first.
+	revisions map[ConfigID][]Revision
 }
 
 var (
-	_ DeviceStore = (*Memory)(nil)
-	_ ConfigRev   = (*Memory)(nil)
+	_ DeviceStore   = (*Memory)(nil)
+	_ ConfigRev     = (*Memory)(nil)
+	_ RevisionStore = (*Memory)(nil)
 )
 
 // NewMemory returns an empty store.
@@ -80,7 +83,10 @@ func (m *Memory) PutDevice(_ context.Context, d Device) (Device, error) {
 	if err := m.admitDevice(d); err != nil {
 		return Device{}, err
 	}
-	return m.setDevice(d), nil
+	old := m.devices[d.ID].Config
+	d = m.setDevice(d)
+	m.abandon(old)
+	return d, nil
 }
 
 // AddDevice implements [DeviceStore].
@@ -97,7 +103,7 @@ func (m *Memory) AddDevice(_ context.Context, d Device, c Config) (Device, error
 		if err := m.admitConfig(c); err != nil {
 			return Device{}, err
 		}
-		m.setConfig(c)
+		m.revise(m.setConfig(c), Author{Who: "phone " + string(d.ID), Why: "made with the phone"}, false)
 	}
 	return m.setDevice(d), nil
 }
@@ -155,13 +161,8 @@ func (m *Memory) ConfigByRole(_ context.Context, role Role) (Config, error) {
 }
 
 // PutConfig implements [ConfigStore].
-func (m *Memory) PutConfig(_ context.Context, c Config) (Config, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.admitConfig(c); err != nil {
-		return Config{}, err
-	}
-	return m.setConfig(c), nil
+func (m *Memory) PutConfig(ctx context.Context, c Config) (Config, error) {
+	return m.PutConfigBy(ctx, c, Author{Who: BySystem})
 }
 
 // ConfigsRev implements [ConfigRev].

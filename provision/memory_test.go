@@ -10,4 +10,5 @@ import (
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	provisiontest.TestStores(t, func(*testing.T) provisiontest.Stores { return provision.NewMemory() })
+	provisiontest.TestRevisions(t, func(*testing.T) provisiontest.RevisionStores { return provision.NewMemory() })
 }

@@ -308,6 +308,7 @@ func (p *parts) admin() *admin.Service {
 	if p.trace != nil {
 		s.History = p.trace
 	}
+	s.Configs, s.HTTP, s.PolicyFor = p.db, p.pipeline.HTTP, p.pipeline.PolicyFor
 	return s
 }
 

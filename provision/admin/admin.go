@@ -78,6 +78,13 @@ type Service struct {
 	Problems func() []Problem
 	// Local returns the address of ours that a phone at an address would speak to, for explanations.
 	Local func(netip.Addr) netip.Addr
+
+	Configs Configs
+	// HTTP and PolicyFor are the pipeline's; for previews. May be nil.
+	HTTP      func(local netip.Addr) string
+	PolicyFor func(netip.Addr) provision.Policy
+	// Offer tells in text what a phone is told by DHCP, a line for each option; for previews. May be nil.
+	Offer func(context.Context, *provision.Device) (string, error)
 }
 
 // Phone is a device with what the lease table and the journal know of it.

@@ -14,6 +14,9 @@ func TestConformance(t *testing.T) {
 	t.Run("leases", func(t *testing.T) {
 		leasetest.TestStore(t, func(t *testing.T) lease.Store { t.Helper(); return openDB(t, t.TempDir()) })
 	})
+	t.Run("revisions", func(t *testing.T) {
+		provisiontest.TestRevisions(t, func(t *testing.T) provisiontest.RevisionStores { t.Helper(); return openDB(t, t.TempDir()) })
+	})
 	t.Run("devices and configs", func(t *testing.T) {
 		provisiontest.TestStores(t, func(t *testing.T) provisiontest.Stores { t.Helper(); return openDB(t, t.TempDir()) })
 	})
