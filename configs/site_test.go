@@ -35,7 +35,7 @@ func TestParseSite(t *testing.T) {
     probe: false
     auto_add: any
     configure: false
-  - {name: far, prefix: 198.51.100.0/24}
+  - {name: far, prefix: 198.51.100.0/24, shorten_at: 80, no_autoconfigure: true}
 configs:
   - id: base
     label: All
@@ -67,7 +67,7 @@ devices:
 				Authoritative: true, Rivals: "allow", AutoAdd: "any", Line: 2,
 				Provisioning: usual,
 			},
-			{Name: "far", Prefix: prefix("198.51.100.0/24"), Rivals: "refuse", Probe: true, AutoAdd: "recognised", Configure: true, Line: 24, Provisioning: usual},
+			{Name: "far", Prefix: prefix("198.51.100.0/24"), ShortenAt: 80, NoAutoConfigure: true, Rivals: "refuse", Probe: true, AutoAdd: "recognised", Configure: true, Line: 24, Provisioning: usual},
 		},
 		Configs: []SiteConfig{
 			{ID: "base", Label: "All", Role: "default", Locked: true, Line: 26, Params: map[string]any{

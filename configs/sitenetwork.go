@@ -28,28 +28,30 @@ type SiteShared struct {
 
 // SiteNetwork declares one network.
 type SiteNetwork struct {
-	Name          string            `yaml:"name"`
-	Prefix        netip.Prefix      `yaml:"prefix"`
-	Interface     string            `yaml:"interface"`
-	Server        netip.Addr        `yaml:"server"`
-	Relays        []netip.Addr      `yaml:"relays"`
-	Shared        string            `yaml:"shared"`
-	Only          SiteList          `yaml:"only"`
-	Not           SiteList          `yaml:"not"`
-	Pools         []SitePool        `yaml:"pools"`
-	Reservations  []SiteReservation `yaml:"reservations"`
-	Options       SiteOptions       `yaml:"options"`
-	Next          netip.Addr        `yaml:"next"`
-	Sname         string            `yaml:"sname"`
-	File          string            `yaml:"file"`
-	Lease         SiteLease         `yaml:"lease"`
-	Authoritative bool              `yaml:"authoritative"`
-	Rivals        string            `yaml:"rivals"`    // left out: refuse
-	Probe         bool              `yaml:"probe"`     // left out: true
-	AutoAdd       string            `yaml:"auto_add"`  // left out: recognised
-	Configure     bool              `yaml:"configure"` // left out: true
-	Provisioning  SiteProvisioning  `yaml:"provisioning"`
-	Line          int               `yaml:"-"`
+	Name            string            `yaml:"name"`
+	Prefix          netip.Prefix      `yaml:"prefix"`
+	Interface       string            `yaml:"interface"`
+	Server          netip.Addr        `yaml:"server"`
+	Relays          []netip.Addr      `yaml:"relays"`
+	Shared          string            `yaml:"shared"`
+	Only            SiteList          `yaml:"only"`
+	Not             SiteList          `yaml:"not"`
+	Pools           []SitePool        `yaml:"pools"`
+	Reservations    []SiteReservation `yaml:"reservations"`
+	Options         SiteOptions       `yaml:"options"`
+	Next            netip.Addr        `yaml:"next"`
+	Sname           string            `yaml:"sname"`
+	File            string            `yaml:"file"`
+	Lease           SiteLease         `yaml:"lease"`
+	Authoritative   bool              `yaml:"authoritative"`
+	ShortenAt       int               `yaml:"shorten_at"`
+	NoAutoConfigure bool              `yaml:"no_autoconfigure"`
+	Rivals          string            `yaml:"rivals"`    // left out: refuse
+	Probe           bool              `yaml:"probe"`     // left out: true
+	AutoAdd         string            `yaml:"auto_add"`  // left out: recognised
+	Configure       bool              `yaml:"configure"` // left out: true
+	Provisioning    SiteProvisioning  `yaml:"provisioning"`
+	Line            int               `yaml:"-"`
 }
 
 func (n *SiteNetwork) setDefaults() {

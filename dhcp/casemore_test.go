@@ -42,6 +42,23 @@ func moreStateCases() map[string]func(*caseT) {
 			l.say(client(phone, discover, auto), direct()).want(t, offer).has(t, 116)
 			l.lease(phone)
 			l.say(client(phone2, discover, auto), direct()).want(t, silence).because(t, ReasonExhausted)
+			nets := tiny(1)
+			nets[0].NoAutoConfigure = true
+			l.networks(nets...)
+			a := l.say(client(phone2, discover, auto), direct()).want(t, offer)
+			a.has(t, 116, 0)
+			a.has(t, optServer, 192, 0, 2, 1)
+			a.has(t, optLifetime)
+			a.has(t, optRouter)
+			if a.yiaddr().IsValid() || !a.to.broadcast() || !a.IsBroadcast() {
+				t.Errorf("offered %s to %s with flags %x", a.yiaddr(), a.to.To, a.Flags)
+			}
+			a.because(t, ReasonExhausted)
+			for _, p := range []draft{client(phone2, discover), client(phone2, discover, opt(116, 0)), client(phone2, discover, opt(116, 1, 1))} {
+				l.say(p, direct()).want(t, silence).because(t, ReasonExhausted)
+			}
+			l.leave(phone, ip("192.0.2.10"))
+			l.say(client(phone2, discover, auto), direct()).want(t, offer).has(t, 116)
 		},
 		"D-DISC-13": func(t *caseT) {
 			l := newLab(t)

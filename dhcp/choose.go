@@ -3,7 +3,6 @@ package dhcp
 import (
 	"cmp"
 	"net/netip"
-	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
@@ -107,6 +106,3 @@ func (x *exchange) onLink(id network.ID) bool {
 	n := x.nets.Get(id)
 	return x.shares() && n != nil && n.Shared == x.net.Shared
 }
-
-// life is for how long the client gets an address.
-func (x *exchange) life() time.Duration { return x.lifetime(x.choice.Lifetime) }

@@ -51,6 +51,8 @@ func deliver(req, reply *dhcpv4.DHCPv4, ing Ingress) target {
 	switch ciaddr := fromIP(reply.ClientIPAddr); {
 	case ciaddr.IsValid():
 		return target{To: netip.AddrPortFrom(ciaddr, clientPort), From: from}
+	case !yiaddr.IsValid() && len(kind) == 1 && kind[0] == byte(dhcpv4.MessageTypeOffer):
+		return everybody // it has no address, and gets none
 	case !yiaddr.IsValid(): // to an INFORM without ciaddr
 		return target{To: netip.AddrPortFrom(ing.Src.Addr(), clientPort), From: from}
 	case reply.IsBroadcast():

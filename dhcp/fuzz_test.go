@@ -27,6 +27,7 @@ func seeds() [][]byte {
 		client(phone, discover, bytes.Repeat(text(optVendorInfo, "0123456789abcdef"), 30)),
 		client(phone, discover, opt(optClientID, make([]byte, 255)...)).relayed(relay, make([]byte, 255)...),
 	}
+	drafts = append(drafts, client(phone, discover, opt(optAutoConfigure, 1)).relayed(relay))
 	out := [][]byte{{}, make([]byte, 240)}
 	for _, p := range drafts {
 		out = append(out, p.bytes())
@@ -85,6 +86,7 @@ func FuzzRespond(f *testing.F) {
 		}
 		ing.Seen = func(a netip.Addr, _ hwaddr.Addr) Sighting { return Sighting(a.As4()[3] % 3) }
 		l.say(client(phone2, discover), direct())
+		l.say(client(phone2, discover).relayed(relay), byRelay(relay))
 		for range 2 {
 			a := l.sayBytes(b, ing) // checks the size, and that the library reads the reply
 			if a.DHCPv4 == nil {
@@ -99,6 +101,8 @@ func FuzzRespond(f *testing.F) {
 func declaredForFuzz(how byte) network.Declared {
 	nets := site()
 	nets[0].Authoritative, nets[0].Probe = how&8 == 0, how&16 != 0
+	nets[1].NoAutoConfigure, nets[1].ShortenAt = how&8 == 0, int(how)&64
+	nets[1].Pools[0].Last = nets[1].Pools[0].First
 	nets[0].Pools[0].Last = nets[0].Pools[0].First // so that the next is wanted soon
 	nets[0].Reservations = append(nets[0].Reservations, network.Reservation{ClientID: "\x01\x02", Circuit: "c", Addr: ip("192.0.2.201")})
 	more := network.Network{
@@ -170,6 +174,7 @@ func checkReply(t *testing.T, b []byte, a answer, ing Ingress) {
 	switch {
 	case a.kind == nak && (yi.IsValid() || life != nil || !a.to.broadcast() && !fromIP(b[24:28]).IsValid()):
 		t.Fatalf("NAK of %s, sent to %s", yi, a.to.To)
+	case a.kind == offer && !yi.IsValid() && len(a.Options[optAutoConfigure]) == 1 && life == nil && a.v.Reason == ReasonExhausted:
 	case a.kind == offer && (!yi.IsValid() || len(life) != 4):
 		t.Fatalf("OFFER of %s for %v", yi, life)
 	case yi.IsValid() && yi == ourAddr:

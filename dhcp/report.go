@@ -20,6 +20,9 @@ func (s *Server) report(ctx context.Context, j *job, v Verdict) {
 	case v.Reply == dhcpv4.MessageTypeNak:
 		s.count.refused[v.Reason].Add(1)
 		text = "dhcp nak"
+	case v.Reply == dhcpv4.MessageTypeOffer && v.Reason != ReasonNone:
+		s.count.dropped[v.Reason].Add(1)
+		level, text = s.silenceLevel(v), "dhcp offer of no address"
 	case v.Reply == dhcpv4.MessageTypeOffer:
 		text = "dhcp offer"
 	case v.Reply == dhcpv4.MessageTypeAck:

@@ -115,7 +115,7 @@ func (x *exchange) discover(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
 		l, err := x.offer(ctx)
 		switch {
 		case errors.Is(err, lease.ErrNone):
-			return x.silence(ReasonExhausted)
+			return x.exhausted()
 		case err != nil:
 			x.v.Err = err
 			return x.silence(ReasonStore)

@@ -33,34 +33,35 @@ const magic = "\x63\x82\x53\x63"
 
 // The codes of options that the server itself reads or sets.
 const (
-	optPad          = 0
-	optMask         = 1
-	optRouter       = 3
-	optDNS          = 6
-	optHostname     = 12
-	optBroadcast    = 28
-	optStaticRoutes = 33
-	optVendor       = 43
-	optRequested    = 50
-	optLifetime     = 51
-	optOverload     = 52
-	optType         = 53
-	optServer       = 54
-	optParams       = 55
-	optMessage      = 56
-	optMaxSize      = 57
-	optT1           = 58
-	optT2           = 59
-	optVendorClass  = 60
-	optClientID     = 61
-	optTFTPName     = 66
-	optBootFile     = 67
-	optUserClass    = 77
-	optAgent        = 82
-	optRoutes       = 121
-	optVendorInfo   = 125
-	optTFTPAddrs    = 150
-	optEnd          = 255
+	optPad           = 0
+	optMask          = 1
+	optRouter        = 3
+	optDNS           = 6
+	optHostname      = 12
+	optBroadcast     = 28
+	optStaticRoutes  = 33
+	optVendor        = 43
+	optRequested     = 50
+	optLifetime      = 51
+	optOverload      = 52
+	optType          = 53
+	optServer        = 54
+	optParams        = 55
+	optMessage       = 56
+	optMaxSize       = 57
+	optT1            = 58
+	optT2            = 59
+	optVendorClass   = 60
+	optClientID      = 61
+	optTFTPName      = 66
+	optBootFile      = 67
+	optUserClass     = 77
+	optAgent         = 82
+	optAutoConfigure = 116
+	optRoutes        = 121
+	optVendorInfo    = 125
+	optTFTPAddrs     = 150
+	optEnd           = 255
 )
 
 const (

@@ -405,3 +405,16 @@ func BenchmarkChoose(b *testing.B) {
 		}
 	})
 }
+
+func TestShorteningThatIsNone(t *testing.T) {
+	t.Parallel()
+	n := voice()
+	n.ShortenAt, n.Lease = 80, network.Lifetime{Default: time.Hour, Min: time.Hour}
+	if w := newSet(t, network.Declared{Networks: []network.Network{n}}).Warnings(); len(w) != 1 || !strings.Contains(w[0].Text, "make min shorter") {
+		t.Errorf("warnings %v, want one of min", w)
+	}
+	n.Lease.Min = time.Minute
+	if w := newSet(t, network.Declared{Networks: []network.Network{n}}).Warnings(); len(w) != 0 {
+		t.Errorf("warnings %v, want none", w)
+	}
+}

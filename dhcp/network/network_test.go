@@ -99,6 +99,8 @@ func TestSetFaults(t *testing.T) {
 			n.Reservations = append(n.Reservations, network.Reservation{HW: hwaddr.MustParse("00:15:65:00:00:01"), Addr: netip.MustParseAddr("192.0.2.21")})
 		}, "reserved both"},
 		{"lease times", func(n *network.Network) { n.Lease.Default, n.Lease.Max = time.Hour, time.Minute }, "ordered"},
+		{"shorten_at", func(n *network.Network) { n.ShortenAt = 100 }, "give 1 to 99"},
+		{"shorten_at below zero", func(n *network.Network) { n.ShortenAt = -1 }, "give 1 to 99"},
 		{"auto_add", func(n *network.Network) { n.AutoAdd = "all" }, "recognised, any or off"},
 	} {
 		n := office()

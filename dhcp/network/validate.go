@@ -232,6 +232,12 @@ func (c *checker) network(at place, p *plan) {
 		c.bad(at, "auto_add %q is unknown; use recognised, any or off", n.AutoAdd)
 	}
 	c.provisioning(at, n)
+	switch {
+	case n.ShortenAt < 0 || n.ShortenAt > 99:
+		c.bad(at, "shorten_at %d is no part in percent; give 1 to 99, or leave it out", n.ShortenAt)
+	case n.ShortenAt > 0 && l.Min == l.Default:
+		c.warn(at, "shorten_at changes nothing while lease min is as long as default, %s; make min shorter", l.Default)
+	}
 	if n.Server.IsValid() && !n.Server.Is4() {
 		c.bad(at, "server %s is not an IPv4 address", n.Server)
 	}

@@ -58,27 +58,29 @@ type (
 		Options []optionRecord `json:"options,omitempty"`
 	}
 	networkRecord struct {
-		ID            network.ID          `json:"id"`
-		Prefix        netip.Prefix        `json:"prefix"`
-		Interface     string              `json:"interface,omitempty"`
-		Server        netip.Addr          `json:"server,omitzero"`
-		Relays        []netip.Addr        `json:"relays,omitempty"`
-		Pools         []poolRecord        `json:"pools,omitempty"`
-		Reservations  []reservationRecord `json:"reservations,omitempty"`
-		Options       []optionRecord      `json:"options,omitempty"`
-		Lease         lifetimeRecord      `json:"lease,omitzero"`
-		Authoritative bool                `json:"authoritative,omitempty"`
-		Rivals        network.Rivals      `json:"rivals,omitempty"`
-		Probe         bool                `json:"probe,omitempty"`
-		AutoAdd       network.AutoAdd     `json:"auto_add,omitempty"`
-		Configure     bool                `json:"configure,omitempty"`
-		Shared        string              `json:"shared,omitempty"`
-		Only          []network.ClassID   `json:"only,omitempty"`
-		Not           []network.ClassID   `json:"not,omitempty"`
-		Next          netip.Addr          `json:"next,omitzero"`
-		Sname         string              `json:"sname,omitempty"`
-		File          string              `json:"file,omitempty"`
-		Provisioning  provisioningRecord  `json:"provisioning,omitzero"`
+		ID              network.ID          `json:"id"`
+		Prefix          netip.Prefix        `json:"prefix"`
+		Interface       string              `json:"interface,omitempty"`
+		Server          netip.Addr          `json:"server,omitzero"`
+		Relays          []netip.Addr        `json:"relays,omitempty"`
+		Pools           []poolRecord        `json:"pools,omitempty"`
+		Reservations    []reservationRecord `json:"reservations,omitempty"`
+		Options         []optionRecord      `json:"options,omitempty"`
+		Lease           lifetimeRecord      `json:"lease,omitzero"`
+		Authoritative   bool                `json:"authoritative,omitempty"`
+		ShortenAt       int                 `json:"shorten_at,omitempty"`
+		NoAutoConfigure bool                `json:"no_autoconfigure,omitempty"`
+		Rivals          network.Rivals      `json:"rivals,omitempty"`
+		Probe           bool                `json:"probe,omitempty"`
+		AutoAdd         network.AutoAdd     `json:"auto_add,omitempty"`
+		Configure       bool                `json:"configure,omitempty"`
+		Shared          string              `json:"shared,omitempty"`
+		Only            []network.ClassID   `json:"only,omitempty"`
+		Not             []network.ClassID   `json:"not,omitempty"`
+		Next            netip.Addr          `json:"next,omitzero"`
+		Sname           string              `json:"sname,omitempty"`
+		File            string              `json:"file,omitempty"`
+		Provisioning    provisioningRecord  `json:"provisioning,omitzero"`
 	}
 	provisioningRecord struct {
 		Guard            network.Guard `json:"guard,omitempty"`
@@ -191,7 +193,8 @@ func matchTexts(m *network.Match) (out []string) {
 func encodeNetwork(n *network.Network) networkRecord {
 	r := networkRecord{
 		ID: n.ID, Prefix: n.Prefix, Interface: n.Interface, Server: n.Server, Relays: n.Relays, Options: encodeOptions(n.Options),
-		Lease: lifetimeRecord(n.Lease), Authoritative: n.Authoritative, Rivals: n.Rivals, Probe: n.Probe, AutoAdd: n.AutoAdd, Configure: n.Configure,
+		Lease: lifetimeRecord(n.Lease), Authoritative: n.Authoritative,
+		ShortenAt: n.ShortenAt, NoAutoConfigure: n.NoAutoConfigure, Rivals: n.Rivals, Probe: n.Probe, AutoAdd: n.AutoAdd, Configure: n.Configure,
 		Shared: n.Shared, Only: n.Only, Not: n.Not, Next: n.Next, Sname: n.Sname, File: n.File,
 		Provisioning: provisioningRecord(n.Provisioning),
 	}
@@ -239,7 +242,8 @@ func decodeDeclared(body []byte) (network.Declared, error) {
 func decodeNetwork(r networkRecord) network.Network {
 	n := network.Network{
 		ID: r.ID, Prefix: r.Prefix, Interface: r.Interface, Server: r.Server, Relays: r.Relays, Options: decodeOptions(r.Options),
-		Lease: network.Lifetime(r.Lease), Authoritative: r.Authoritative, Rivals: r.Rivals, Probe: r.Probe, AutoAdd: r.AutoAdd, Configure: r.Configure,
+		Lease: network.Lifetime(r.Lease), Authoritative: r.Authoritative,
+		ShortenAt: r.ShortenAt, NoAutoConfigure: r.NoAutoConfigure, Rivals: r.Rivals, Probe: r.Probe, AutoAdd: r.AutoAdd, Configure: r.Configure,
 		Shared: r.Shared, Only: r.Only, Not: r.Not, Next: r.Next, Sname: r.Sname, File: r.File,
 		Provisioning: network.Provisioning(r.Provisioning),
 	}

@@ -121,7 +121,8 @@ func elder(c content) content {
 		d.State, d.Remote, d.Static, d.Port, d.Network = "", false, false, "", ""
 	}
 	for i := range c.Declared.Networks {
-		c.Declared.Networks[i].Provisioning = network.Provisioning{}
+		n := &c.Declared.Networks[i]
+		n.Provisioning, n.ShortenAt, n.NoAutoConfigure = network.Provisioning{}, 0, false
 	}
 	return c
 }

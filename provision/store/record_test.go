@@ -100,7 +100,8 @@ func declared() network.Declared {
 					Addr: addr("198.51.100.99"), Hostname: "door", Options: options, Lease: times,
 					Next: addr("198.51.100.1"), Sname: "pbx", File: "boot",
 				}},
-				Options: options, Lease: times, Authoritative: true, Rivals: network.RivalsAllow, Probe: true, AutoAdd: network.AddAny, Configure: true,
+				Options: options, Lease: times, Authoritative: true,
+				ShortenAt: 80, NoAutoConfigure: true, Rivals: network.RivalsAllow, Probe: true, AutoAdd: network.AddAny, Configure: true,
 				Shared: "floor", Only: phones, Not: phones, Next: addr("198.51.100.1"), Sname: "pbx", File: "boot",
 				Provisioning: network.Provisioning{
 					Guard: network.GuardLegacy, KeepPlugins: true, Ignore: []string{"header"}, PluginsOff: some, PluginsFirst: []string{"other"},
