@@ -28,10 +28,23 @@ func (w *writer) Write(p []byte) (int, error) {
 	return n, w.wrote(int64(n), err)
 }
 
-// ReadFrom implements [io.ReaderFrom]: net/http's own sends files by sendfile.
-func (w *writer) ReadFrom(r io.Reader) (int64, error) {
-	n, err := io.Copy(w.ResponseWriter, r)
+// ReadFrom implements [io.ReaderFrom]: net/http's own sends files by sendfile. What is in memory already is handed over
+// as it is, which saves a buffer of 32 KiB, and mostly the packet with nothing but the headers.
+func (w *writer) ReadFrom(r io.Reader) (n int64, err error) {
+	if limited, ok := r.(*io.LimitedReader); ok {
+		if m, ok := limited.R.(inMemory); ok && int64(m.Len()) <= limited.N {
+			n, err = m.WriteTo(struct{ io.Writer }{w.ResponseWriter})
+			return n, w.wrote(n, err)
+		}
+	}
+	n, err = io.Copy(w.ResponseWriter, r)
 	return n, w.wrote(n, err)
+}
+
+// inMemory is a body such as a bytes.Reader.
+type inMemory interface {
+	io.WriterTo
+	Len() int
 }
 
 // Unwrap is for [http.ResponseController].
