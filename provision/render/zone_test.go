@@ -62,3 +62,47 @@ func TestRuleIsWhatPhonesTake(t *testing.T) {
 		}
 	}
 }
+
+// TestFault answers the ancestor, which told phones the dates of one year: the rules give the right dates of all years.
+func TestFault(t *testing.T) {
+	t.Parallel()
+	t.Run("W-18", func(t *testing.T) {
+		t.Parallel()
+		for _, name := range []string{"Europe/Berlin", "America/New_York", "Australia/Sydney", "Pacific/Auckland", "America/Santiago", "Asia/Jerusalem"} {
+			loc, err := time.LoadLocation(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			z, err := render.LoadZone(name, time.Date(2026, 2, 3, 0, 0, 0, 0, time.UTC))
+			if err != nil || !z.DST {
+				t.Fatalf("%s: %+v, %v", name, z, err)
+			}
+			for year := 2026; year < 2056; year++ {
+				for _, c := range []struct {
+					rule          render.Rule
+					before, after int
+				}{{z.Start, z.Offset, z.Offset + z.Saving}, {z.End, z.Offset + z.Saving, z.Offset}} {
+					at := dateOf(c.rule, year).Add(-time.Duration(c.before) * time.Second)
+					_, before := at.Add(-time.Second).In(loc).Zone()
+					_, after := at.In(loc).Zone()
+					if before != c.before || after != c.after {
+						t.Errorf("%s, %d: by %+v the clock goes from %d to %d at %s, and really from %d to %d", name, year, c.rule, c.before, c.after, at, before, after)
+					}
+				}
+			}
+		}
+	})
+}
+
+// dateOf returns the time of a rule in a year as a phone works it out, by the clock before it as if that were UTC.
+func dateOf(r render.Rule, year int) time.Time {
+	day := r.Day
+	if r.Week > 0 {
+		first := time.Date(year, time.Month(r.Month), 1, 0, 0, 0, 0, time.UTC)
+		day = 1 + (r.Weekday-int(first.Weekday())+7)%7 + 7*(r.Week-1)
+		for time.Date(year, time.Month(r.Month), day, 0, 0, 0, 0, time.UTC).Month() != time.Month(r.Month) {
+			day -= 7
+		}
+	}
+	return time.Date(year, time.Month(r.Month), day, 0, 0, r.Time, 0, time.UTC)
+}
