@@ -62,17 +62,18 @@ func (s *Server) answer(w *writer, r *http.Request) result {
 	}
 	ctx := r.Context()
 	local, _ := ctx.Value(http.LocalAddrContextKey).(net.Addr)
-	from := peer(r)
+	from := s.sender(r)
 	clean, raw, err := path(r.RequestURI)
 	if err != nil {
-		s.Log.WarnContext(ctx, "http request for an impossible path", "ip", from, "path", raw, "err", err)
+		s.Log.WarnContext(ctx, "http request for an impossible path", "ip", from.peer, "path", provision.HideToken(raw), "err", err)
 		refuse(w, http.StatusNotFound)
 		return resultNotFound
 	}
-	answer, out := s.Handler.Handle(ctx, &provision.Request{
+	req := &provision.Request{
 		Proto: provision.HTTP,
 		At:    time.Now(),
-		Peer:  from,
+		Peer:  from.peer,
+		Via:   from.via,
 		Local: addrPort(local).Addr(),
 		Path:  clean,
 		Raw:   raw,
@@ -82,7 +83,9 @@ func (s *Server) answer(w *writer, r *http.Request) result {
 			provision.FieldHost:      printable(r.Host),
 			provision.FieldMethod:    r.Method,
 		},
-	})
+	}
+	s.overTLS(r, req)
+	answer, out := s.Handler.Handle(ctx, req)
 	if answer == nil {
 		status := statusFor(out.Err)
 		refuse(w, status)
@@ -92,6 +95,22 @@ func (s *Server) answer(w *writer, r *http.Request) result {
 		return resultFailed
 	}
 	return s.deliver(w, r, answer, out.Request.ID)
+}
+
+// overTLS completes a request by what its connection proves. Of one that a proxy passed on it proves nothing: the
+// certificate is the proxy's, and how the phone spoke to that isn't known.
+func (s *Server) overTLS(r *http.Request, req *provision.Request) {
+	if r.TLS == nil || req.Via.IsValid() {
+		return
+	}
+	req.TLS = true
+	if s.Identify == nil || len(r.TLS.PeerCertificates) == 0 {
+		return
+	}
+	req.Cert = s.Identify(r.TLS.PeerCertificates, req.At)
+	if name := r.TLS.PeerCertificates[0].Subject.CommonName; name != "" {
+		req.Fields[provision.FieldTLSName] = printable(name)
+	}
 }
 
 // statusFor is the status table.
@@ -115,7 +134,7 @@ func (s *Server) deliver(w *writer, r *http.Request, answer *provision.Answer, i
 			err = fmt.Errorf("panic: %v", v)
 		}
 		if err := answer.Body.Close(); err != nil {
-			s.Log.WarnContext(ctx, "close a served file", "path", printable(r.URL.Path), "err", err)
+			s.Log.WarnContext(ctx, "close a served file", "path", provision.HideToken(printable(r.URL.Path)), "err", err)
 		}
 		s.Handler.Delivered(id, provision.Delivery{Bytes: w.n, Took: time.Since(begun), Err: err})
 		if v != nil {
@@ -198,5 +217,5 @@ func refuse(w http.ResponseWriter, status int) {
 func (s *Server) caught(r *http.Request, v any) {
 	s.count.panics.Add(1)
 	s.Log.ErrorContext(r.Context(), "panic while answering an http request", "ip", r.RemoteAddr,
-		"path", printable(r.URL.Path), "err", v, "stack", string(debug.Stack()))
+		"path", provision.HideToken(printable(r.URL.Path)), "err", v, "stack", string(debug.Stack()))
 }

@@ -4,52 +4,92 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
-// listener bounds how many connections are open: in all by waiting (the kernel's queue is a better place for phones
-// that are switched on together than a refusal), for one address by closing.
-type listener struct {
-	net.Listener
-	count *counters
-	each  int
-	slots chan struct{}
-	done  chan struct{} // closed by Close
-	close sync.Once
+// caps bound how many connections are open over all listeners: in all by waiting (the kernel's queue is a better place for
+// phones that are switched on together than a refusal), for one address by closing.
+type caps struct {
+	count  *counters
+	each   int
+	exempt []netip.Addr // proxies: behind each are many phones
+	slots  chan struct{}
 
 	mu    sync.Mutex // guards peers
 	peers map[netip.Addr]int
 }
 
-func limit(l net.Listener, all, each int, count *counters) *listener {
-	return &listener{
-		Listener: l, count: count, each: each,
-		slots: make(chan struct{}, all), done: make(chan struct{}), peers: map[netip.Addr]int{},
+func newCaps(all, each int, exempt []netip.Addr, count *counters) *caps {
+	return &caps{count: count, each: each, exempt: exempt, slots: make(chan struct{}, all), peers: map[netip.Addr]int{}}
+}
+
+func (c *caps) take(peer netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.peers[peer] >= c.each && !slices.Contains(c.exempt, peer) {
+		return false
 	}
+	c.peers[peer]++
+	return true
+}
+
+func (c *caps) give(peer netip.Addr) {
+	c.mu.Lock()
+	if c.peers[peer]--; c.peers[peer] == 0 {
+		delete(c.peers, peer)
+	}
+	c.mu.Unlock()
+	<-c.slots
+}
+
+// open returns how many connections are open.
+func (c *caps) open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, k := range c.peers {
+		n += k
+	}
+	return n
+}
+
+// listener accepts within the caps.
+type listener struct {
+	net.Listener
+	caps  *caps
+	done  chan struct{} // closed by Close
+	close sync.Once
+}
+
+func (c *caps) limit(l net.Listener) *listener {
+	return &listener{Listener: l, caps: c, done: make(chan struct{})}
 }
 
 // Accept implements [net.Listener].
 func (l *listener) Accept() (net.Conn, error) {
+	c := l.caps
 	for {
-		select {
-		case l.slots <- struct{}{}:
-		case <-l.done:
-			return nil, net.ErrClosed
-		}
+		// A connection first, then a slot for it: a listener that nobody calls must not hold one.
 		inner, err := l.Listener.Accept()
 		if err != nil {
-			<-l.slots
 			return nil, err
+		}
+		select {
+		case c.slots <- struct{}{}:
+		case <-l.done:
+			_ = inner.Close()
+			return nil, net.ErrClosed
 		}
 		tcp, ok := inner.(*net.TCPConn)
 		peer := addrPort(inner.RemoteAddr()).Addr()
-		if !ok || !l.take(peer) {
-			<-l.slots
-			l.count.overCap.Add(1)
+		if !ok || !c.take(peer) {
+			<-c.slots
+			c.count.overCap.Add(1)
 			_ = inner.Close()
 			continue
 		}
-		return &conn{TCPConn: tcp, l: l, peer: peer}, nil
+		return &conn{TCPConn: tcp, caps: c, peer: peer}, nil
 	}
 }
 
@@ -59,40 +99,10 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-func (l *listener) take(peer netip.Addr) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.peers[peer] >= l.each {
-		return false
-	}
-	l.peers[peer]++
-	return true
-}
-
-func (l *listener) give(peer netip.Addr) {
-	l.mu.Lock()
-	if l.peers[peer]--; l.peers[peer] == 0 {
-		delete(l.peers, peer)
-	}
-	l.mu.Unlock()
-	<-l.slots
-}
-
-// open returns how many connections are open.
-func (l *listener) open() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := 0
-	for _, c := range l.peers {
-		n += c
-	}
-	return n
-}
-
 // conn is a connection that gives its slot back when it is closed, and sees what net/http refuses by itself.
 type conn struct {
 	*net.TCPConn // its ReadFrom, too: files go out by sendfile
-	l            *listener
+	caps         *caps
 	peer         netip.Addr
 	once         sync.Once
 }
@@ -100,18 +110,18 @@ type conn struct {
 // Close implements [net.Conn].
 func (c *conn) Close() error {
 	err := c.TCPConn.Close()
-	c.once.Do(func() { c.l.give(c.peer) })
+	c.once.Do(func() { c.caps.give(c.peer) })
 	return err
 }
 
 // Write implements [net.Conn]. A request that net/http can't read it answers by itself, in one write that begins with
-// one of these lines. The front end's own answers have none of these status codes.
+// one of these lines. The front end's own answers have none of these status codes. Over TLS this isn't seen.
 func (c *conn) Write(p []byte) (int, error) {
 	const line = "HTTP/1.1 400 "
 	if len(p) >= len(line) && bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
 		switch string(p[len("HTTP/1.1 "):len(line)]) {
 		case "400 ", "417 ", "431 ", "501 ", "505 ":
-			c.l.count.results[resultUnreadable].Add(1)
+			c.caps.count.results[resultUnreadable].Add(1)
 		}
 	}
 	return c.TCPConn.Write(p)

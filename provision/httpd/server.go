@@ -3,6 +3,8 @@ package httpd
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,25 +52,56 @@ func (t timing) send(size int64) time.Duration {
 // any goroutine after Open.
 type Server struct {
 	// Addr is where to listen, "host:port". An empty host means every address, IPv4 and IPv6.
-	Addr    string
+	Addr string
+	// TLSAddr is where to listen for HTTPS, in addition, with that config. Empty: nowhere.
+	TLSAddr string
+	TLS     *tls.Config
+	// Identify says what the certificates that a phone has shown prove, its own first. Nil: they count for nothing.
+	Identify func([]*x509.Certificate, time.Time) *provision.Cert
+	// Proxies are the reverse proxies whose X-Forwarded-For counts.
+	Proxies []netip.Addr
 	Handler provision.Handler
 	Log     *slog.Logger // nil: silent
-	// Connections is how many may be open at a time, PeerConnections how many of one address. Zero means 1024 and 32.
+	// Connections is how many may be open at a time, PeerConnections how many of one address but a proxy's. Zero means
+	// 1024 and 32. HTTPS is included.
 	Connections, PeerConnections int
 
-	listener *listener
-	running  sync.WaitGroup // requests
-	count    counters
-	times    timing
+	caps    *caps
+	plain   *listener
+	secure  *listener      // nil: no HTTPS
+	running sync.WaitGroup // requests
+	count   counters
+	times   timing
 }
 
 var _ http.Handler = (*Server)(nil)
 
-// Open binds the socket. Its errors say what to do about them.
+// Open binds the sockets. Its errors say what to do about them.
 func (s *Server) Open() error {
-	addr, err := net.ResolveTCPAddr("tcp", s.Addr)
+	s.caps = newCaps(cmp.Or(s.Connections, 1024), cmp.Or(s.PeerConnections, 32), s.Proxies, &s.count)
+	s.times = cmp.Or(s.times, defaultTiming())
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	l, err := listen(s.Addr)
 	if err != nil {
 		return fmt.Errorf("http: %w", err)
+	}
+	s.plain = s.caps.limit(l)
+	if s.TLSAddr == "" {
+		return nil
+	}
+	if l, err = listen(s.TLSAddr); err != nil {
+		return errors.Join(fmt.Errorf("https: %w", err), s.plain.Close())
+	}
+	s.secure = s.caps.limit(l)
+	return nil
+}
+
+func listen(at string) (*net.TCPListener, error) {
+	addr, err := net.ResolveTCPAddr("tcp", at)
+	if err != nil {
+		return nil, err
 	}
 	family := "tcp"
 	if addr.IP.To4() != nil {
@@ -76,14 +109,9 @@ func (s *Server) Open() error {
 	}
 	l, err := net.ListenTCP(family, addr)
 	if err != nil {
-		return fmt.Errorf("http: %w%s", err, remedy(err, addr.Port))
+		return nil, fmt.Errorf("%w%s", err, remedy(err, addr.Port))
 	}
-	s.listener = limit(l, cmp.Or(s.Connections, 1024), cmp.Or(s.PeerConnections, 32), &s.count)
-	s.times = cmp.Or(s.times, defaultTiming())
-	if s.Log == nil {
-		s.Log = slog.New(slog.DiscardHandler)
-	}
-	return nil
+	return l, nil
 }
 
 // remedy says what to do about a port that can't be had.
@@ -99,35 +127,57 @@ func remedy(err error, port int) string {
 	return ""
 }
 
-// LocalAddr returns the address that Open bound.
-func (s *Server) LocalAddr() netip.AddrPort { return addrPort(s.listener.Addr()) }
+// LocalAddr returns the address that Open bound for HTTP.
+func (s *Server) LocalAddr() netip.AddrPort { return addrPort(s.plain.Addr()) }
+
+// LocalTLSAddr returns the address that Open bound for HTTPS; zero if there is none.
+func (s *Server) LocalTLSAddr() netip.AddrPort {
+	if s.secure == nil {
+		return netip.AddrPort{}
+	}
+	return addrPort(s.secure.Addr())
+}
 
 // Stats returns the counts since Open.
 func (s *Server) Stats() Stats {
 	st := s.count.stats()
-	st.Connections = s.listener.open()
+	st.Connections = s.caps.open()
 	return st
 }
 
 // Run serves until ctx ends, then gives running answers five seconds and breaks off those that are left. It returns
-// after all goroutines that it started, with nil unless the socket failed for good.
+// after all goroutines that it started, with nil unless a socket failed for good.
 func (s *Server) Run(ctx context.Context) error {
 	server := &http.Server{
 		Handler:                      s,
-		ReadHeaderTimeout:            s.times.header,
+		ReadHeaderTimeout:            s.times.header, // of a handshake, too
 		ReadTimeout:                  s.times.read,
 		WriteTimeout:                 s.times.send(0),
 		IdleTimeout:                  s.times.idle,
 		MaxHeaderBytes:               maxHeader,
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is 405 like every other method
-		ErrorLog:                     slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
-		BaseContext:                  func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ErrorLog: slog.NewLogLogger(remarks{
+			Handler: s.Log.Handler(), count: &s.count, log: s.Log, hush: &hush{said: make(map[netip.Addr]time.Time)},
+		}, slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		// HTTP/2 has limits of its own, and no phone needs it.
+		Protocols: new(http.Protocols),
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(s.listener) }()
+	server.Protocols.SetHTTP1(true)
+	listeners := []net.Listener{s.plain}
+	if s.secure != nil {
+		listeners = append(listeners, tls.NewListener(s.secure, s.TLS))
+	}
+	failed := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { failed <- server.Serve(l) }()
+	}
+	left := len(listeners)
+	var broken error
 	select {
 	case err := <-failed:
-		return errors.Join(fmt.Errorf("http: %w", err), server.Close())
+		left--
+		broken = fmt.Errorf("http: %w", err)
 	case <-ctx.Done():
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.times.drain)
@@ -136,9 +186,11 @@ func (s *Server) Run(ctx context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}
-	if why := <-failed; !errors.Is(why, http.ErrServerClosed) {
-		err = errors.Join(err, why)
+	for range left {
+		if why := <-failed; !errors.Is(why, http.ErrServerClosed) {
+			err = errors.Join(err, why)
+		}
 	}
 	s.running.Wait()
-	return err
+	return errors.Join(broken, err)
 }

@@ -31,6 +31,7 @@ type Stats struct {
 	Results     map[string]uint64
 	Bytes       uint64 // of bodies
 	OverCap     uint64 // connections closed because their address had enough
+	Handshakes  uint64 // of TLS that failed
 	Panics      uint64
 	InProgress  int // requests
 	Connections int
@@ -38,9 +39,9 @@ type Stats struct {
 
 // counters are the live counts. The zero value is ready.
 type counters struct {
-	results                [resultCount]atomic.Uint64
-	bytes, overCap, panics atomic.Uint64
-	inProgress             atomic.Int64
+	results                            [resultCount]atomic.Uint64
+	bytes, overCap, handshakes, panics atomic.Uint64
+	inProgress                         atomic.Int64
 }
 
 func (c *counters) stats() Stats {
@@ -48,6 +49,7 @@ func (c *counters) stats() Stats {
 		Results:    make(map[string]uint64, resultCount),
 		Bytes:      c.bytes.Load(),
 		OverCap:    c.overCap.Load(),
+		Handshakes: c.handshakes.Load(),
 		Panics:     c.panics.Load(),
 		InProgress: int(c.inProgress.Load()),
 	}

@@ -2,8 +2,6 @@ package httpd
 
 import (
 	"fmt"
-	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"unicode"
@@ -50,13 +48,4 @@ func printable(s string) string {
 		return r
 	}, strings.ToValidUTF8(s, "?"))
 	return s
-}
-
-// peer returns the address that a request came from.
-func peer(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap().WithZone("")
 }
