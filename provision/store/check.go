@@ -222,6 +222,11 @@ func (c *checker) payload(bucket string, key, payload []byte) error {
 		return err
 	case bucketGate:
 		return checkGate(key, payload)
+	case bucketAccess:
+		return checkAccess(key, payload)
+	case bucketAudit:
+		_, err := auditAt(key, payload)
+		return err
 	default:
 		if isIndex(bucket) {
 			c.index[recordKey{bucket, string(key)}] = string(payload)

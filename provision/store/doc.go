@@ -68,6 +68,10 @@
 //	revisions       config ID, 0, Number     JSON; the number in 8 bytes
 //	gate            "window", 0, ID          JSON
 //	gate            "aside", 0, key          JSON
+//	access          "user", 0, name          Rev, 8 bytes, then JSON
+//	access          "token", 0, ID           Rev, 8 bytes, then JSON
+//	access          "sum", 0, sum of token   token ID
+//	audit           Seq, 8 bytes             JSON
 //
 // Fields that a newer version added to a record are skipped by an older one of the same schema.
 package store

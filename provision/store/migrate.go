@@ -16,7 +16,7 @@ type migration func(*bbolt.Tx) error
 // migrations are applied in order; their number is the version of the layout that this program knows. Those that have
 // been released never change: a store of any age goes through all that it hasn't seen.
 func migrations() []migration {
-	return []migration{createBuckets, count, createRevisions, createGate}
+	return []migration{createBuckets, count, createRevisions, createGate, createAccess}
 }
 
 func version(steps []migration) uint32 { return uint32(len(steps)) } //nolint:gosec // a handful
@@ -72,7 +72,9 @@ func readSchema(tx *bbolt.Tx) (uint32, error) {
 }
 
 // buckets returns all that the present schema has.
-func buckets() []string { return append(firstBuckets(), bucketRevisions, bucketGate) }
+func buckets() []string {
+	return append(firstBuckets(), bucketRevisions, bucketGate, bucketAccess, bucketAudit)
+}
 
 // firstBuckets returns all that schemas 1 and 2 have.
 func firstBuckets() []string {
@@ -105,6 +107,16 @@ func createRevisions(tx *bbolt.Tx) error {
 func createGate(tx *bbolt.Tx) error {
 	if _, err := tx.CreateBucket([]byte(bucketGate)); err != nil {
 		return fmt.Errorf("create bucket %s: %w", bucketGate, err)
+	}
+	return nil
+}
+
+// createAccess makes schema 5: users, their tokens, and the audit.
+func createAccess(tx *bbolt.Tx) error {
+	for _, name := range []string{bucketAccess, bucketAudit} {
+		if _, err := tx.CreateBucket([]byte(name)); err != nil {
+			return fmt.Errorf("create bucket %s: %w", name, err)
+		}
 	}
 	return nil
 }

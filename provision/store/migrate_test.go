@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write the golden store of the present s
 
 // golden returns the stores of all schemas, the present one last.
 func golden() []string {
-	return []string{"testdata/schema1.db.gz", "testdata/schema2.db.gz", "testdata/schema3.db.gz", "testdata/schema4.db.gz"}
+	return []string{"testdata/schema1.db.gz", "testdata/schema2.db.gz", "testdata/schema3.db.gz", "testdata/schema4.db.gz", "testdata/schema5.db.gz"}
 }
 
 // content is what the golden store holds: a record of each kind, with each field set.

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/dialtone-project/dialtone/provision/access"
 )
 
 // maxGroup bounds how many requests share a transaction.
@@ -38,9 +40,16 @@ func (db *DB) do(ctx context.Context, plan func(*bbolt.Tx) ([]op, error)) error 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	note, noted := access.NoteOf(ctx), false
+	if note != nil {
+		plan = db.audited(note, &noted, plan)
+	}
 	r := &request{plan: plan, turn: make(chan bool, 1)}
 	if db.queue.join(r) || <-r.turn {
 		db.lead()
+	}
+	if r.err != nil && noted {
+		note.Undo()
 	}
 	return r.err
 }

@@ -23,6 +23,8 @@ const (
 	bucketNetworks     = "networks"
 	bucketRevisions    = "revisions"
 	bucketGate         = "gate"
+	bucketAccess       = "access"
+	bucketAudit        = "audit"
 )
 
 var (

@@ -89,7 +89,7 @@ func (s *salvage) record(bucket string, key, value []byte) {
 		s.lease(key, payload)
 	case bucketEvents:
 		s.event(key, payload)
-	case bucketRevisions, bucketGate:
+	case bucketRevisions, bucketGate, bucketAccess, bucketAudit:
 		if _, ok := s.stored(bucket, key); !ok {
 			s.put(bucket, bytes.Clone(key), payload)
 		}
