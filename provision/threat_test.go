@@ -395,7 +395,11 @@ func TestContradiction(t *testing.T) {
 			l := w.holdAt(addrA, aastraA, "1")
 			voice := l
 			voice.Client.Circuit, voice.Network = "2", "other"
-			for i, ev := range []lease.Event{{At: noon, Lease: l}, {At: noon.Add(10 * time.Second), Lease: voice}, {At: noon.Add(2 * time.Minute), Lease: w.holdAt(addrA, aastraA, "3")}} {
+			for i, ev := range []lease.Event{
+				{At: noon, Lease: l},
+				{At: noon.Add(10 * time.Second), Lease: voice}, {At: noon.Add(2 * time.Minute), Lease: w.holdAt(addrA, aastraA, "3")},
+				{At: noon.Add(4 * time.Minute), Lease: w.holdAt(addrA, aastraA, "4")},
+			} {
 				ev.Seq, ev.Kind = uint64(i), lease.KindMoved
 				w.Observe(t.Context(), ev)
 			}

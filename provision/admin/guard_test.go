@@ -1,0 +1,72 @@
+package admin_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/admin"
+	"github.com/dialtone-project/dialtone/provision/store"
+)
+
+// noLeases is a lease table without leases.
+type noLeases struct{ admin.Leases }
+
+func (noLeases) ByHW(hwaddr.Addr) []lease.Lease { return nil }
+
+func TestGuardUseCases(t *testing.T) {
+	t.Parallel()
+	db, err := store.Opener{Dir: t.TempDir()}.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	gate, err := provision.OpenGate(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &admin.Service{Leases: noLeases{}, Devices: db, Gate: gate, Journal: provision.NewJournal(10), Sightings: provision.NewSightings(1)}
+	const mac = "00:08:5d:11:22:33"
+	if _, err := db.PutDevice(t.Context(), provision.Device{ID: "a", HW: hwaddr.MustParse(mac), Auto: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		name string
+		do   func() (admin.Phone, error)
+		want provision.DeviceState
+		err  error
+	}{
+		{"clear nothing", func() (admin.Phone, error) { return s.ClearSuspicion(t.Context(), mac) }, provision.StateNew, nil},
+		{"approve", func() (admin.Phone, error) { return s.Approve(t.Context(), mac) }, provision.StateEnrolled, nil},
+		{"approve again", func() (admin.Phone, error) { return s.Approve(t.Context(), "a") }, provision.StateEnrolled, nil},
+		{"retire", func() (admin.Phone, error) { return s.Retire(t.Context(), mac) }, provision.StateRetired, nil},
+		{"approve a retired one", func() (admin.Phone, error) { return s.Approve(t.Context(), mac) }, provision.StateRetired, provision.ErrConflict},
+		{"clear", func() (admin.Phone, error) { return s.ClearSuspicion(t.Context(), mac) }, provision.StateEnrolled, nil},
+		{"no port", func() (admin.Phone, error) { return s.MovePort(t.Context(), mac, false) }, provision.StateEnrolled, provision.ErrNotFound},
+		{"nobody", func() (admin.Phone, error) { return s.Approve(t.Context(), "x") }, provision.StateEnrolled, provision.ErrNotFound},
+		{"deny", func() (admin.Phone, error) { return s.Deny(t.Context(), mac, "a printer", "kim") }, provision.StateEnrolled, nil},
+	} {
+		_, err := step.do()
+		d, getErr := db.Device(t.Context(), "a")
+		if !errors.Is(err, step.err) || err != nil && step.err == nil || getErr != nil || d.State != step.want {
+			t.Errorf("%s: %v, state %q; want %v, %q", step.name, err, d.State, step.err, step.want)
+		}
+	}
+	if got := s.ListAside(); len(got) != 1 || got[0].Key != "mac "+mac || got[0].By != "kim" {
+		t.Errorf("set aside: %+v", got)
+	}
+	w, err := s.OpenWindow(t.Context(), provision.Window{Device: mac})
+	if err != nil || w.Device != "a" || w.Closes.Sub(w.Opened) != admin.DefaultWindow {
+		t.Errorf("window %+v, %v", w, err)
+	}
+	again, err := provision.OpenGate(t.Context(), db)
+	if err != nil || len(again.Windows(time.Now())) != 1 || len(again.Asides()) != 1 {
+		t.Errorf("after a restart: %v, %v, %v; want the window and the device set aside", again.Windows(time.Now()), again.Asides(), err)
+	}
+	if err := s.Quiet("nothing"); !errors.Is(err, provision.ErrNotFound) {
+		t.Errorf("quiet: %v, want ErrNotFound", err)
+	}
+}
