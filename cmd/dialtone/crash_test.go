@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // process is a daemon in a process of its own, which may be killed.
 type process struct {
-	t        *testing.T
+	t        testing.TB
 	cmd      *exec.Cmd
 	settings string
 	state    string
@@ -42,7 +42,7 @@ type process struct {
 }
 
 // newProcess prepares a daemon on an address of its own.
-func newProcess(t *testing.T) *process {
+func newProcess(t testing.TB) *process {
 	t.Helper()
 	dir := t.TempDir()
 	n := nextAddr.Add(1)
