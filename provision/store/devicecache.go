@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"sync"
 	"unique"
 
@@ -8,24 +9,49 @@ import (
 	"github.com/dialtone-project/dialtone/provision"
 )
 
-// maxCached bounds how many devices are kept decoded; each takes about half a KiB.
-const maxCached = 1 << 17
+const (
+	// maxCached bounds how many devices are kept decoded; each takes about half a KiB.
+	maxCached = 1 << 17
+	// maxAbsent bounds how many MACs are known to be no device's. Whoever makes them up only has them looked up again.
+	maxAbsent = 1 << 14
+)
 
-// deviceCache has devices as they were last read, by their MAC: each request of a phone looks its device up, and hardly
-// any changes it. What a write has touched goes before the write is acknowledged.
+// deviceCache has devices as they were last read, by their MAC, and MACs that no device has: each request of a phone and
+// each DHCP message looks its device up, and hardly any changes it. What a write has touched goes before the write is
+// acknowledged.
 type deviceCache struct {
 	mu    sync.RWMutex // guards what follows
 	byHW  map[hwaddr.Addr]provision.Device
 	byID  map[string]hwaddr.Addr
+	none  map[hwaddr.Addr]struct{}
 	touch uint64 // counts what may have changed a device
 }
 
-// get returns a device, and what keep wants to know if there is none.
-func (c *deviceCache) get(hw hwaddr.Addr) (d provision.Device, touch uint64, ok bool) {
+// get returns a device, or ok and an absence where there is none. Without ok it has neither; then touch is what keep and
+// keepNone want to know.
+func (c *deviceCache) get(hw hwaddr.Addr) (d provision.Device, touch uint64, ok bool, err error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	d, ok = c.byHW[hw]
-	return copied(d), c.touch, ok
+	if d, ok = c.byHW[hw]; ok {
+		return copied(d), c.touch, true, nil
+	}
+	if _, ok = c.none[hw]; ok {
+		return d, c.touch, true, absence(hw)
+	}
+	return d, c.touch, false, nil
+}
+
+// keepNone keeps that no device was found after get, unless any has been written since.
+func (c *deviceCache) keepNone(hw hwaddr.Addr, touch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.touch != touch {
+		return
+	}
+	if len(c.none) >= maxAbsent || c.none == nil {
+		c.none = make(map[hwaddr.Addr]struct{})
+	}
+	c.none[hw] = struct{}{}
 }
 
 // keep keeps a device that was read after get, unless any has been written since.
@@ -50,6 +76,7 @@ func (c *deviceCache) forget(group []*request, all bool) {
 		c.touch++
 		clear(c.byHW)
 		clear(c.byID)
+		clear(c.none)
 		return
 	}
 	for _, r := range group {
@@ -64,11 +91,21 @@ func (c *deviceCache) forget(group []*request, all bool) {
 				if hw, ok := hwaddr.FromBytes(o.key); ok {
 					delete(c.byID, string(c.byHW[hw].ID))
 					delete(c.byHW, hw)
+					delete(c.none, hw)
 				}
 			}
 		}
 	}
 }
+
+// absence says that no device has a MAC. Most who ask want to know no more than that, so the words come later.
+type absence hwaddr.Addr
+
+func (a absence) Error() string {
+	return fmt.Sprintf("device with mac %s: %v", hwaddr.Addr(a), provision.ErrNotFound)
+}
+
+func (a absence) Unwrap() error { return provision.ErrNotFound }
 
 // shared returns a device whose words that many have are one in memory: what all requests read stays near.
 func shared(d provision.Device) provision.Device {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -58,5 +59,24 @@ func TestDeviceIsReadAsWritten(t *testing.T) {
 		if got, err := db.DeviceByHW(t.Context(), macs[(n/3+1)%2]); err == nil {
 			t.Fatalf("write %d: found by the MAC that it had: %+v", n, got)
 		}
+	}
+}
+
+// TestStrangersAreBounded: whoever makes up MACs fills no memory, and what is said of a MAC that no device has stays the
+// same.
+func TestStrangersAreBounded(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, t.TempDir())
+	for n := range maxAbsent + 10 {
+		db.devices.keepNone(hwaddr.Addr{2, 0, 0, byte(n >> 16), byte(n >> 8), byte(n)}, 0)
+	}
+	if got := len(db.devices.none); got > maxAbsent {
+		t.Errorf("got %d MACs, want at most %d", got, maxAbsent)
+	}
+	hw := hwaddr.MustParse("00:15:65:00:00:09")
+	_, first := db.DeviceByHW(t.Context(), hw)
+	_, again := db.DeviceByHW(t.Context(), hw)
+	if _, ok := db.devices.none[hw]; !ok || !errors.Is(again, provision.ErrNotFound) || first.Error() != again.Error() {
+		t.Errorf("kept: %t; got %v, then %v", ok, first, again)
 	}
 }

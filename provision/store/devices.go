@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -150,13 +151,16 @@ func (db *DB) DeviceByHW(_ context.Context, hw hwaddr.Addr) (provision.Device, e
 	if hw.IsZero() {
 		return provision.Device{}, fmt.Errorf("device without a mac: %w", provision.ErrNotFound)
 	}
-	d, touch, ok := db.devices.get(hw)
+	d, touch, ok, err := db.devices.get(hw)
 	if ok {
-		return d, nil
+		return d, err
 	}
-	d, err := db.deviceBy(bucketDeviceMAC, string(hw[:]), "mac", hw.String())
-	if err == nil {
+	d, err = db.deviceBy(bucketDeviceMAC, string(hw[:]), "mac", hw.String())
+	switch {
+	case err == nil:
 		db.devices.keep(d, touch)
+	case errors.Is(err, provision.ErrNotFound):
+		db.devices.keepNone(hw, touch)
 	}
 	return d, err
 }
