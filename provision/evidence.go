@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -52,11 +53,23 @@ func (r *passage) cutToken(tokens TokenView) {
 	}
 	token, path, _ := strings.Cut(rest, "/")
 	req.Path = path
-	req.Raw = strings.ReplaceAll(req.Raw, token, masked)
-	if token == "" {
-		return
+	req.Raw = "/" + tokenPrefix + masked + "/" + path // the phone may have written the token in many ways
+	check := tokens.Check
+	if p, ok := tokens.(peeker); ok && r.explains() {
+		check = p.Peek
 	}
-	r.token.hw, r.token.id, r.token.state = tokens.Check(token, req.Peer, req.At)
+	r.token.hw, r.token.id, r.token.state = check(token, req.Peer, req.At)
+}
+
+// peeker is a [TokenView] that can be asked without remembering who uses the token.
+type peeker interface {
+	Peek(token string, from netip.Addr, at time.Time) (hwaddr.Addr, DeviceID, TokenState)
+}
+
+// explains reports whether the request is only explained: what is written is discarded.
+func (r *passage) explains() bool {
+	_, ok := r.devices.(*overlay)
+	return ok
 }
 
 // tokenPrefix begins the path of a request that bears a token: t/TOKEN/file.
@@ -67,7 +80,7 @@ func (r *passage) heard(s Source) bool { return !slices.Contains(r.out.Policy.Ig
 
 // proofs returns the claims of what the request proves: by its peer's address, a certificate, a token. It completes the
 // request's fields from the peer's lease.
-func (r *passage) proofs(ctx context.Context) []Claim {
+func (r *passage) proofs(ctx context.Context) ([]Claim, error) {
 	req := &r.out.Request
 	var claims []Claim
 	if req.HW.IsZero() {
@@ -91,14 +104,48 @@ func (r *passage) proofs(ctx context.Context) []Claim {
 			r.say("the certificate is only a claim: %s", c.Note)
 		}
 	}
+	borne, err := r.borne(ctx)
+	return append(claims, borne...), err
+}
+
+// borne returns the claims of the request's token: the MAC that it is for, or the keys of the device that it is for.
+func (r *passage) borne(ctx context.Context) ([]Claim, error) {
 	switch {
 	case r.token.state == TokenNone:
+		return nil, nil
 	case !r.heard(SourceToken):
 		r.token = bearing{}
-	case r.token.state == TokenValid && !r.token.hw.IsZero():
-		claims = append(claims, Claim{AttrMAC, r.token.hw.String(), SourceToken, core})
+		return nil, nil
 	}
-	return claims
+	d, err := Device{}, error(nil)
+	if r.token.id != "" {
+		d, err = r.devices.Device(ctx, r.token.id)
+	} else {
+		d, err = r.devices.DeviceByHW(ctx, r.token.hw)
+	}
+	switch {
+	case err == nil:
+		r.token.id = d.ID
+	case !errors.Is(err, ErrNotFound):
+		return nil, fmt.Errorf("look up the token's device: %w", err)
+	case r.token.id != "":
+		r.say("the token is for a device that there isn't any more")
+		r.token = bearing{}
+		return nil, nil
+	}
+	if r.token.state != TokenValid {
+		return nil, nil
+	}
+	if r.token.hw.IsZero() {
+		r.token.hw = d.HW
+	}
+	var claims []Claim
+	for _, k := range [...]Claim{{Attr: AttrMAC, Value: r.token.hw.String()}, {Attr: AttrSerial, Value: d.Serial}, {Attr: AttrUUID, Value: d.UUID}} {
+		if k.Value != "" {
+			claims = append(claims, Claim{k.Attr, k.Value, SourceToken, core})
+		}
+	}
+	return claims, nil
 }
 
 // tied asks the lease table and the neighbour table who is at the peer's address. Where devices share addresses, it says
@@ -183,7 +230,7 @@ func PortOf(c lease.Client) string {
 
 // weigh completes the evidence, once the device is known, and asks the table.
 func (r *passage) weigh() {
-	id, req, policy, d := &r.out.Identity, &r.out.Request, &r.out.Policy, &r.device
+	req, policy, d := &r.out.Request, &r.out.Policy, &r.device
 	ev := Evidence{
 		Locked: policy.Foreign || r.locked,
 		State:  r.standing(), Net: r.tie.level, Claim: r.claims(), Over: over(req),
@@ -193,7 +240,7 @@ func (r *passage) weigh() {
 	if c := req.Cert; c != nil && c.Level >= CertFactory && r.heard(SourceCert) && r.certified(c) {
 		ev.Cert = c.Level
 	}
-	if r.token.state == TokenReplayed || r.token.state == TokenValid && (r.token.id == d.ID || r.token.hw == id.HW && !id.HW.IsZero()) {
+	if r.token.state == TokenReplayed || r.token.state == TokenValid && r.token.id == d.ID && d.ID != "" {
 		ev.Token = r.token.state
 	}
 	if ev.Net == NetConfirmed && d.Port != "" && d.Port == r.tie.port {

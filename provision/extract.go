@@ -25,7 +25,10 @@ const core = "core"
 // extract collects the claims and concludes from them who asks.
 func (r *passage) extract(ctx context.Context) error {
 	req := &r.out.Request
-	claims := r.proofs(ctx)
+	claims, err := r.proofs(ctx)
+	if err != nil {
+		return err
+	}
 	own := len(claims)
 	claims, panics := r.plugins.Extract(claims, req)
 	for _, p := range panics {

@@ -323,6 +323,11 @@ func stolenToken(t *testing.T) {
 	if o.Request.Path != fileA {
 		t.Errorf("path %q, want %q", o.Request.Path, fileA)
 	}
+	// A token that an administrator gave out names the device, not its MAC.
+	w.Tokens = keyring{"k2", hwaddr.Addr{}, "a", provision.TokenValid}
+	if _, o := w.ask(t, withToken(tftp(addrC, "6730i.st"), "k2")); o.Device.ID != "a" || o.Decision.Row != "ID-10" {
+		t.Errorf("a token of the device: device %q by row %s, %v", o.Device.ID, o.Decision.Row, o.Err)
+	}
 	if _, o := w.ask(t, withToken(tftp(addrP, fileA), "unknown")); o.Evidence.Token != provision.TokenNone || strings.Contains(o.Request.Raw, "unknown") {
 		t.Errorf("an unknown token: %s, as asked %q", o.Evidence.Token, o.Request.Raw)
 	}
@@ -330,7 +335,7 @@ func stolenToken(t *testing.T) {
 
 func replayedToken(t *testing.T) {
 	w := guarded(t, provision.StateProvisioned)
-	w.Tokens = keyring{"k1", aastraA, "a", provision.TokenReplayed}
+	w.Tokens = keyring{"k1", aastraA, "", provision.TokenReplayed}
 	if ok, o := w.secret(t, withToken(tftp(addrP, fileA), "k1")); ok || o.Decision.Row != "ID-05" || w.state(t) != provision.StateSuspicious {
 		t.Errorf("secret %t by row %s, state %s; want none, and the phone suspicious", ok, o.Decision.Row, w.state(t))
 	}

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ func (noLeases) ByHW(hwaddr.Addr) []lease.Lease { return nil }
 
 func TestGuardUseCases(t *testing.T) {
 	t.Parallel()
-	db, err := store.Opener{Dir: t.TempDir()}.Open(t.Context())
+	db, err := store.Opener{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)}.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
