@@ -140,7 +140,8 @@ func TestCheck(t *testing.T) {
 		},
 		{"a computed name", params{"XX_options": "x"}, "XX_options: unknown parameter; names that begin with XX_ are reserved"},
 		{
-			"an empty text isn't there", params{"ntp_enabled": true, "ntp_ip": "", "sip_lines": object{"1": object{
+			"an empty text isn't there",
+			params{"ntp_enabled": true, "ntp_ip": "", "sip_lines": object{"1": object{
 				"username": "", "password": provision.Secret(""), "display_name": "A",
 			}}},
 			"ntp_ip: want an IP address or a host name, not \"\"\nntp_ip: missing\nsip_lines.1.password: missing\nsip_lines.1.username: missing",

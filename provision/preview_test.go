@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -49,13 +50,14 @@ func bench(t *testing.T, name provision.PluginID, head string) *provisiontest.Pl
 func told(b provision.Blast) (out []string) {
 	for _, p := range b.Changed {
 		for _, f := range p.Files {
-			s := fmt.Sprintf("%s %s %s %s", p.Device, f.Change, f.Path, f.Err)
+			var s strings.Builder
+			fmt.Fprintf(&s, "%s %s %s %s", p.Device, f.Change, f.Path, f.Err)
 			for line := range strings.Lines(f.Diff) {
 				if strings.HasPrefix(line, "+") || strings.HasPrefix(line, "-") {
-					s += "|" + strings.TrimSpace(line)
+					s.WriteString("|" + strings.TrimSpace(line))
 				}
 			}
-			out = append(out, strings.TrimSpace(s))
+			out = append(out, strings.TrimSpace(s.String()))
 		}
 	}
 	return out
@@ -174,7 +176,7 @@ func TestComparisonTokens(t *testing.T) {
 		s := provision.Scene{Configs: store, Plugins: set}
 		for i, x := range secrets {
 			s.Devices = append(s.Devices, provision.Device{
-				ID: provision.DeviceID(fmt.Sprint(i)), Rev: 1, Plugin: "one", Pinned: true, Config: "c", Override: params{"admin_password": x},
+				ID: provision.DeviceID(strconv.Itoa(i)), Rev: 1, Plugin: "one", Pinned: true, Config: "c", Override: params{"admin_password": x},
 			})
 		}
 		return s
@@ -261,7 +263,7 @@ func TestComparisonEnds(t *testing.T) {
 	var n atomic.Int64
 	scene := provision.Scene{Devices: make([]provision.Device, 500), Configs: provision.NewMemory()}
 	for i := range scene.Devices {
-		scene.Devices[i].ID = provision.DeviceID(fmt.Sprint(i))
+		scene.Devices[i].ID = provision.DeviceID(strconv.Itoa(i))
 	}
 	scene.Offer = func(context.Context, *provision.Device) (string, error) {
 		if n.Add(1) == 10 {

@@ -3,7 +3,6 @@ package provision_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -145,12 +144,30 @@ func TestSchemaAgrees(t *testing.T) {
 	t.Parallel()
 	values := []any{
 		nil, true, "", "x", "a b", "12", "a\nb", `a"b`, "a<b", "50%", "http://192.0.2.1/x", "http://", "de_DE", "fr_FRxyz", "Europe/Berlin", pem, "*25", "03:30",
-		"DE", "udp", "(cn=%)", "speeddial", strings.Repeat("y", 300), 0.0, 1.0, 7.0, 64.0, 4094.0, 65535.0, 65536.0, 1.5, -1.0, []any{}, []any{"pcma", "pcmu"},
-		[]any{"pcma", "pcma"}, []any{5.0}, []any{nil}, []any{pem}, []any{"110"}, []any{"http://192.0.2.1/x"}, slices.Repeat([]any{"x"}, 30), object{},
-		object{"1": nil}, object{"0": nil}, object{"1": object{}}, object{"1": object{"username": "a", "password": "b", "display_name": "c"}},
-		object{"1": object{"username": "a", "password": "", "display_name": "c"}}, object{"1": object{"type": "blf"}}, object{"1": object{"type": "park"}},
-		object{"1": object{"type": "blf", "value": "12"}}, object{"1": object{"ip": "192.0.2.1"}}, object{"1": object{"keys": object{"7": object{"type": "blf", "value": ""}}}},
-		object{"1": object{"X_own": 1.0}}, object{"1": object{"own": 1.0}}, "192.0.2.1", "pbx.example.com", "zdnet.example",
+		"DE", "udp", "(cn=%)", "speeddial", strings.Repeat("y", 300), 0.0, 1.0, 7.0, 64.0, 4094.0, 65535.0, 65536.0, 1.5, -1.0,
+		[]any{},
+		[]any{"pcma", "pcmu"},
+		[]any{"pcma", "pcma"},
+		[]any{5.0},
+		[]any{nil},
+		[]any{pem},
+		[]any{"110"},
+		[]any{"http://192.0.2.1/x"},
+		slices.Repeat([]any{"x"}, 30),
+		object{},
+		object{"1": nil},
+		object{"0": nil},
+		object{"1": object{}},
+		object{"1": object{"username": "a", "password": "b", "display_name": "c"}},
+		object{"1": object{"username": "a", "password": "", "display_name": "c"}},
+		object{"1": object{"type": "blf"}},
+		object{"1": object{"type": "park"}},
+		object{"1": object{"type": "blf", "value": "12"}},
+		object{"1": object{"ip": "192.0.2.1"}},
+		object{"1": object{"keys": object{"7": object{"type": "blf", "value": ""}}}},
+		object{"1": object{"X_own": 1.0}},
+		object{"1": object{"own": 1.0}},
+		"192.0.2.1", "pbx.example.com", "zdnet.example",
 	}
 	for _, whole := range []bool{false, true} {
 		var schema map[string]any
@@ -190,6 +207,7 @@ func onlyChecked(row provision.Param, value any) bool {
 		_, isText := value.(string)
 		_, isList := value.([]any)
 		return isText || isList
+	default:
 	}
 	return false
 }
@@ -252,11 +270,12 @@ func drawValue(t *rapid.T, row provision.Param, depth int) any {
 			entry["value"] = strings.ReplaceAll(s, "%", "")
 		}
 		return object{strconv.Itoa(rapid.IntRange(1, 999).Draw(t, row.Name)): object(maps.Clone(entry))}
+	case provision.TypeString:
 	}
 	if row.Pattern != "" {
 		return rapid.StringMatching(row.Pattern).Filter(func(s string) bool {
 			return utf8.RuneCountInString(s) <= 200 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 		}).Draw(t, row.Name)
 	}
-	return rapid.StringMatching(`[ -~äß]{0,20}`).Draw(t, fmt.Sprint(row.Name))
+	return rapid.StringMatching(`[ -~äß]{0,20}`).Draw(t, row.Name)
 }

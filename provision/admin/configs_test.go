@@ -115,7 +115,7 @@ func TestConfigHistory(t *testing.T) {
 	o := newOffice()
 	c := o.save(t, provision.Config{ID: "c", Label: "one", Params: params{"admin_password": planted}})
 	c.Label, c.Params = "two", params{"admin_password": "other", "locale": "de_DE"}
-	c = o.save(t, c)
+	o.save(t, c)
 	list, err := o.ConfigHistory(t.Context(), "c")
 	if err != nil || len(list) != 2 || list[0].By != ann() {
 		t.Fatalf("history: %+v, %v", list, err)

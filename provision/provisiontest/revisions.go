@@ -2,6 +2,7 @@ package provisiontest
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -97,7 +98,7 @@ func revisionEach(t *testing.T, s RevisionStores) {
 func revisionsBounded(t *testing.T, s RevisionStores) {
 	c := provision.Config{ID: "c"}
 	for i := range provision.MaxRevisions + 10 {
-		c.Label = fmt.Sprint(i)
+		c.Label = strconv.Itoa(i)
 		c = putBy(t, s, c, ann())
 	}
 	list, err := s.Revisions(t.Context(), "c")

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func TestRevisions(t *testing.T) {
 	}, ann))
 	c.Label = "two"
 	c = must[provision.Config](t)(db.PutConfig(ctx, c))
-	c = must[provision.Config](t)(db.PutConfigBy(ctx, c, ann)) // changes nothing
+	must[provision.Config](t)(db.PutConfigBy(ctx, c, ann)) // changes nothing
 	if _, err := db.PutConfigBy(ctx, provision.Config{ID: "c", Rev: 1, Label: "late"}, ann); !errors.Is(err, provision.ErrConflict) {
 		t.Errorf("an old revision: error = %v, want a conflict", err)
 	}
@@ -82,7 +83,7 @@ func TestRevisionsBounded(t *testing.T) {
 	db := openDB(t, t.TempDir())
 	c := provision.Config{ID: "c"}
 	for i := range provision.MaxRevisions + 10 {
-		c.Label = fmt.Sprint(i)
+		c.Label = strconv.Itoa(i)
 		c = must[provision.Config](t)(db.PutConfig(t.Context(), c))
 	}
 	got := must[[]provision.Revision](t)(db.Revisions(t.Context(), "c"))
