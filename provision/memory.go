@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -77,16 +78,72 @@ func (m *Memory) find(_ context.Context, key deviceKey) (Device, error) {
 }
 
 // PutDevice implements [DeviceStore].
-func (m *Memory) PutDevice(_ context.Context, d Device) (Device, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.admitDevice(d); err != nil {
+func (m *Memory) PutDevice(ctx context.Context, d Device) (Device, error) {
+	list, err := m.PutDevices(ctx, d)
+	if err != nil {
 		return Device{}, err
 	}
-	old := m.devices[d.ID].Config
-	d = m.setDevice(d)
-	m.abandon(old)
-	return d, nil
+	return list[0], nil
+}
+
+// PutDevices writes several devices, all or none, each as by PutDevice, and returns them with their new Revs.
+func (m *Memory) PutDevices(_ context.Context, list ...Device) ([]Device, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	owners := map[deviceKey]DeviceID{}
+	for _, d := range list {
+		if err := m.admitDevice(d); err != nil {
+			return nil, err
+		}
+		for _, k := range deviceKeys(&d) {
+			if id, twice := owners[k]; twice {
+				return nil, fmt.Errorf("device %s: %s has its mac, serial or uuid: %w", d.ID, id, ErrConflict)
+			}
+			owners[k] = d.ID
+		}
+	}
+	list = slices.Clone(list)
+	var old []ConfigID
+	for i, d := range list {
+		old = append(old, m.devices[d.ID].Config)
+		list[i] = m.setDevice(d)
+	}
+	for _, id := range old {
+		m.abandon(id)
+	}
+	return list, nil
+}
+
+// DeleteDevice deletes a device, and its config with it if that is transient, isn't locked and nobody else uses it. ErrConflict
+// if rev isn't the device's; 0 is any.
+func (m *Memory) DeleteDevice(_ context.Context, id DeviceID, rev uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, ok := m.devices[id]
+	switch {
+	case !ok:
+		return fmt.Errorf("delete device %s: %w", id, ErrNotFound)
+	case rev != 0 && rev != d.Rev:
+		return fmt.Errorf("delete device %s: %w", id, ErrConflict)
+	}
+	for _, k := range deviceKeys(&d) {
+		delete(m.byKey, k)
+	}
+	delete(m.devices, id)
+	m.abandon(d.Config)
+	return nil
+}
+
+// Devices returns all devices, by ID.
+func (m *Memory) Devices(context.Context) ([]Device, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	list := make([]Device, 0, len(m.devices))
+	for _, d := range m.devices {
+		list = append(list, cloneDevice(d))
+	}
+	slices.SortFunc(list, func(a, b Device) int { return cmp.Compare(a.ID, b.ID) })
+	return list, nil
 }
 
 // AddDevice implements [DeviceStore].

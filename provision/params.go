@@ -59,6 +59,23 @@ type fault struct {
 
 func (f fault) Error() string { return f.path + ": " + f.text }
 
+// ParamFault is what is wrong with the value at a path such as "sip_lines.1.codecs[2]".
+type ParamFault struct{ Path, Text string }
+
+// ParamFaults returns the faults of which an error of [Check] or [CheckLayer] is made, in its order.
+func ParamFaults(err error) []ParamFault {
+	if f, ok := err.(fault); ok { //nolint:errorlint // each in a join is looked at by itself
+		return []ParamFault{{f.path, f.text}}
+	}
+	var out []ParamFault
+	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // as above
+		for _, err := range many.Unwrap() {
+			out = append(out, ParamFaults(err)...)
+		}
+	}
+	return out
+}
+
 // Is makes every fault an ErrInvalid.
 func (f fault) Is(target error) bool { return target == ErrInvalid }
 
@@ -375,10 +392,19 @@ func kindOf(v any) string {
 
 // nearest returns the row whose name a misspelt key most likely means; empty: none is near.
 func nearest(key string, rows []Param) string {
-	best, least := "", len(key)/3+1
-	for _, row := range rows {
-		if d := distance(key, row.Name, least); d < least {
-			best, least = row.Name, d
+	names := make([]string, len(rows))
+	for i := range rows {
+		names[i] = rows[i].Name
+	}
+	return Nearest(key, names)
+}
+
+// Nearest returns the name that a misspelt word most likely means; empty: none is near.
+func Nearest(word string, names []string) string {
+	best, least := "", len(word)/3+1
+	for _, name := range names {
+		if d := distance(word, name, least); d < least {
+			best, least = name, d
 		}
 	}
 	return best

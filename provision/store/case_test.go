@@ -114,7 +114,7 @@ func sample(t *testing.T) history {
 	must[Report](t)(db.Snapshot(t.Context()))
 	h.snapshot = maps.Clone(h.end)
 	round(100, 300)
-	if err := db.DeleteDevice(t.Context(), "phone-39"); err != nil {
+	if err := db.DeleteDevice(t.Context(), "phone-39", 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -193,13 +193,14 @@ func (db *DB) removeConfig(tx *bbolt.Tx, id provision.ConfigID, by provision.Aut
 	return append(ops, more...), err
 }
 
-// abandon plans the deletion of a transient config that a device leaves, unless somebody else uses it.
-func (db *DB) abandon(tx *bbolt.Tx, id provision.ConfigID, leaver provision.DeviceID) ([]op, error) {
+// abandon plans the deletion of a transient config that devices leave, unless somebody else uses it.
+func (db *DB) abandon(tx *bbolt.Tx, id provision.ConfigID, leavers ...provision.DeviceID) ([]op, error) {
 	c, err := configTable().find(db, tx, string(id))
 	if err != nil || !c.Transient || c.Locked {
 		return nil, nil //nolint:nilerr // one that is missing or damaged isn't touched
 	}
-	if slices.ContainsFunc(configUsers(tx, id, 2), func(u user) bool { return u != user{"device", string(leaver)} }) {
+	leaves := func(u user) bool { return u.kind == "device" && slices.Contains(leavers, provision.DeviceID(u.id)) }
+	if slices.ContainsFunc(configUsers(tx, id, len(leavers)+1), func(u user) bool { return !leaves(u) }) {
 		return nil, nil
 	}
 	return db.removeConfig(tx, id, provision.Author{Who: provision.BySystem})

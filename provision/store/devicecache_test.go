@@ -33,7 +33,7 @@ func TestDeviceIsReadAsWritten(t *testing.T) {
 	d := provision.Device{ID: "d", HW: macs[0], Override: provision.Params{"X_n": map[string]any{}}}
 	for n := range 100 {
 		if n%10 == 9 {
-			if err := db.DeleteDevice(t.Context(), d.ID); err != nil {
+			if err := db.DeleteDevice(t.Context(), d.ID, 0); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := db.DeviceByHW(t.Context(), d.HW); err == nil {

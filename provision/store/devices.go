@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -198,25 +199,68 @@ func (db *DB) Devices(_ context.Context) ([]provision.Device, error) {
 // PutDevice implements [provision.DeviceStore]. A write that changes nothing is skipped and leaves Rev as it is. A transient
 // config that the device had before goes if nobody else uses it.
 func (db *DB) PutDevice(ctx context.Context, d provision.Device) (provision.Device, error) {
-	e, err := deviceTable().entry(string(d.ID), d.Rev, d)
+	list, err := db.PutDevices(ctx, d)
 	if err != nil {
-		return provision.Device{}, fmt.Errorf("put device %s: %w", d.ID, err)
+		return provision.Device{}, err
 	}
-	err = db.do(ctx, func(tx *bbolt.Tx) (ops []op, err error) {
-		if ops, d.Rev, err = deviceTable().put(db, tx, e); err != nil {
-			return nil, err
+	return list[0], nil
+}
+
+// PutDevices writes several devices, all or none, each as by PutDevice, and returns them with their new Revs. What is
+// unique must be free before the first of them is written: no device takes over a mac, serial or uuid from another.
+func (db *DB) PutDevices(ctx context.Context, list ...provision.Device) ([]provision.Device, error) {
+	list = slices.Clone(list)
+	entries := make([]entry[provision.Device], len(list))
+	owners := make(map[ref]string)
+	for i := range list {
+		d := &list[i]
+		e, err := deviceTable().entry(string(d.ID), d.Rev, *d)
+		for _, r := range e.refs {
+			if other, twice := owners[r]; twice && err == nil {
+				err = conflict("%s belongs to %s", r.name, other)
+			}
+			owners[r] = e.id
 		}
-		old, err := deviceTable().find(db, tx, string(d.ID))
-		if err != nil || old.Config == "" || old.Config == d.Config {
-			return ops, nil //nolint:nilerr // it is new
+		if err != nil {
+			return nil, fmt.Errorf("put device %s: %w", d.ID, err)
 		}
-		more, err := db.abandon(tx, old.Config, d.ID)
+		entries[i] = e
+	}
+	err := db.do(ctx, func(tx *bbolt.Tx) (ops []op, err error) {
+		for i, e := range entries {
+			more, rev, err := deviceTable().put(db, tx, e)
+			if err != nil {
+				return nil, fmt.Errorf("put device %s: %w", e.id, err)
+			}
+			ops, list[i].Rev = append(ops, more...), rev
+		}
+		more, err := db.leave(tx, list)
 		return append(ops, more...), err
 	})
 	if err != nil {
-		return provision.Device{}, fmt.Errorf("put device %s: %w", d.ID, err)
+		return nil, err
 	}
-	return d, nil
+	return list, nil
+}
+
+// leave plans the deletion of transient configs that the devices have had and nobody will use when they are written.
+func (db *DB) leave(tx *bbolt.Tx, list []provision.Device) (ops []op, err error) {
+	leavers := make(map[provision.ConfigID][]provision.DeviceID)
+	for _, d := range list {
+		old, err := deviceTable().find(db, tx, string(d.ID))
+		if err != nil || old.Config == "" || slices.ContainsFunc(list, func(x provision.Device) bool { return x.Config == old.Config }) {
+			continue // it is new, or somebody has the config afterwards
+		}
+		leavers[old.Config] = append(leavers[old.Config], d.ID)
+	}
+	for id, who := range leavers {
+		more, err := db.abandon(tx, id, who...)
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, more...)
+	}
+	return ops, nil
 }
 
 // AddDevice implements [provision.DeviceStore]. Both device and config are made or none.
@@ -251,17 +295,24 @@ func (db *DB) AddDevice(ctx context.Context, d provision.Device, c provision.Con
 	return d, nil
 }
 
-// DeleteDevice deletes a device, and its config with it if that is transient, isn't locked and nobody else uses it. A
-// damaged device can be deleted; its config, which isn't known any more, then stays.
-func (db *DB) DeleteDevice(ctx context.Context, id provision.DeviceID) error {
+// DeleteDevice deletes a device, and its config with it if that is transient, isn't locked and nobody else uses it. ErrConflict
+// if rev isn't the device's; 0 is any. A damaged device can be deleted; its config, which isn't known any more, then
+// stays.
+func (db *DB) DeleteDevice(ctx context.Context, id provision.DeviceID, rev uint64) error {
 	err := db.do(ctx, func(tx *bbolt.Tx) ([]op, error) {
 		ops, err := deviceTable().remove(db, tx, string(id))
 		if err != nil {
 			return nil, err
 		}
 		d, err := deviceTable().find(db, tx, string(id))
-		if err != nil || d.Config == "" {
+		if err != nil {
 			return ops, nil //nolint:nilerr // a damaged device goes alone
+		}
+		if rev != 0 && d.Rev != rev {
+			return nil, conflict("it has changed meanwhile: its revision is %d, not %d", d.Rev, rev)
+		}
+		if d.Config == "" {
+			return ops, nil
 		}
 		more, err := db.abandon(tx, d.Config, id)
 		return append(ops, more...), err

@@ -71,13 +71,13 @@ func TestDeleteDevice(t *testing.T) {
 			if c.child {
 				must[provision.Config](t)(db.PutConfig(ctx, provision.Config{ID: "child", Parents: []provision.ConfigID{"auto"}}))
 			}
-			if err := db.DeleteDevice(ctx, "d"); err != nil {
+			if err := db.DeleteDevice(ctx, "d", 0); err != nil {
 				t.Fatal(err)
 			}
 			if devices, configs := ids(t, db); devices != c.devices || configs != c.configs {
 				t.Errorf("left: got devices %q, configs %q; want %q, %q", devices, configs, c.devices, c.configs)
 			}
-			if err := db.DeleteDevice(ctx, "d"); !errors.Is(err, provision.ErrNotFound) {
+			if err := db.DeleteDevice(ctx, "d", 0); !errors.Is(err, provision.ErrNotFound) {
 				t.Errorf("delete it again: got error %v, want %v", err, provision.ErrNotFound)
 			}
 			d.ID = "heir"
@@ -139,7 +139,7 @@ func TestDeleteDamaged(t *testing.T) {
 	if got := len(db.Problems()); got != 2 {
 		t.Errorf("problems: got %d, want 2", got)
 	}
-	if err := errors.Join(db.DeleteDevice(ctx, "d"), db.DeleteConfig(ctx, "c")); err != nil {
+	if err := errors.Join(db.DeleteDevice(ctx, "d", 0), db.DeleteConfig(ctx, "c")); err != nil {
 		t.Fatal(err)
 	}
 	if got := db.Problems(); len(got) != 0 {
