@@ -136,6 +136,10 @@ func TestDamage(t *testing.T) {
 	}
 	for name, key := range map[string]backup.Key{"plain": {}, "encrypted": encrypted} {
 		data := write(t, src, key)
+		whole, err := backup.Verify(t.Context(), bytes.NewReader(data), key)
+		if err != nil {
+			t.Fatal(err)
+		}
 		refused := func(t *testing.T, data []byte) {
 			t.Helper()
 			dir := t.TempDir()
@@ -158,6 +162,10 @@ func TestDamage(t *testing.T) {
 			for at := 10; at < len(data); at += 7 { // gzip's header before that has bytes that mean nothing, such as the time
 				bad := bytes.Clone(data)
 				bad[at] ^= 0x10
+				// A few bits of deflate mean nothing; then what comes out is the same.
+				if got, err := backup.Verify(t.Context(), bytes.NewReader(bad), key); err == nil && cmp.Equal(got, whole) {
+					continue
+				}
 				refused(t, bad)
 			}
 		})

@@ -45,7 +45,12 @@ func newSource(t *testing.T, restored []*provision.Outcome, last uint64) *source
 	}
 	j := provision.NewJournal(4)
 	j.Restore(restored, last)
-	s.Pipeline = &provision.Pipeline{Devices: store, Configs: store, Plugins: provisiontest.PluginsOf(plugin), Journal: j}
+	s.Pipeline = &provision.Pipeline{
+		Devices: store, Configs: store, Plugins: provisiontest.PluginsOf(plugin), Journal: j,
+		PolicyFor: func(netip.Addr) provision.Policy {
+			return provision.Policy{AutoAdd: provision.AddRecognised, Configure: true, Guard: provision.GuardLegacy}
+		},
+	}
 	return s
 }
 
