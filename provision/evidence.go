@@ -117,7 +117,8 @@ func (r *passage) borne(ctx context.Context) ([]Claim, error) {
 		r.token = bearing{}
 		return nil, nil
 	}
-	d, err := Device{}, error(nil)
+	var d Device
+	var err error
 	if r.token.id != "" {
 		d, err = r.devices.Device(ctx, r.token.id)
 	} else {

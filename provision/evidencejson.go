@@ -63,7 +63,7 @@ func read[T ~uint8](v *T, names []string, name string) error {
 	if i < 0 {
 		return fmt.Errorf("%q is none of %s", name, strings.Join(names, ", "))
 	}
-	*v = T(i) //nolint:gosec // there are few names
+	*v = T(i)
 	return nil
 }
 

@@ -192,7 +192,7 @@ func situations() iter.Seq[provision.Evidence] {
 // inputs yields every input of the table, or, if a sample is enough, each situation with some sets of flags.
 func inputs(sample bool) iter.Seq[provision.Evidence] {
 	return func(yield func(provision.Evidence) bool) {
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same every time
+		random := rand.New(rand.NewPCG(1, 2))
 		all := flags(&provision.Evidence{})
 		for base := range situations() {
 			for set := range 1 << len(all) {

@@ -402,7 +402,8 @@ func TestContradiction(t *testing.T) {
 			voice.Client.Circuit, voice.Network = "2", "other"
 			for i, ev := range []lease.Event{
 				{At: noon, Lease: l},
-				{At: noon.Add(10 * time.Second), Lease: voice}, {At: noon.Add(2 * time.Minute), Lease: w.holdAt(addrA, aastraA, "3")},
+				{At: noon.Add(10 * time.Second), Lease: voice},
+				{At: noon.Add(2 * time.Minute), Lease: w.holdAt(addrA, aastraA, "3")},
 				{At: noon.Add(4 * time.Minute), Lease: w.holdAt(addrA, aastraA, "4")},
 			} {
 				ev.Seq, ev.Kind = uint64(i), lease.KindMoved
