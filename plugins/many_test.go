@@ -2,6 +2,7 @@ package plugins_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -219,7 +220,7 @@ func BenchmarkScores(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				id := id
-				id.Version = fmt.Sprint(i)
+				id.Version = strconv.Itoa(i)
 				set.Scores(id)
 			}
 		})

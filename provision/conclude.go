@@ -85,7 +85,7 @@ func newWeighing(claims []Claim) weighing {
 	var room [32]uint32
 	last := room[:0] // of each rule, the last claim so far
 	for i := range claims {
-		n := uint32(i) //nolint:gosec // an index
+		n := uint32(i)
 		w.next = append(w.next, n)
 		k := len(last) - 1 // mostly, a rule's claims stand side by side
 		for k >= 0 && claims[last[k]].By != claims[i].By {

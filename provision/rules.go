@@ -80,7 +80,7 @@ func newRuleIndex(plugins []Plugin) ruleIndex {
 	var x ruleIndex
 	same := map[string]int32{}
 	for i, pl := range plugins {
-		at := int32(i) //nolint:gosec // nobody has as many plugins
+		at := int32(i)
 		ruled, ok := pl.(Ruled)
 		if !ok {
 			x.always = append(x.always, int32(len(x.rules))) //nolint:gosec // nor as many rules
@@ -107,7 +107,7 @@ func newRuleIndex(plugins []Plugin) ruleIndex {
 			fields[k.rule.Field] = map[string][]int32{}
 		}
 		for _, p := range shortest(k.rule.Prefixes) {
-			fields[k.rule.Field][p] = append(fields[k.rule.Field][p], int32(n)) //nolint:gosec // as above
+			fields[k.rule.Field][p] = append(fields[k.rule.Field][p], int32(n))
 		}
 	}
 	for field, prefixes := range fields {
@@ -141,7 +141,7 @@ func newFieldIndex(field string, prefixes map[string][]int32) fieldIndex {
 	slices.SortFunc(f.prefixes, func(a, b prefix) int { return strings.Compare(a.text, b.text) })
 	for i := range f.prefixes {
 		// Whatever lies between a text and its prefix begins with that prefix, too.
-		under := int32(i) - 1 //nolint:gosec // as above
+		under := int32(i) - 1
 		for under >= 0 && !strings.HasPrefix(f.prefixes[i].text, f.prefixes[under].text) {
 			under = f.prefixes[under].under
 		}
