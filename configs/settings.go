@@ -70,6 +70,25 @@ type HTTP struct {
 	Listen         netip.AddrPort `yaml:"listen"`
 	MaxConnections int            `yaml:"max_connections"`
 	MaxPerPeer     int            `yaml:"max_per_peer"`
+	// Proxies are the reverse proxies that may say which phone they pass on a request of (X-Forwarded-For).
+	Proxies []netip.Addr `yaml:"proxies"`
+	TLS     TLS          `yaml:"tls"`
+}
+
+// TLS says where files are served over HTTPS, in addition, and how.
+type TLS struct {
+	Enabled bool           `yaml:"enabled"`
+	Listen  netip.AddrPort `yaml:"listen"`
+	// Certificate and Key are files of a certificate that phones are shown; both empty: one of our own authority.
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+	// Names are what phones reach us by, names and addresses, besides the address that they connect to.
+	Names      []string `yaml:"names"`
+	MinVersion string   `yaml:"min_version"` // 1.2 or 1.3
+	// Legacy are the networks whose phones may use TLS 1.0 and 1.1 and broken cipher suites.
+	Legacy []netip.Prefix `yaml:"legacy"`
+	// ClientCertificates: phones are asked for theirs.
+	ClientCertificates bool `yaml:"client_certificates"`
 }
 
 // Console says where people look at and steer the appliance.
@@ -145,6 +164,7 @@ func Default() Settings {
 		HTTP: HTTP{
 			Enabled: true, Listen: netip.MustParseAddrPort("0.0.0.0:80"),
 			MaxConnections: 1024, MaxPerPeer: 32,
+			TLS: TLS{Listen: netip.MustParseAddrPort("0.0.0.0:443"), MinVersion: "1.2", ClientCertificates: true},
 		},
 		Console: Console{Enabled: true, Listen: netip.MustParseAddrPort("127.0.0.1:8080")},
 		Plugins: Plugins{Watch: true},
@@ -163,6 +183,7 @@ func Sandbox() Settings {
 	s.Guard.AddMax = 0
 	s.TFTP.Listen = netip.MustParseAddrPort("127.0.0.1:6969")
 	s.HTTP.Listen = netip.MustParseAddrPort("127.0.0.1:8667")
+	s.HTTP.TLS.Enabled, s.HTTP.TLS.Listen = true, netip.MustParseAddrPort("127.0.0.1:8643")
 	return s
 }
 
@@ -262,6 +283,7 @@ func (s Settings) faults() []fault {
 	if s.HTTP.Enabled && s.Console.Enabled && clash(s.HTTP.Listen, s.Console.Listen) {
 		bad("console.listen", "%s is where http.listen is, too; give the console a port of its own", s.Console.Listen)
 	}
+	fs = append(fs, s.tlsFaults()...)
 	if !slices.Contains([]string{"strict", "balanced", "legacy", "refuse"}, s.Guard.Outside) {
 		bad("guard.outside", "%q is unknown; use strict, balanced, legacy or refuse", s.Guard.Outside)
 	}

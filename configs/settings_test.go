@@ -27,6 +27,7 @@ func TestDefaultFileSaysTheDefaults(t *testing.T) {
 	want := Default()
 	want.DHCP.Interfaces, want.DHCP.Relay, want.Hooks = []string{}, []netip.AddrPort{}, []Hook{}
 	want.DHCP.Leasequery = []netip.Addr{}
+	want.HTTP.Proxies, want.HTTP.TLS.Names, want.HTTP.TLS.Legacy = []netip.Addr{}, []string{}, []netip.Prefix{}
 	want.DHCP.Observe, want.DHCP.Foreign = []string{}, []netip.Prefix{}
 	if diff := cmp.Diff(want, got, equal); diff != "" {
 		t.Errorf("the file that ships and Default differ (-Default +file):\n%s", diff)

@@ -71,6 +71,8 @@ type SiteProvisioning struct {
 	CleartextOK      bool     `yaml:"cleartext_ok"`
 	SiteFiles        bool     `yaml:"site_files"`
 	NAT              bool     `yaml:"nat"`
+	Tokens           bool     `yaml:"tokens"`
+	HTTPS            bool     `yaml:"https"`
 	EnrolByCert      bool     `yaml:"enrol_by_cert"`
 	AddPerMinute     int      `yaml:"add_per_minute"` // left out: 1000; below 0: no bound
 	AddMax           int      `yaml:"add_max"`        // left out: 10000; below 0: no bound

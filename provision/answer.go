@@ -37,7 +37,7 @@ func (r *passage) respond(ctx context.Context) error {
 	r.out.Layers = res.From
 	a, err := plugin.Answer(ctx, r.out.Route, &filled)
 	if err != nil {
-		return fmt.Errorf("plugin %s: %w", plugin.ID(), withoutSecrets(err, res.Params))
+		return fmt.Errorf("plugin %s: %w", plugin.ID(), withoutToken(withoutSecrets(err, res.Params), view.Token))
 	}
 	if from != nil {
 		body, err := takeBody(a)
@@ -75,6 +75,14 @@ func withoutSecrets(err error, params Params) error {
 	return &scrubbed{hidden, err}
 }
 
+// withoutToken does so for the device's token.
+func withoutToken(err error, token string) error {
+	if token == "" || !strings.Contains(err.Error(), token) {
+		return err
+	}
+	return &scrubbed{strings.ReplaceAll(err.Error(), token, masked), err}
+}
+
 func hide(text string, v any) string {
 	if m, ok := asMap(v); ok {
 		for _, x := range m {
@@ -110,12 +118,30 @@ func (r *passage) view(plugin Plugin) *View {
 	v := &View{
 		Device:   r.device,
 		Base:     addrText(r.out.Request.Local),
-		HTTP:     httpURL(r.http, r.out.Request.Local),
+		HTTP:     r.httpURL(),
 		Firmware: plugin.Firmware(),
+	}
+	if r.out.Policy.Tokens && r.proven() && r.tokenFor != nil {
+		v.Token = r.tokenFor(r.device.HW)
+	}
+	if v.HTTP != "" {
+		v.HTTP += TokenPath(v.Token)
 	}
 	v.Device.Override = nil
 	v.Model, _ = plugin.Model(r.device.Model)
 	return v
+}
+
+// httpURL is what a device gets its other files by: HTTPS where it has come by that, for then it trusts us, or where its
+// network wants that; else HTTP.
+func (r *passage) httpURL() string {
+	local := r.out.Request.Local
+	if r.out.Request.TLS || r.out.Policy.HTTPS {
+		if s := httpURL(r.https, local); s != "" {
+			return s
+		}
+	}
+	return httpURL(r.http, local)
 }
 
 func httpURL(f func(netip.Addr) string, local netip.Addr) string {
@@ -123,6 +149,13 @@ func httpURL(f func(netip.Addr) string, local netip.Addr) string {
 		return ""
 	}
 	return f(local)
+}
+
+// proven reports whether the request proves that it is of its device. A file that everybody may have must not tell them
+// the device's token.
+func (r *passage) proven() bool {
+	hw, ev := r.device.HW, &r.out.Evidence
+	return !hw.IsZero() && (r.tie.hw == hw && ev.Net >= NetLease || ev.Cert >= CertFactory || ev.Token == TokenValid)
 }
 
 // reveal returns a copy of params with every secret as a plain string, or as an empty one.

@@ -8,7 +8,7 @@ import (
 
 // guard turns the table's decision into a verdict on the route's file. The record completes what is known of a device,
 // but it proves nothing about who asks.
-func (r *passage) guard(ctx context.Context) error {
+func (r *passage) guard(context.Context) error {
 	d, class := r.out.Decision, r.out.Route.Class
 	why := r.why()
 	v := Verdict{Allow: d.May[class], Secrets: class == ClassSecret && d.May[class], Rule: d.Row, Why: why}
@@ -26,9 +26,6 @@ func (r *passage) guard(ctx context.Context) error {
 	r.out.Verdict = v
 	if d.Waits() {
 		r.wait(v)
-	}
-	if err := r.distrust(ctx); err != nil {
-		return err
 	}
 	if !v.Allow {
 		if v.Held {
@@ -61,7 +58,6 @@ const (
 	guardLocked        = "ID-01"
 	guardRetired       = "ID-02"
 	guardContradiction = "ID-04"
-	guardReplayed      = "ID-05"
 )
 
 // moved reports whether the device's lease was got at another switch port than the one it is pinned to.
@@ -70,10 +66,17 @@ func (r *passage) moved() bool {
 		r.out.Evidence.Cert < CertFactory && r.out.Evidence.Token != TokenValid
 }
 
-// distrust makes a device suspicious where the evidence says that somebody plays its part, and raises the alarms. It writes
-// once: a device that is suspicious already stays as it is.
+// distrust makes a device suspicious where the evidence says that somebody plays its part, and raises the alarms, whatever
+// file was asked for and found. It writes once: a device that is suspicious already stays as it is.
 func (r *passage) distrust(ctx context.Context) error {
-	switch row := r.out.Decision.Row; {
+	row := r.out.Decision.Row
+	if r.token.state == TokenReplayed && row != guardLocked && row != guardRetired {
+		r.alarm(AlarmToken, fmt.Sprintf("the token of device %s is used from %s, too late or besides its own address", r.token.id, addrText(r.out.Request.Peer)))
+		if err := r.suspect(ctx, r.token.id, "its token was replayed"); err != nil {
+			return err
+		}
+	}
+	switch {
 	case row == guardRetired && r.device.ID != "":
 		r.alarm(AlarmRetired, fmt.Sprintf("device %s is retired, but asks still", r.device.ID))
 	case row == guardContradiction:
@@ -81,9 +84,6 @@ func (r *passage) distrust(ctx context.Context) error {
 		if r.forged() {
 			return r.suspect(ctx, r.device.ID, r.dispute)
 		}
-	case row == guardReplayed:
-		r.alarm(AlarmToken, fmt.Sprintf("the token of device %s is used from %s, too late or besides its own address", r.token.id, addrText(r.out.Request.Peer)))
-		return r.suspect(ctx, r.token.id, "its token was replayed")
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
 )
 
@@ -22,7 +23,9 @@ type Pipeline struct {
 	Configs   ConfigStore
 	Plugins   PluginSource
 	Tokens    TokenView // nil: no path bears a token
-	Gate      *Gate     // nil: nothing is remembered between requests, and nobody waits for approval
+	// TokenFor gives a device's present token; empty: it has none. Nil: nobody has.
+	TokenFor func(hwaddr.Addr) string
+	Gate     *Gate // nil: nothing is remembered between requests, and nobody waits for approval
 	// Doubt reports whether the lease table may be older than what was promised to clients, as after a restore. Nil: it
 	// isn't.
 	Doubt     func(time.Time) bool
@@ -31,7 +34,9 @@ type Pipeline struct {
 	Renders   *Renders   // nil: every file is made anew
 	// HTTP gives the URL of our HTTP server, without a trailing slash, as a phone that reached us at local sees it.
 	// Nil or empty: there is none.
-	HTTP     func(local netip.Addr) string
+	HTTP func(local netip.Addr) string
+	// HTTPS gives that of our HTTPS server. Nil or empty: there is none.
+	HTTPS    func(local netip.Addr) string
 	Log      *slog.Logger // nil: silent
 	Counters Counters
 }
@@ -179,6 +184,8 @@ type passage struct {
 	renders    *Renders   // nil in Explain, too
 	plugins    *PluginSet
 	http       func(netip.Addr) string
+	https      func(netip.Addr) string
+	tokenFor   func(hwaddr.Addr) string
 	gate       *Gate
 	doubt      func(time.Time) bool
 	adopt      bool // an administrator adds the device
@@ -202,8 +209,8 @@ func (p *Pipeline) newPassage(req *Request, devices DeviceStore, configs ConfigS
 		leases: p.Leases, neighbours: p.Neighbours,
 		devices: devices, configs: configs,
 		plugins: p.Plugins.Plugins(),
-		http:    p.HTTP,
-		gate:    p.Gate, doubt: p.Doubt,
+		http:    p.HTTP, https: p.HTTPS, tokenFor: p.TokenFor,
+		gate: p.Gate, doubt: p.Doubt,
 		out: &Outcome{Request: *req, Steps: make([]Step, 0, 6)},
 	}
 	r.out.Request.Peer = req.Peer.Unmap()
@@ -231,6 +238,9 @@ func (r *passage) serve(ctx context.Context) {
 	r.weigh()
 	if r.stage(ctx, stageRoute, r.route) && r.stage(ctx, stageGuard, r.guard) && r.stage(ctx, stageAnswer, r.respond) {
 		r.fetched(ctx)
+	}
+	if err := r.distrust(ctx); err != nil {
+		r.remark("the device can't be marked as suspicious: %s", err)
 	}
 }
 

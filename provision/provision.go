@@ -268,7 +268,8 @@ type View struct {
 	Device Device
 	Params Params
 	Base   string // our address as the phone reaches it
-	HTTP   string // URL of our HTTP server without a trailing slash; empty if there is none
+	HTTP   string // URL of our HTTP server without a trailing slash, with the token; empty if there is none
+	Token  string // the device's own, where its network wants tokens and the request proves who asks; else empty
 	// Firmware has the names of the firmware files that are installed for the plugin.
 	Firmware []string
 	// Model has what the manifest says of the device's model: lines, function_keys …; empty for an unknown model.
@@ -354,8 +355,10 @@ type Policy struct {
 	CleartextOK      bool // under GuardStrict, secrets may leave unencrypted
 	SiteFiles        bool // files of the site are for everybody
 	// NAT: several devices share an address, so the address proves nothing, and a device's token is enough.
-	NAT       bool
-	AutoEnrol bool // under GuardStrict, a certificate is enough to enrol a new device
+	NAT bool
+	// Tokens: URLs in rendered files have the device's token, and HTTPS: they are of our HTTPS server.
+	Tokens, HTTPS bool
+	AutoEnrol     bool // under GuardStrict, a certificate is enough to enrol a new device
 	// AddPerMinute and AddMax bound how many devices add themselves: within a minute, and unconfirmed in total. 0: no
 	// bound.
 	AddPerMinute, AddMax int

@@ -48,6 +48,8 @@ const (
 	dhcpPort = 6767
 	tftpPort = 6969
 	httpPort = 8667
+
+	httpsPort = 8643
 )
 
 var nextAddr atomic.Uint32 // hands out loopback addresses to parallel tests
@@ -71,6 +73,7 @@ func newOffice(t *testing.T, change func(site string) string, set ...func(*confi
 	s.DHCP.Relay = []netip.AddrPort{netip.AddrPortFrom(addr, dhcpPort)}
 	s.TFTP.Listen = netip.AddrPortFrom(addr, tftpPort)
 	s.HTTP.Listen = netip.AddrPortFrom(addr, httpPort)
+	s.HTTP.TLS.Enabled, s.HTTP.TLS.Listen = false, netip.AddrPortFrom(addr, httpsPort) // making keys takes long
 	s.Console.Listen = netip.AddrPortFrom(addr, 8080)
 	for _, f := range set {
 		f(&s)

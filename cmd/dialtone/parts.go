@@ -25,6 +25,7 @@ import (
 	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/provision/golden"
 	"github.com/dialtone-project/dialtone/provision/httpd"
+	"github.com/dialtone-project/dialtone/provision/pki"
 	"github.com/dialtone-project/dialtone/provision/plugin"
 	"github.com/dialtone-project/dialtone/provision/store"
 	"github.com/dialtone-project/dialtone/provision/tftpd"
@@ -48,6 +49,8 @@ type parts struct {
 	hooks    []*hook.Hook
 	tftp     *tftpd.Server // nil: not served
 	http     *httpd.Server // nil: not served
+	keeper   *pki.Keeper   // nil: no HTTPS
+	tokens   *provision.Tokens
 	web      *web.Server
 	dhcp     atomic.Pointer[dhcp.Server] // nil: not served
 }
@@ -78,13 +81,19 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 		return p, err
 	}
 	p.openNeighbours(ctx)
+	if err = p.openTokens(); err != nil {
+		return p, err
+	}
+	if err = p.openKeeper(); err != nil {
+		return p, err
+	}
 	if err = p.openPlugins(ctx); err != nil {
 		return p, err
 	}
 	p.pipeline = &provision.Pipeline{
 		Leases: p.table, Neighbours: p.near, PolicyFor: p.policy, Devices: p.db, Configs: p.db, Plugins: p.plugins,
 		Journal: provision.NewJournal(s.Journal.Size), Sightings: provision.NewSightings(0), Renders: provision.NewRenders(0),
-		HTTP: p.httpURL, Log: log,
+		HTTP: p.httpURL, HTTPS: p.httpsURL, Tokens: p.tokens, TokenFor: p.tokenFor, Log: log,
 	}
 	if err = p.openGate(ctx); err != nil {
 		return p, err
@@ -149,6 +158,7 @@ func (p *parts) openPlugins(ctx context.Context) error {
 	if !p.settings.HTTP.Enabled {
 		p.plugins.HTTPPort = 0
 	}
+	p.plugins.Link = p.link
 	if err := p.plugins.InstallBundled(ctx, plugins.Files()); err != nil {
 		return err
 	}
@@ -202,14 +212,9 @@ func (p *parts) openServers(ctx context.Context) error {
 		p.tftp = srv
 	}
 	if s.HTTP.Enabled {
-		srv := &httpd.Server{
-			Addr: s.HTTP.Listen.String(), Handler: p.pipeline, Log: p.log,
-			Connections: s.HTTP.MaxConnections, PeerConnections: s.HTTP.MaxPerPeer,
-		}
-		if err := srv.Open(); err != nil {
+		if err := p.openHTTP(ctx); err != nil {
 			return err
 		}
-		p.http = srv
 	}
 	srv := &web.Server{Admin: p.admin(), Build: build(), Socket: filepath.Join(s.State, socketName), Log: p.log}
 	if s.Console.Enabled {
@@ -321,6 +326,7 @@ func (p *parts) problems() []admin.Problem {
 		}
 	}
 	list = append(list, p.lenient()...)
+	list = append(list, p.tlsProblems()...)
 	for _, x := range p.db.Problems() {
 		kind := "record"
 		if x.Bucket == "" {
@@ -329,17 +335,6 @@ func (p *parts) problems() []admin.Problem {
 		list = append(list, admin.Problem{Part: "store", Kind: kind, Text: x.Err.Error()})
 	}
 	return list
-}
-
-// httpURL is the URL of our HTTP server as a phone that reached us at local sees it.
-func (p *parts) httpURL(local netip.Addr) string {
-	if !p.settings.HTTP.Enabled || !local.IsValid() {
-		return ""
-	}
-	if port := p.settings.HTTP.Listen.Port(); port != 80 {
-		return "http://" + netip.AddrPortFrom(local, port).String()
-	}
-	return "http://" + local.String()
 }
 
 // local is the address of ours that a phone at an address speaks to: its network's server address, else the one that
@@ -388,6 +383,9 @@ func (p *parts) tasks() []Task {
 	if names := p.settings.DHCP.Observe; len(names) > 0 {
 		o := &dhcp.Observer{External: p.told, Interfaces: names, Log: p.log}
 		tasks = append(tasks, Task{Name: "dhcp observer", Run: o.Run})
+	}
+	if p.keeper != nil {
+		tasks = append(tasks, Task{Name: "certificates", Run: p.keeper.Run})
 	}
 	tasks = append(tasks, Task{Name: "web", Run: p.web.Run})
 	if p.tftp != nil {

@@ -60,7 +60,7 @@ func networkPolicy(n *network.Network) provision.Policy {
 	out := provision.Policy{
 		Network: string(n.ID), AutoAdd: provision.AutoAdd(n.AutoAdd), Configure: n.Configure, Guard: provision.GuardPolicy(x.Guard),
 		NoAssociate: x.KeepPlugins, NeighbourTrusted: x.NeighbourTrusted, RelaysDistrusted: x.RelaysDistrusted,
-		CleartextOK: x.CleartextOK, SiteFiles: x.SiteFiles, NAT: x.NAT, AutoEnrol: x.EnrolByCert,
+		CleartextOK: x.CleartextOK, SiteFiles: x.SiteFiles, NAT: x.NAT, Tokens: x.Tokens, HTTPS: x.HTTPS, AutoEnrol: x.EnrolByCert,
 		AddPerMinute: max(x.AddPerMinute, 0), AddMax: max(x.AddMax, 0), Ignore: ignored(x.Ignore),
 	}
 	for _, id := range x.PluginsOff {

@@ -135,7 +135,7 @@ func toProvisioning(p *configs.SiteProvisioning) network.Provisioning {
 	return network.Provisioning{
 		Guard: network.Guard(p.Guard), KeepPlugins: !p.Associate, Ignore: p.Ignore, PluginsOff: p.PluginsOff, PluginsFirst: p.PluginsFirst,
 		NeighbourTrusted: p.NeighbourTrusted, RelaysDistrusted: !p.RelayTrusted, CleartextOK: p.CleartextOK, SiteFiles: p.SiteFiles,
-		NAT: p.NAT, EnrolByCert: p.EnrolByCert, AddPerMinute: p.AddPerMinute, AddMax: p.AddMax,
+		NAT: p.NAT, Tokens: p.Tokens, HTTPS: p.HTTPS, EnrolByCert: p.EnrolByCert, AddPerMinute: p.AddPerMinute, AddMax: p.AddMax,
 	}
 }
 

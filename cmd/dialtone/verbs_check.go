@@ -94,6 +94,7 @@ func planOf(s configs.Settings, c content) plan {
 	service("dhcp", s.DHCP.Enabled, dhcpPlan(s.DHCP))
 	service("tftp", s.TFTP.Enabled, s.TFTP.Listen.String())
 	service("http", s.HTTP.Enabled, s.HTTP.Listen.String())
+	service("https", s.HTTP.Enabled && s.HTTP.TLS.Enabled, s.HTTP.TLS.Listen.String())
 	service("console", s.Console.Enabled, "http://"+s.Console.Listen.String())
 	for _, n := range c.networks.All() {
 		x := planNetwork{Name: string(n.ID), Prefix: n.Prefix.String(), Reservations: len(n.Reservations), Pools: []string{}}
@@ -119,6 +120,7 @@ func planOf(s configs.Settings, c content) plan {
 	for _, h := range s.Hooks {
 		p.Hooks = append(p.Hooks, h.Name)
 	}
+	p.Notes = append(p.Notes, tlsNotes(s.HTTP, c.networks.All())...)
 	if s.DHCP.Enabled && len(p.Networks) == 0 {
 		p.Notes = append(p.Notes, "no network is declared: no address will be leased; declare one in a site file")
 	}

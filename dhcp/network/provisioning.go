@@ -23,7 +23,10 @@ type Provisioning struct {
 	CleartextOK      bool // with GuardStrict, secrets may leave unencrypted
 	SiteFiles        bool // files of the site are for everybody
 	// NAT: several phones share an address, so it proves nothing, and a phone's token is enough.
-	NAT         bool
+	NAT bool
+	// Tokens: the URLs that phones are given have a part that nobody can guess, and HTTPS: they are of our HTTPS server.
+	Tokens, HTTPS bool
+
 	EnrolByCert bool // with GuardStrict, a certificate confirms a new device
 	// AddPerMinute and AddMax bound how many devices add themselves: in a minute, and unconfirmed in total. Zero takes the
 	// default, a negative number sets no bound.

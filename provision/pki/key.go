@@ -68,6 +68,26 @@ func newKey(file string, generate func() (crypto.Signer, error)) (crypto.Signer,
 	return key, nil
 }
 
+const secretSize = 32
+
+// Secret reads random bytes that nobody else knows from a file, or makes them at first use, with mode 0600. There is no
+// fallback: a file that has anything else is an error.
+func Secret(file string) ([]byte, error) {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		data = make([]byte, secretSize)
+		_, _ = rand.Read(data) // never fails
+		return data, writeFile(file, data, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read key: %w", err)
+	}
+	if len(data) != secretSize {
+		return nil, fmt.Errorf("key %s has %d bytes, not %d: restore it from a backup, or remove it to have a new one made", file, len(data), secretSize)
+	}
+	return data, nil
+}
+
 func newRSA() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, rsaBits) }
 
 func newECDSA() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }

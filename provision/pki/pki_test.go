@@ -386,6 +386,24 @@ func TestThreat(t *testing.T) {
 		if err := again.Open(now); err != nil || again.Authority().Fingerprint() != a.Authority().Fingerprint() {
 			t.Errorf("opened again: %v, or another authority", err)
 		}
+		secret := func(k *Keeper) []byte {
+			t.Helper()
+			s, err := Secret(filepath.Join(k.Dir, "token.key"))
+			if err != nil || len(s) != 32 {
+				t.Fatalf("secret: got %d bytes, %v", len(s), err)
+			}
+			return s
+		}
+		first := secret(a)
+		if bytes.Equal(first, secret(b)) || !bytes.Equal(first, secret(a)) {
+			t.Error("secrets: two are the same, or one changes")
+		}
+		if err := os.WriteFile(filepath.Join(a.Dir, "token.key"), first[:5], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Secret(filepath.Join(a.Dir, "token.key")); err == nil {
+			t.Error("a damaged secret was taken")
+		}
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 // bootData is what the texts of dhcp rules see.
 type bootData struct {
 	Base, HTTP, TFTP, MAC, VendorClass string
+	Token                              string // the client's own, which HTTP has already; empty: it has none
 }
 
 // dhcpRule is a rule whose texts are templates of the plugin's dhcpTexts by these names; empty: none.

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,10 @@ type Host struct {
 	Check func(context.Context, *Plugin) error
 	// HTTPPort is where our HTTP server listens; zero: there is none, and .HTTP is empty in dhcp rules.
 	HTTPPort uint16
-	Log      *slog.Logger // nil: silent
+	// Link says how a client is to reach our HTTP server, if otherwise than by HTTPPort, and what its token is, which the
+	// URL has already. Nil or empty: there is nothing else to say.
+	Link func(c lease.Client, base netip.Addr) (url, token string)
+	Log  *slog.Logger // nil: silent
 
 	state atomic.Pointer[state]
 
@@ -315,9 +319,18 @@ func (h *Host) Boot(c lease.Client, base netip.Addr) network.Boot {
 	default:
 		data.HTTP = "http://" + net.JoinHostPort(base.String(), strconv.Itoa(int(h.HTTPPort)))
 	}
+	if h.Link != nil {
+		var url string
+		url, data.Token = h.Link(c, base)
+		data.HTTP = cmp.Or(url, data.HTTP)
+	}
 	for _, p := range h.All() {
 		p.boot(context.Background(), c, data, &b, func(name string, err error) {
-			h.log().Warn("dhcp option left out", "plugin", p.id, "mac", c.HW.String(), "option", name, "err", err)
+			text := err.Error()
+			if data.Token != "" {
+				text = strings.ReplaceAll(text, data.Token, provision.Secret(data.Token).String())
+			}
+			h.log().Warn("dhcp option left out", "plugin", p.id, "mac", c.HW.String(), "option", name, "err", text)
 		})
 	}
 	return b

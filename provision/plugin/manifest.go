@@ -57,7 +57,8 @@ import "regexp"
 //
 // Texts under dhcp are templates with .Base (our address, 192.0.2.1), .HTTP (http://192.0.2.1:8667, without a trailing
 // slash; port 80 isn't written; empty if there is no HTTP server), .TFTP (tftp://192.0.2.1), .MAC (00:15:65:aa:bb:cc) and
-// .VendorClass, and with the functions of package render. A text that renders to nothing leaves its option out.
+// .VendorClass, .Token (the client's own, which .HTTP has already: empty unless the network wants tokens), and with the
+// functions of package render. A text that renders to nothing leaves its option out.
 //
 //	routes:                   # what may be asked for
 //	  - path: ['{MAC}.cfg', 'Aastra/{MAC}.cfg']

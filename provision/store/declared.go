@@ -93,6 +93,8 @@ type (
 		CleartextOK      bool          `json:"cleartext_ok,omitempty"`
 		SiteFiles        bool          `json:"site_files,omitempty"`
 		NAT              bool          `json:"nat,omitempty"`
+		Tokens           bool          `json:"tokens,omitempty"`
+		HTTPS            bool          `json:"https,omitempty"`
 		EnrolByCert      bool          `json:"enrol_by_cert,omitempty"`
 		AddPerMinute     int           `json:"add_per_minute,omitempty"`
 		AddMax           int           `json:"add_max,omitempty"`

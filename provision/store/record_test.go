@@ -105,7 +105,7 @@ func declared() network.Declared {
 				Shared: "floor", Only: phones, Not: phones, Next: addr("198.51.100.1"), Sname: "pbx", File: "boot",
 				Provisioning: network.Provisioning{
 					Guard: network.GuardLegacy, KeepPlugins: true, Ignore: []string{"header"}, PluginsOff: some, PluginsFirst: []string{"other"},
-					NeighbourTrusted: true, RelaysDistrusted: true, CleartextOK: true, SiteFiles: true, EnrolByCert: true,
+					NeighbourTrusted: true, RelaysDistrusted: true, CleartextOK: true, SiteFiles: true, Tokens: true, HTTPS: true, EnrolByCert: true,
 					AddPerMinute: 7, AddMax: -1,
 				},
 			},
