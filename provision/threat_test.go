@@ -339,6 +339,14 @@ func replayedToken(t *testing.T) {
 	if ok, o := w.secret(t, withToken(tftp(addrP, fileA), "k1")); ok || o.Decision.Row != "ID-05" || w.state(t) != provision.StateSuspicious {
 		t.Errorf("secret %t by row %s, state %s; want none, and the phone suspicious", ok, o.Decision.Row, w.state(t))
 	}
+	// Somebody with a lease of his own is told from the phone before the token counts; the phone is warned of all the same.
+	laptop := guarded(t, provision.StateProvisioned)
+	laptop.Tokens = w.Tokens
+	laptop.hold(addrA, aastraA, "AastraIPPhone6730i")
+	laptop.hold(addrP, pcP, "MSFT 5.0")
+	if ok, _ := laptop.secret(t, withToken(tftp(addrP, fileA), "k1")); ok || laptop.state(t) != provision.StateSuspicious {
+		t.Errorf("a laptop's replay: secret %t, state %s", ok, laptop.state(t))
+	}
 	before := w.writes.n.Load()
 	w.ask(t, withToken(tftp(addrP, fileA), "k1"))
 	if got := w.writes.n.Load(); got != before {
