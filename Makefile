@@ -4,6 +4,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATE   ?= state
 FUZZTIME ?= 10s
+STEPS   ?= 2000000
 export CGO_ENABLED ?= 0
 
 .PHONY: help build run test lab lint format bench bench-peers fuzz clean
@@ -36,8 +37,8 @@ bench: ## run the Go benchmarks
 bench-peers: build ## compare with other servers on this machine, side by side (needs root)
 	packaging/rig/peers
 
-fuzz: ## run each fuzz target for FUZZTIME (10s)
-	FUZZTIME=$(FUZZTIME) .ci/run fuzz
+fuzz: ## run each fuzz target for FUZZTIME (10s), and STEPS (2000000) steps of the lease table's model
+	FUZZTIME=$(FUZZTIME) STEPS=$(STEPS) .ci/run fuzz
 
 clean: ## remove what was built and the sandbox's state
 	rm -rf bin $(STATE) rig-work

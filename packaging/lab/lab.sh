@@ -3,7 +3,7 @@
 #
 #   up                build the network
 #   down              end what runs in it and remove it
-#   exec NODE CMD...  run a command in a node: srv, p1 to p6, rtr, r1, r2
+#   exec NODE CMD...  run a command in a node: srv, p1 to p6, d1, rtr, r1, r2
 #   relay start|stop [isc|dnsmasq]
 #   sniff start|stop  capture DHCP, ARP and TFTP on the office's switch into $LAB_DIR/lan.pcap
 #
@@ -14,7 +14,10 @@
 #   srv ------ sw (br0) -- rtr -- sw2 (br1)
 #   10.99.1.1/24   10.99.1.254 | 10.99.2.254   \--- r2
 #
-# p1, p2, p6 and r1 have addresses of Cisco's, p3, p4 and r2 of Aastra's, p5 is a PC.
+#   srv (eth1, 10.99.3.1/24) -- sw3 (br2) -- d1 (eth1; its eth0 is at br0)
+#
+# p1, p2, p6 and r1 have addresses of Cisco's, p3, p4 and r2 of Aastra's, p5 is a PC. d1 is a phone that can be in the office,
+# which is the voice network then, and in the data network at br2, with one address of Aastra's in both.
 set -euo pipefail
 LAB_NS=${LAB_NS:-dtlab}
 LAB_DIR=${LAB_DIR:-${TMPDIR:-/tmp}/$LAB_NS.d}
@@ -35,8 +38,10 @@ mac_of() {
 	p4) echo 00:08:5d:00:00:04 ;;
 	p5) echo 3c:52:82:00:00:05 ;;
 	p6) echo 00:1b:d4:00:00:06 ;;
+	d1) echo 00:08:5d:00:00:21 ;;
 	r1) echo 00:1b:d4:00:00:11 ;;
 	r2) echo 00:08:5d:00:00:12 ;;
+	data) echo 02:00:00:00:03:01 ;;
 	lan) echo 02:00:00:00:01:fe ;;
 	far) echo 02:00:00:00:02:fe ;;
 	esac
@@ -76,6 +81,12 @@ up() {
 		make_node $node
 		wire $node eth0 sw br0 "$(mac_of $node)"
 	done
+	make_switch sw3 br2
+	wire srv eth1 sw3 br2 "$(mac_of data)"
+	ip -n "$(ns srv)" addr add 10.99.3.1/24 brd + dev eth1
+	make_node d1
+	wire d1 eth0 sw br0 "$(mac_of d1)"
+	wire d1 eth1 sw3 br2 "$(mac_of d1)"
 	make_node rtr
 	wire rtr lan sw br0 "$(mac_of lan)"
 	wire rtr far sw2 br1 "$(mac_of far)"
@@ -153,7 +164,7 @@ mac) mac_of "$1" ;;
 relay) relay "$@" ;;
 sniff) sniff "$@" ;;
 *)
-	sed -n '2,19s/^# \{0,1\}//p' "$0"
+	sed -n '2,22s/^# \{0,1\}//p' "$0"
 	exit 2
 	;;
 esac
