@@ -43,9 +43,10 @@ var imports = map[string][]string{
 	"provision/httpd":         {"provision"},
 	"provision/pki":           {"dhcp/hwaddr", "provision"},
 	"provision/access":        {"golang.org/x/crypto"},
+	"provision/doctor":        {"golang.org/x/sys"},
 	"provision/backup":        {"filippo.io/age"},
 	"provision/trace":         {"provision"},
-	"provision/admin":         {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/trace"},
+	"provision/admin":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/access", "provision/trace"},
 
 	"web":     {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/admin", "web/api", echo, "golang.org/x/sync"},
 	"web/api": {"github.com/oapi-codegen/runtime"},

@@ -33,6 +33,8 @@ const (
 	exitConflict    = 5
 	exitInvalid     = 6
 	exitUnreachable = 7
+	exitWarnings    = 10 // of the doctor
+	exitErrors      = 11
 )
 
 // run is the program: its verbs, on these streams. It returns the exit code.
@@ -66,6 +68,8 @@ func exitCode(err error) int {
 		code int
 	}{
 		{errUsage, exitUsage},
+		{errWarnings, exitWarnings},
+		{errErrors, exitErrors},
 		{errUnreachable, exitUnreachable},
 		{provision.ErrNotFound, exitNotFound},
 		{provision.ErrForbidden, exitForbidden},
