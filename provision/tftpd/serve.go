@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode"
-
-	"github.com/pin/tftp/v3"
 
 	"github.com/dialtone-project/dialtone/provision"
 )
@@ -30,32 +29,32 @@ const maxRaw = 512
 // asking is a read request that has a slot.
 type asking struct {
 	request
-	peer  netip.AddrPort
-	local netip.Addr // the address that was asked
-	at    time.Time
+	length int // of the datagram
+	peer   netip.AddrPort
+	local  netip.Addr // the address that was asked
+	at     time.Time
+	nearly *atomic.Bool // see slots.take
 }
 
-// serve answers one request.
-func (s *Server) serve(ctx context.Context, a asking) {
-	defer s.slots.give(a.peer, a.at)
-	result := s.answer(ctx, a)
-	s.count.results[result].Add(1)
-}
-
-// answer asks the pipeline and sends what it has.
-func (s *Server) answer(ctx context.Context, a asking) (came result) {
+// prepare asks the pipeline. If there is nothing to send, it refuses the request, gives its slot back and returns nil.
+func (s *Server) prepare(ctx context.Context, a *asking) (t *transfer) {
+	refused := resultFailed
 	defer func() {
 		if v := recover(); v != nil {
 			s.caught(ctx, a, v)
-			s.refuse(a.peer, a.local, temporary)
-			came = resultFailed
+			s.refuse(a.peer, a.local, a.length, temporary)
+		}
+		if t == nil {
+			s.slots.give(a.peer, a.at)
+			s.count.results[refused].Add(1)
 		}
 	}()
 	path, err := provision.Clean(a.name)
 	if err != nil {
 		s.Log.WarnContext(ctx, "tftp request for an impossible name", "ip", a.peer.Addr(), "path", printable(a.name), "err", err)
-		s.refuse(a.peer, a.local, notFound)
-		return resultNotFound
+		s.refuse(a.peer, a.local, a.length, notFound)
+		refused = resultNotFound
+		return nil
 	}
 	answer, out := s.Handler.Handle(ctx, &provision.Request{
 		Proto: provision.TFTP,
@@ -66,12 +65,113 @@ func (s *Server) answer(ctx context.Context, a asking) (came result) {
 		Raw:   printable(a.name),
 	})
 	if answer == nil {
-		refusal, result := refusalFor(out.Err)
-		s.refuse(a.peer, a.local, refusal)
-		return result
+		var say refusal
+		say, refused = refusalFor(out.Err)
+		s.refuse(a.peer, a.local, a.length, say)
+		return nil
 	}
-	cause := s.deliver(ctx, a, answer, out.Request.ID)
-	return outcome(cause)
+	begun := time.Now()
+	conn, err := s.socket(a)
+	if err != nil {
+		s.refuse(a.peer, a.local, a.length, temporary)
+		s.report(ctx, a, answer, out.Request.ID, provision.Delivery{
+			Took: time.Since(begun), Err: fmt.Errorf("open a socket for the transfer: %w", err),
+		})
+		return nil
+	}
+	t = s.transfer(a, answer, out, conn, begun)
+	t.unstop = context.AfterFunc(ctx, t.stop)
+	return t
+}
+
+// transfer makes the transfer of an answer.
+func (s *Server) transfer(a *asking, answer *provision.Answer, out *provision.Outcome, conn wire, begun time.Time) *transfer {
+	quirks := s.Quirks[out.Plugin]
+	if quirks.NoBlockSize {
+		a.block = 0
+	}
+	limit, factor := smallTime, unprovenFactor
+	if answer.Size > bigFile {
+		limit = bigTime
+	}
+	proven := s.Trusted == nil || s.Trusted(a.peer.Addr().WithZone(""))
+	if proven {
+		factor = provenFactor
+	}
+	t := &transfer{
+		ask: a, answer: answer, id: out.Request.ID, conn: conn, count: &s.count, times: &s.times, peer: a.peer,
+		blockLen: a.blockSize(), window: max(a.window, 1), proven: proven, budget: factor * a.length,
+		began: begun, deadline: begun.Add(limit), oack: a.oack(answer.Size), base: 1,
+	}
+	if t.oack != nil {
+		t.base = 0
+	}
+	if quirks.RollToOne {
+		t.rollTo = 1
+	}
+	t.trip.fixed = time.Duration(a.timeout) * time.Second
+	return t
+}
+
+// conclude ends a transfer: it tells a client that waits for more to try again, reports, and gives the slot back.
+func (s *Server) conclude(ctx context.Context, t *transfer) {
+	t.unstop()
+	came := outcome(t.cause)
+	defer func() {
+		if v := recover(); v != nil {
+			s.caught(ctx, t.ask, v)
+			came = resultFailed
+		}
+		s.slots.give(t.ask.peer, t.ask.at)
+		s.count.results[came].Add(1)
+	}()
+	if came == resultFailed || came == resultStopped {
+		_, _ = t.conn.WriteToUDPAddrPort([]byte(temporary), t.peer)
+	}
+	_ = t.conn.Close() // nothing was buffered
+	s.report(ctx, t.ask, t.answer, t.id, provision.Delivery{Bytes: t.acked, Took: time.Since(t.began), Err: t.cause})
+}
+
+// report closes the answer's body and tells how it went.
+func (s *Server) report(ctx context.Context, a *asking, answer *provision.Answer, id uint64, d provision.Delivery) {
+	if err := answer.Body.Close(); err != nil {
+		s.Log.WarnContext(ctx, "close a served file", "path", printable(a.name), "err", err)
+	}
+	s.count.bytes.Add(uint64(d.Bytes)) //nolint:gosec // a sum of lengths
+	if s.verbose {
+		s.Log.DebugContext(ctx, "tftp transfer ended", "ip", a.peer.Addr(), "path", printable(a.name), "bytes", d.Bytes,
+			"took", d.Took, "err", d.Err)
+	}
+	s.Handler.Delivered(id, d)
+}
+
+// socket opens a transfer's socket, at the address that was asked.
+func (s *Server) socket(a *asking) (wire, error) {
+	if s.SinglePort {
+		return s.lanes.open(s, a), nil
+	}
+	if s.Ports.First == 0 {
+		return listen(a.local, 0)
+	}
+	// From where the last search ended, so that a port rests before it is used again: its last client may still talk.
+	n := uint32(s.Ports.Last) - uint32(s.Ports.First) + 1
+	for range n {
+		port := uint32(s.Ports.First) + s.port.Add(1)%n
+		conn, err := listen(a.local, uint16(port)) //nolint:gosec // between First and Last
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return conn, err
+		}
+	}
+	return nil, fmt.Errorf("all ports from %d to %d are in use", s.Ports.First, s.Ports.Last)
+}
+
+// listen returns a nil interface with an error.
+func listen(at netip.Addr, port uint16) (wire, error) {
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, port)))
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
 }
 
 // refusalFor is the status table: a file that may not be had looks like one that isn't there.
@@ -84,80 +184,8 @@ func refusalFor(err error) (refusal, result) {
 	}
 }
 
-// deliver sends the answer, closes its body and reports. It returns why the file didn't arrive whole.
-func (s *Server) deliver(ctx context.Context, a asking, answer *provision.Answer, id uint64) (cause error) {
-	begun := time.Now()
-	var sent int64
-	defer func() {
-		v := recover()
-		if v != nil {
-			cause = fmt.Errorf("panic: %v", v)
-		}
-		if err := answer.Body.Close(); err != nil {
-			s.Log.WarnContext(ctx, "close a served file", "path", printable(a.name), "err", err)
-		}
-		took := time.Since(begun)
-		s.count.bytes.Add(uint64(sent)) //nolint:gosec // a sum of lengths
-		s.Log.DebugContext(ctx, "tftp transfer ended", "ip", a.peer.Addr(), "path", printable(a.name), "bytes", sent,
-			"took", took, "err", cause)
-		s.Handler.Delivered(id, provision.Delivery{Bytes: sent, Took: took, Err: cause})
-		if v != nil {
-			panic(v) // counted by the caller
-		}
-	}()
-	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a.local, 0)))
-	if err != nil {
-		s.refuse(a.peer, a.local, temporary)
-		return fmt.Errorf("open a socket for the transfer: %w", err)
-	}
-	limit := smallTime
-	if answer.Size > bigFile {
-		limit = bigTime
-	}
-	t := &transfer{
-		conn: conn, peer: a.peer, from: net.UDPAddrFromAddrPort(a.peer), blockLen: a.blockSize(),
-		deadline: begun.Add(limit), times: s.times, count: &s.count, over: make(chan struct{}), request: a.datagram(),
-	}
-	defer context.AfterFunc(ctx, func() { t.stop(errStopping) })()
-	err = s.send(ctx, a, t, answer)
-	sent, cause = t.end()
-	return errors.Join(cause, err)
-}
-
-// send lets the library send the body through t. It returns when the library has ended all that it started.
-func (s *Server) send(ctx context.Context, a asking, t *transfer, answer *provision.Answer) error {
-	var lib *tftp.Server
-	lib = tftp.NewServer(func(_ string, to io.ReaderFrom) error {
-		// In this order: the library reads again and again from a connection that fails before it was told to stop.
-		// In single-port mode Shutdown doesn't wait.
-		defer t.finish()
-		defer lib.Shutdown()
-		defer func() {
-			if v := recover(); v != nil {
-				s.caught(ctx, a, v)
-				t.stop(fmt.Errorf("panic: %v", v))
-			}
-		}()
-		if to, ok := to.(tftp.OutgoingTransfer); ok && answer.Size > 0 {
-			to.SetSize(answer.Size)
-		}
-		// The library closes its end in any case. It may not seek: the size is known.
-		if _, err := to.ReadFrom(struct{ io.Reader }{answer.Body}); err != nil {
-			t.stop(err)
-		}
-		return nil
-	}, nil)
-	lib.SetBlockSize(a.blockSize())
-	lib.SetBlockSizeNegotiation(false) // it would allow 512 only, not knowing the interface; the request has our limit
-	lib.EnableSinglePort()
-	// Resending is the transfer's: the library's timer never runs out before the transfer's patience does.
-	lib.SetTimeout(4 * s.times.patience)
-	lib.SetBackoff(func(int) time.Duration { return s.times.floor }) // after a send that failed
-	return lib.Serve(t)
-}
-
 // caught counts and logs a panic.
-func (s *Server) caught(ctx context.Context, a asking, v any) {
+func (s *Server) caught(ctx context.Context, a *asking, v any) {
 	s.count.panics.Add(1)
 	s.Log.ErrorContext(ctx, "panic while answering a tftp request", "ip", a.peer.Addr(), "path", printable(a.name),
 		"err", v, "stack", string(debug.Stack()))

@@ -3,6 +3,7 @@ package tftpd
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,8 +21,9 @@ type slots struct {
 }
 
 type question struct {
-	name string
-	at   time.Time
+	name   string
+	at     time.Time
+	nearly *atomic.Bool // the client has all but the last block: what it asks now, it asks anew
 }
 
 func newSlots(all, each int) *slots {
@@ -31,11 +33,12 @@ func newSlots(all, each int) *slots {
 // take takes a slot for a request. If it returns dropNone, the caller gives it back with give.
 //
 // A request that comes twice within three seconds is a repetition: a second transfer to the same port would confuse
-// the phone (and render the file twice).
-func (s *slots) take(peer netip.AddrPort, name string, now time.Time) drop {
+// the phone (and render the file twice). nearly is to become true when the client has all but the file's last block.
+// From then on it has no reason to repeat the request: it has finished before we know, and uses its port again.
+func (s *slots) take(peer netip.AddrPort, name string, now time.Time, nearly *atomic.Bool) drop {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q, ok := s.asked[peer]; ok && q.name == name && now.Sub(q.at) < repeatWindow {
+	if q, ok := s.asked[peer]; ok && q.name == name && now.Sub(q.at) < repeatWindow && !q.nearly.Load() {
 		return dropRepeated
 	}
 	switch {
@@ -46,7 +49,7 @@ func (s *slots) take(peer netip.AddrPort, name string, now time.Time) drop {
 	}
 	s.used++
 	s.peers[peer.Addr()]++
-	s.asked[peer] = question{name, now}
+	s.asked[peer] = question{name, now, nearly}
 	return dropNone
 }
 
@@ -68,4 +71,23 @@ func (s *slots) inUse() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.used
+}
+
+// maxScolds is how many datagrams a second are refused before the pipeline is asked: write requests and malformed ones.
+// A phone sends none.
+const maxScolds = 100
+
+// scolds counts them, for the goroutine that receives.
+type scolds struct {
+	second int64
+	n      int
+}
+
+// allow tells whether there may be another one.
+func (s *scolds) allow(now time.Time) bool {
+	if sec := now.Unix(); sec != s.second {
+		s.second, s.n = sec, 0
+	}
+	s.n++
+	return s.n <= maxScolds
 }

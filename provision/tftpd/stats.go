@@ -12,6 +12,7 @@ const (
 	resultFailed                    // a failure of ours
 	resultRefused                   // by the client, with an ERROR
 	resultTimeout                   // the client fell silent
+	resultUnproven                  // nobody vouched for the client, and the file was too much for a guess
 	resultStopped                   // took too long, or the server is stopping
 	resultWrite                     // a write request
 	resultIllegal                   // a malformed one
@@ -21,7 +22,7 @@ const (
 // String names the result as [Stats] does.
 func (r result) String() string {
 	return [resultCount]string{
-		"sent", "unconfirmed", "not found", "failed", "refused", "timeout", "stopped", "write", "illegal",
+		"sent", "unconfirmed", "not found", "failed", "refused", "timeout", "unproven", "stopped", "write", "illegal",
 	}[r]
 }
 
@@ -36,21 +37,23 @@ const (
 	dropRepeated       // the request is being answered
 	dropBusy           // too many transfers
 	dropPeerBusy       // too many of one peer
+	dropOutside        // from a network that isn't served
+	dropFlood          // it would have been refused, like too many before it
 	dropCount
 )
 
 // String names the reason as [Stats] does.
 func (d drop) String() string {
-	return [dropCount]string{"", "opcode", "source", "broadcast", "repeated", "busy", "peer busy"}[d]
+	return [dropCount]string{"", "opcode", "source", "broadcast", "repeated", "busy", "peer busy", "outside", "flood"}[d]
 }
 
 // Stats are counts since the server was opened.
 type Stats struct {
 	// Results counts the requests that were answered, by what they came to: sent, unconfirmed, not found, failed,
-	// refused, timeout, stopped, write, illegal. Every key is present.
+	// refused, timeout, unproven, stopped, write, illegal. Every key is present.
 	Results map[string]uint64
 	// Dropped counts the datagrams to the listening port that got no answer, by reason: opcode, source, broadcast,
-	// repeated, busy, peer busy. Every key is present.
+	// repeated, busy, peer busy, outside, flood. Every key is present.
 	Dropped    map[string]uint64
 	Bytes      uint64 // of files, acknowledged
 	Resent     uint64 // datagrams that had to be sent again

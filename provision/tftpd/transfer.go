@@ -4,40 +4,24 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/dialtone-project/dialtone/provision"
 )
 
-// Why a transfer ended before its end. None is a net.Error: the library would try those again.
+// Why a transfer ended before its end.
 var (
 	errSilent      = errors.New("the client fell silent")
 	errUnconfirmed = errors.New("the last block wasn't acknowledged")
 	errRefused     = errors.New("the client refused")
 	errTooLong     = errors.New("the transfer took too long")
 	errStopping    = errors.New("the server is stopping")
+	errUnproven    = errors.New("nobody with a lease or in the neighbour table asked, and without options: the first block " +
+		"might hit another host than the one that asked, and is too large for that")
 )
-
-// timing has the times of a transfer; tests shorten them.
-type timing struct {
-	first    time.Duration // resend timer while no round trip has been seen: RFC 1123 §4.2.3.2 asks for adaptive ones
-	floor    time.Duration // least resend timer
-	ceiling  time.Duration // greatest
-	patience time.Duration // how long a client may be silent
-	drain    time.Duration // how long running transfers may go on when the server stops
-}
-
-func defaultTiming() timing {
-	return timing{
-		first:    time.Second,
-		floor:    100 * time.Millisecond,
-		ceiling:  6 * time.Second,
-		patience: 25 * time.Second,
-		drain:    5 * time.Second,
-	}
-}
 
 // A datagram is sent at most 1 + maxResends times. The last one of a file, which many a client doesn't acknowledge
 // because it has all it wants, only 1 + maxLastResends times.
@@ -46,179 +30,300 @@ const (
 	maxLastResends = 2
 )
 
-// transfer is one file on its way to one client. It is the connection ([net.PacketConn]) that a library server of its
-// own works on: the first datagram that this reads is the normalised request, the others are the client's.
-//
-// For each datagram that the library sends it is given exactly one: the acknowledgement that fits, or an ERROR if the
-// transfer is over. Repeated and foreign ones end here, and resending is done here. That keeps the library's channel,
-// which drops what doesn't fit, from ever holding two, and from being closed while one is being put in.
-type transfer struct {
-	conn     *net.UDPConn
-	peer     netip.AddrPort
-	from     *net.UDPAddr // peer, as the library wants it
-	blockLen int
-	deadline time.Time
-	times    timing
-	count    *counters
-	over     chan struct{} // closed when the library needs nothing more
+// How many times the bytes of its request are sent to a peer that hasn't acknowledged anything yet: its address may be
+// forged, and then all that goes to somebody who didn't ask. To one that nobody vouches for, nothing is sent more than
+// twice.
+const (
+	provenFactor   = 120
+	unprovenFactor = 10
+	unprovenSends  = 2
+)
 
-	request []byte // of the reading goroutine: what it reads first, then nil
-
-	mu       sync.Mutex // guards what follows; held over sends to conn, which don't wait for anybody
-	cause    error      // why the transfer is over; nil while it runs
-	last     []byte     // the datagram that was sent last
-	awaiting bool       // the library waits for an answer to last
-	sends    int        // how often last was sent
-	began    time.Time  // when last was sent first
-	due      time.Time  // when last is to be sent again, or the client given up
-	trip     roundTrip
-	answered bool  // the client has acknowledged something
-	acked    int64 // bytes of the file
-	complete bool  // the last block was acknowledged
-	scolded  time.Time
+// wire is a transfer's socket.
+type wire interface {
+	ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort(p []byte, to netip.AddrPort) (int, error)
+	SetReadDeadline(at time.Time) error
+	Close() error
 }
 
-// ReadFrom implements [net.PacketConn]: it gives the library the next datagram that it may see. It fails only when the
-// library is through.
-func (t *transfer) ReadFrom(p []byte) (int, net.Addr, error) {
-	if t.request != nil {
-		n := copy(p, t.request)
-		t.request = nil
-		return n, t.from, nil
+// transfer is one file on its way to one client. It belongs to the goroutine that sends, and afterwards to the one that
+// concludes; only stop may be called by others.
+//
+// Datagrams have running numbers: 0 is the OACK, 1 the first block. Those that aren't acknowledged are kept.
+type transfer struct {
+	ask      *asking
+	answer   *provision.Answer
+	id       uint64 // of the request, for the report
+	conn     wire
+	count    *counters
+	times    *timing
+	peer     netip.AddrPort
+	blockLen int
+	window   int
+	rollTo   uint16 // which number follows 65535
+	proven   bool   // the peer's address is known to be its own
+	budget   int    // bytes that may be sent before the peer has proven that it is there
+	began    time.Time
+	deadline time.Time
+	unstop   func() bool // ends listening for the server's end
+
+	oack []byte   // to be sent before the first block; nil: none, or sent
+	out  [][]byte // sent and not acknowledged; only the last may be the file's last
+	free [][]byte // buffers
+	base uint64   // number of out[0], or of what comes next
+	full bool     // the file's last block is in out or acknowledged
+
+	sends int       // how often out was sent
+	since time.Time // when out[0] was sent first
+	due   time.Time // when out is to be sent again, or the client given up
+	armed time.Time // what the socket was told to wait for
+	trip  roundTrip
+	lost  error // of the socket, when something couldn't be sent
+	heard bool  // the client has acknowledged something
+	gone  bool  // what the client misses was sent again and not acknowledged since
+
+	acked   int64 // bytes of the file
+	cause   error // why the file didn't arrive whole
+	scolded time.Time
+	in      [128]byte // what the client sends is short
+
+	stopped atomic.Bool
+}
+
+// put sends a block of the library's, as soon as the window has room.
+func (t *transfer) put(block []byte) error {
+	if t.oack != nil {
+		oack := t.oack
+		t.oack = nil
+		if err := t.add(oack); err != nil {
+			return err
+		}
+		if err := t.settle(); err != nil { // RFC 2347: the client acknowledges it before it gets data
+			return err
+		}
 	}
+	for len(t.out) >= t.window {
+		if err := t.await(); err != nil {
+			return err
+		}
+	}
+	var d []byte
+	if n := len(t.free); n > 0 {
+		d, t.free = t.free[n-1], t.free[:n-1]
+	}
+	d = append(d[:0], block...)
+	binary.BigEndian.PutUint16(d[2:], t.number(t.base+uint64(len(t.out))))
+	t.full = len(d)-4 < t.blockLen
+	if t.full && t.heard && len(t.out) == 0 {
+		t.ask.nearly.Store(true)
+	}
+	return t.add(d)
+}
+
+// settle waits until all is acknowledged.
+func (t *transfer) settle() error {
+	for len(t.out) > 0 {
+		if err := t.await(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// number returns the number on the wire. RFC 1350 doesn't say what follows 65535; most clients expect 0.
+func (t *transfer) number(n uint64) uint16 {
+	if t.rollTo == 0 || n == 0 {
+		return uint16(n) //nolint:gosec // it rolls over
+	}
+	return uint16((n-1)%65535) + 1
+}
+
+// add sends a datagram for the first time.
+func (t *transfer) add(d []byte) error {
+	if !t.affords(len(d)) {
+		return errUnproven
+	}
+	now := time.Now()
+	t.out = append(t.out, d)
+	t.send(d)
+	if t.sends <= 1 { // else the timer runs for what is being sent again
+		t.sends, t.since = 1, now
+		t.wait(now)
+	}
+	return nil
+}
+
+// wait sets the timer for what was sent just now.
+func (t *transfer) wait(now time.Time) {
+	t.due = now.Add(t.trip.timeout(t.times))
+	if end := t.since.Add(t.patience()); end.Before(t.due) {
+		t.due = end
+	}
+}
+
+// patience is how long the client may be silent. One that asked for a long timer may miss two datagrams in a row, but
+// not hold a slot without having been there at all.
+func (t *transfer) patience() time.Duration {
+	if t.heard {
+		return max(t.times.patience, 2*t.trip.fixed)
+	}
+	return t.times.patience
+}
+
+// affords tells whether that many bytes may be sent.
+func (t *transfer) affords(n int) bool { return t.heard || n <= t.budget }
+
+// send sends a datagram. If that fails, it is lost like any other, and the next try may do better.
+func (t *transfer) send(d []byte) {
+	t.budget -= len(d)
+	_, err := t.conn.WriteToUDPAddrPort(d, t.peer)
+	if err != nil {
+		t.lost = err
+	}
+}
+
+// await waits for an acknowledgement and sends again what isn't acknowledged in time.
+func (t *transfer) await() error {
 	for {
-		n, from, err := t.conn.ReadFromUDPAddrPort(p)
-		switch {
-		case t.isOver():
-		case err != nil:
-			if !t.overdue(err) {
-				continue
+		if !t.due.Equal(t.armed) {
+			t.armed = t.due
+			at := t.due
+			if t.deadline.Before(at) {
+				at = t.deadline
 			}
+			_ = t.conn.SetReadDeadline(at) // fails only on a closed socket, whose reads end anyway
+		}
+		if t.stopped.Load() { // after the deadline was set: stop sets its own after this
+			return errStopping
+		}
+		n, from, err := t.conn.ReadFromUDPAddrPort(t.in[:])
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if err := t.overdue(time.Now()); err != nil {
+				return err
+			}
+		case err != nil:
+			return fmt.Errorf("receive: %w", err)
 		case unmap(from) != t.peer:
 			t.scold(unmap(from))
-			continue
 		default:
-			pass, over := t.accept(p[:n])
-			if pass {
-				return n, t.from, nil
-			}
-			if !over {
-				continue
+			if progress, err := t.accept(t.in[:n]); progress || err != nil {
+				return err
 			}
 		}
-		if t.surrender() {
-			return copy(p, endOfClient), t.from, nil
-		}
-		<-t.over
-		return 0, nil, net.ErrClosed
 	}
 }
 
-// accept tells whether a datagram of the client is for the library, and whether it ends the transfer.
-func (t *transfer) accept(p []byte) (pass, over bool) {
+// accept takes a datagram of the client and tells whether it acknowledges something that wasn't.
+func (t *transfer) accept(p []byte) (progress bool, err error) {
 	if len(p) < 4 {
-		return false, false
+		return false, nil
 	}
 	number := binary.BigEndian.Uint16(p[2:])
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	switch binary.BigEndian.Uint16(p) {
 	case opError:
 		// RFC 1350 §7: the transfer is over, and an ERROR isn't answered.
-		if t.cause == nil {
-			t.cause = fmt.Errorf("%w: code %d, %.64q", errRefused, number, p[4:])
-		}
-		return false, true
+		return false, fmt.Errorf("%w: code %d, %.64q", errRefused, number, p[4:])
 	case opAck:
-		// RFC 1123 §4.2.3.1: only the first acknowledgement of a block sends the next one.
-		if !t.awaiting || t.cause != nil || number != t.block() {
-			return false, false
-		}
 	default:
-		return false, false
+		return false, nil
 	}
-	t.awaiting = false
-	t.answered = true
-	if t.sends == 1 { // else it isn't known which of them was answered
-		t.trip.add(time.Since(t.began))
+	for i := range t.out {
+		if t.number(t.base+uint64(i)) == number {
+			t.confirm(i + 1)
+			return true, nil
+		}
 	}
-	if t.isData() {
-		t.acked += int64(len(t.last) - 4)
-		t.complete = t.isLast()
+	// RFC 7440 §4: the client has the block before, and misses one of these. One answer to that, or each repetition of
+	// its datagram would have a whole window sent again. Without a window it means nothing (RFC 1123 §4.2.3.1).
+	if t.window > 1 && t.heard && !t.gone && len(t.out) > 0 && t.base > 0 && t.number(t.base-1) == number {
+		t.gone = true
+		t.again(time.Now())
 	}
-	return true, false
+	return false, nil
 }
 
-// overdue handles the end of a wait: it sends again, or tells that the transfer is over.
-func (t *transfer) overdue(err error) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// confirm takes the first n of out for acknowledged.
+func (t *transfer) confirm(n int) {
 	now := time.Now()
+	whole := n == len(t.out)
+	if t.sends == 1 && whole { // else it isn't known which one was answered
+		t.trip.add(now.Sub(t.since))
+	}
+	t.trip.backedOff = 0
+	t.heard = true
+	for _, d := range t.out[:n] {
+		if binary.BigEndian.Uint16(d) == opData {
+			t.acked += int64(len(d) - 4)
+		}
+		t.free = append(t.free, d)
+	}
+	t.base += uint64(n) //nolint:gosec // a length
+	t.out = append(t.out[:0], t.out[n:]...)
+	t.sends, t.gone = 0, false
+	if !whole { // RFC 7440 §4: what follows the one that is acknowledged was lost
+		t.gone = true
+		t.again(now)
+	}
+}
+
+// overdue handles the end of a wait: it sends again, or tells why the transfer is over.
+func (t *transfer) overdue(now time.Time) error {
 	switch {
-	case t.cause != nil, t.complete:
-		return true
-	case !errors.Is(err, os.ErrDeadlineExceeded):
-		t.cause = err
+	case t.stopped.Load():
+		return errStopping
 	case !now.Before(t.deadline):
-		t.cause = errTooLong
-	case !t.awaiting || now.Before(t.due): // the wait was for an earlier datagram
-		t.wake()
-	case t.isLast() && t.answered && t.sends > maxLastResends:
-		t.cause = errUnconfirmed
-	case t.sends > maxResends:
-		t.cause = errSilent
+		return errTooLong
+	case now.Before(t.due): // the wait was for something earlier
+		t.armed = time.Time{}
+	case t.full && len(t.out) == 1 && t.heard && t.sends > maxLastResends:
+		return errUnconfirmed
+	case !now.Before(t.since.Add(t.patience())):
+		return t.silent()
+	case !t.heard && !t.proven && (t.sends >= unprovenSends || !t.affords(t.size())):
+		return t.silent() // nobody vouches for the peer: it isn't waited for any longer
+	case t.sends > maxResends, !t.affords(t.size()):
+		t.due = t.since.Add(t.patience())
 	default:
 		t.trip.backOff(t.times)
-		t.sends++
-		t.count.resent.Add(1)
-		_, _ = t.conn.WriteToUDPAddrPort(t.last, t.peer) // the next try may do better
-		t.setDue(now)
+		t.again(now)
 	}
-	return t.cause != nil
+	return nil
 }
 
-// setDue says when last is to be sent again. After the last try the client has what is left of our patience.
-func (t *transfer) setDue(now time.Time) {
-	t.due = now.Add(t.trip.timeout(t.times))
-	if patience := t.began.Add(t.times.patience); t.sends > maxResends && t.due.Before(patience) {
-		t.due = patience
+// silent says why a client that wasn't heard may not have been.
+func (t *transfer) silent() error {
+	if t.lost != nil {
+		return fmt.Errorf("%w, and something couldn't be sent: %w", errSilent, t.lost)
 	}
-	t.wake()
+	return errSilent
 }
 
-// wake makes the pending read end when there is something to do.
-func (t *transfer) wake() {
-	at := t.deadline
-	if t.awaiting && t.due.Before(at) {
-		at = t.due
+// size returns how many bytes sending again would take.
+func (t *transfer) size() (n int) {
+	for _, d := range t.out {
+		n += len(d)
 	}
-	_ = t.conn.SetReadDeadline(at) // fails only on a closed socket, whose reads end anyway
+	return n
 }
 
-// isOver tells whether the library needs nothing more.
-func (t *transfer) isOver() bool {
-	select {
-	case <-t.over:
-		return true
-	default:
-		return false
+// again sends all that isn't acknowledged.
+func (t *transfer) again(now time.Time) {
+	if t.sends == 0 {
+		t.since = now
 	}
-}
-
-// surrender tells whether the library waits for a datagram, which it then no longer does.
-func (t *transfer) surrender() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	waits := t.awaiting
-	t.awaiting = false
-	return waits
+	t.sends = max(t.sends, 1) + 1
+	t.count.resent.Add(uint64(len(t.out)))
+	for _, d := range t.out {
+		t.send(d)
+	}
+	t.wait(now)
 }
 
 // scold answers a datagram that isn't of this transfer (RFC 1350 §4), once a second at most.
 func (t *transfer) scold(from netip.AddrPort) {
 	t.count.strangers.Add(1)
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	now := time.Now()
 	if from.Port() == 0 || from.Port() == wellKnownPort || now.Sub(t.scolded) < time.Second {
 		return
@@ -227,72 +332,17 @@ func (t *transfer) scold(from netip.AddrPort) {
 	_, _ = t.conn.WriteToUDPAddrPort([]byte(unknownTID), from)
 }
 
-// WriteTo implements [net.PacketConn]: it sends a DATA or OACK to the client. An ERROR of the library, which has the
-// text of a Go error, goes nowhere: what the client is told is said by finish.
-func (t *transfer) WriteTo(p []byte, _ net.Addr) (int, error) {
-	op := binary.BigEndian.Uint16(p)
-	if op == opError {
-		return len(p), nil
+// fail notes why the file didn't arrive whole. Nil changes nothing, and the first reason counts.
+func (t *transfer) fail(err error) {
+	if t.cause == nil {
+		t.cause = err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.cause != nil {
-		return 0, t.cause
-	}
-	t.last = append(t.last[:0], p...)
-	if op == opOAck {
-		t.last = trueSize(t.last)
-	}
-	if _, err := t.conn.WriteToUDPAddrPort(t.last, t.peer); err != nil {
-		return 0, err
-	}
-	t.awaiting, t.sends, t.began = true, 1, time.Now()
-	t.setDue(t.began)
-	return len(p), nil
 }
 
-// block returns the number by which last is acknowledged.
-func (t *transfer) block() uint16 {
-	if t.isData() {
-		return binary.BigEndian.Uint16(t.last[2:])
-	}
-	return 0 // RFC 2347: an OACK is acknowledged as block 0
-}
-
-func (t *transfer) isData() bool { return binary.BigEndian.Uint16(t.last) == opData }
-
-// isLast tells whether last is the file's last block: a short one.
-func (t *transfer) isLast() bool { return t.isData() && len(t.last)-4 < t.blockLen }
-
-// stop ends the transfer, unless it is over.
-func (t *transfer) stop(cause error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.cause == nil && !t.complete {
-		t.cause = cause
-	}
+// stop ends the transfer at its next wait. Any goroutine may call it, also when the transfer is over.
+func (t *transfer) stop() {
+	t.stopped.Store(true)
 	_ = t.conn.SetReadDeadline(time.Unix(1, 0)) // in the past; fails only on a closed socket
-}
-
-// finish lets the library's reading goroutine end and closes the socket. A client that still waits is told to try again.
-func (t *transfer) finish() {
-	t.mu.Lock()
-	cause := t.cause
-	t.mu.Unlock()
-	switch outcome(cause) {
-	case resultFailed, resultStopped:
-		_, _ = t.conn.WriteToUDPAddrPort([]byte(temporary), t.peer)
-	default:
-	}
-	close(t.over)
-	_ = t.conn.Close() // nothing was buffered
-}
-
-// end returns how many bytes of the file arrived, and why the rest didn't.
-func (t *transfer) end() (int64, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.acked, t.cause
 }
 
 // outcome classes the cause of a transfer's end.
@@ -306,60 +356,11 @@ func outcome(cause error) result {
 		return resultRefused
 	case errors.Is(cause, errSilent):
 		return resultTimeout
+	case errors.Is(cause, errUnproven):
+		return resultUnproven
 	case errors.Is(cause, errTooLong), errors.Is(cause, errStopping):
 		return resultStopped
 	default:
 		return resultFailed
 	}
 }
-
-// LocalAddr implements [net.PacketConn]. The library only wants to see an IP address, without a zone.
-func (t *transfer) LocalAddr() net.Addr {
-	return net.UDPAddrFromAddrPort(netip.AddrPortFrom(local(t.conn).Addr().WithZone(""), local(t.conn).Port()))
-}
-
-// Close implements [net.PacketConn]. It does nothing: the socket is the transfer's, and finish closes it.
-func (t *transfer) Close() error { return nil }
-
-// SetDeadline implements [net.PacketConn]. It does nothing, like the two below: the transfer has its own deadlines.
-func (t *transfer) SetDeadline(time.Time) error { return nil }
-
-// SetReadDeadline implements [net.PacketConn].
-func (t *transfer) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline implements [net.PacketConn].
-func (t *transfer) SetWriteDeadline(time.Time) error { return nil }
-
-var _ net.PacketConn = (*transfer)(nil)
-
-// roundTrip estimates the time to an acknowledgement as RFC 6298 §2 does. Its zero value has seen none.
-type roundTrip struct {
-	mean, spread time.Duration
-	backedOff    time.Duration // the timer since the last resend, or zero
-}
-
-// add takes a measurement into account and ends backing off.
-func (r *roundTrip) add(d time.Duration) {
-	d = max(d, 1)
-	r.backedOff = 0
-	if r.mean == 0 {
-		r.mean, r.spread = d, d/2
-		return
-	}
-	r.spread = (3*r.spread + (r.mean - d).Abs()) / 4
-	r.mean = (7*r.mean + d) / 8
-}
-
-// timeout returns how long to wait before sending again.
-func (r *roundTrip) timeout(t timing) time.Duration {
-	switch {
-	case r.backedOff > 0:
-		return r.backedOff
-	case r.mean == 0:
-		return t.first
-	}
-	return min(max(r.mean+4*r.spread, t.floor), t.ceiling)
-}
-
-// backOff doubles the timer.
-func (r *roundTrip) backOff(t timing) { r.backedOff = min(2*r.timeout(t), t.ceiling) }
