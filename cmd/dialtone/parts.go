@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,7 @@ type parts struct {
 	settings configs.Settings
 	log      *slog.Logger
 	networks atomic.Pointer[network.Set]
+	declares sync.Mutex // held while other networks are stored and taken into force
 
 	db       *store.DB
 	table    *lease.Table
@@ -263,7 +265,7 @@ func (p *parts) listeners() []dhcp.Listener {
 	}
 	names := p.settings.DHCP.Interfaces
 	if len(names) == 0 && len(list) == 0 {
-		names = slices.DeleteFunc(p.interfaces(), func(name string) bool { return slices.Contains(p.settings.DHCP.Observe, name) })
+		names = slices.DeleteFunc(p.interfaces(p.Networks()), func(name string) bool { return slices.Contains(p.settings.DHCP.Observe, name) })
 	}
 	for _, name := range names {
 		list = append(list, dhcp.Listener{Interface: name})
@@ -271,8 +273,8 @@ func (p *parts) listeners() []dhcp.Listener {
 	return list
 }
 
-// interfaces returns the interfaces that the networks name, and those that have an address in one that names none.
-func (p *parts) interfaces() []string {
+// interfaces returns the interfaces that networks name, and those that have an address in one that names none.
+func (p *parts) interfaces(set *network.Set) []string {
 	var names []string
 	add := func(name string) {
 		if !slices.Contains(names, name) {
@@ -283,7 +285,7 @@ func (p *parts) interfaces() []string {
 	if err != nil {
 		p.log.Warn("interfaces can't be listed", "err", err)
 	}
-	for _, n := range p.Networks().All() {
+	for _, n := range set.All() {
 		if n.Interface != "" {
 			add(n.Interface)
 			continue
@@ -314,6 +316,7 @@ func (p *parts) admin() *admin.Service {
 		s.History = p.trace
 	}
 	s.Configs, s.HTTP, s.PolicyFor = p.db, p.pipeline.HTTP, p.pipeline.PolicyFor
+	s.Networks, s.EndLease = declared{p}, p.table.Release
 	return s
 }
 

@@ -25,6 +25,11 @@ type Leases interface {
 type Devices interface {
 	provision.DeviceStore
 	Devices(context.Context) ([]provision.Device, error)
+	// PutDevices writes several, all or none, each as PutDevice.
+	PutDevices(context.Context, ...provision.Device) ([]provision.Device, error)
+	// DeleteDevice deletes a device, and its config with it if that is transient and nobody else's. ErrConflict if rev isn't
+	// the device's; 0 is any.
+	DeleteDevice(ctx context.Context, id provision.DeviceID, rev uint64) error
 }
 
 // Pipeline is what they need of the pipeline.
@@ -79,7 +84,11 @@ type Service struct {
 	// Local returns the address of ours that a phone at an address would speak to, for explanations.
 	Local func(netip.Addr) netip.Addr
 
-	Configs Configs
+	Configs  Configs
+	Networks Networks
+	// EndLease is the lease table's Release: it ends the lease of an address that a client holds of us. ErrNone of package
+	// lease if it doesn't.
+	EndLease func(context.Context, lease.Scope, lease.Client, netip.Addr) error
 	// HTTP and PolicyFor are the pipeline's; for previews. May be nil.
 	HTTP      func(local netip.Addr) string
 	PolicyFor func(netip.Addr) provision.Policy
@@ -111,17 +120,23 @@ func (s *Service) Phones(ctx context.Context) ([]Phone, error) {
 }
 
 func (s *Service) phone(d provision.Device) Phone {
-	p := Phone{Device: d}
-	if !d.HW.IsZero() {
-		for _, l := range s.Leases.ByHW(d.HW) {
-			p.Addresses = append(p.Addresses, l.Addr)
-		}
-		slices.SortFunc(p.Addresses, netip.Addr.Compare)
-	}
+	p := Phone{Device: d, Addresses: s.addresses(&d)}
 	if outcomes := s.Journal.ByDevice(d.ID, 1); len(outcomes) > 0 {
 		p.Seen = outcomes[0].Request.At
 	}
 	return p
+}
+
+// addresses returns those that a device holds.
+func (s *Service) addresses(d *provision.Device) (list []netip.Addr) {
+	if d.HW.IsZero() {
+		return nil
+	}
+	for _, l := range s.Leases.ByHW(d.HW) {
+		list = append(list, l.Addr)
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return list
 }
 
 // Phone finds one by what a person has at hand: the ID, the MAC in any spelling, the address that it holds, the serial

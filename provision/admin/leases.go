@@ -61,3 +61,36 @@ type toldError struct{ err, kind error }
 
 func (e *toldError) Error() string   { return "lease event: " + e.err.Error() }
 func (e *toldError) Unwrap() []error { return []error{e.err, e.kind} }
+
+// ReleaseLease ends the lease of an address, by an event as if its holder had given it back. Who holds it isn't told: it
+// goes on using the address until it renews, and may be leased it again then. It returns the lease as it was.
+func (s *Service) ReleaseLease(ctx context.Context, addr netip.Addr, w Write) (lease.Lease, error) {
+	if err := checkBy(w.By); err != nil {
+		return lease.Lease{}, fmt.Errorf("release %s: %w", addr, err)
+	}
+	l, ok := s.Leases.ByAddr(addr)
+	if !ok {
+		return lease.Lease{}, fmt.Errorf("release %s: nobody holds it: %w", addr, provision.ErrNotFound)
+	}
+	if w.DryRun {
+		return l, nil
+	}
+	err := describe(ctx, "lease "+addr.String(), map[string]any{
+		"address": addr, "mac": l.Client.HW, "network": l.Network, "expires": l.Expiry,
+	}, nil)
+	if err != nil {
+		return lease.Lease{}, err
+	}
+	if l.Origin == lease.External {
+		_, err = s.LeaseEvent(ctx, LeaseEvent{State: lease.Released, Addr: addr, Client: l.Client})
+	} else {
+		err = s.EndLease(ctx, lease.Scope{}, l.Client, addr)
+	}
+	switch {
+	case errors.Is(err, lease.ErrNone):
+		return lease.Lease{}, fmt.Errorf("release %s: it is no longer %s's: %w", addr, l.Client.HW, provision.ErrConflict)
+	case err != nil:
+		return lease.Lease{}, fmt.Errorf("release %s: %w", addr, err)
+	}
+	return l, nil
+}

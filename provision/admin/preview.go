@@ -47,15 +47,20 @@ func (s *Service) Preview(ctx context.Context, change Change) (provision.Blast, 
 	if len(change.Plugins)+len(change.RemovePlugins) > 0 {
 		then.Plugins = supposedPlugins(now.Plugins, change)
 	}
-	c := provision.Comparison{Before: now, After: then, HTTP: s.HTTP, Local: s.localOf}
-	if s.PolicyFor != nil {
-		c.PolicyFor = func(d *provision.Device) provision.Policy { return s.PolicyFor(s.addressOf(d)) }
-	}
+	c := s.comparison(now, then)
 	blast, err := c.Run(ctx)
 	if err != nil {
 		return provision.Blast{}, fmt.Errorf("preview: %w", err)
 	}
 	return blast, nil
+}
+
+func (s *Service) comparison(before, after provision.Scene) provision.Comparison {
+	c := provision.Comparison{Before: before, After: after, HTTP: s.HTTP, Local: s.localOf}
+	if s.PolicyFor != nil {
+		c.PolicyFor = func(d *provision.Device) provision.Policy { return s.PolicyFor(s.addressOf(d)) }
+	}
+	return c
 }
 
 // addressOf returns an address that a device holds; invalid: it holds none.
