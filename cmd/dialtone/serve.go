@@ -112,6 +112,11 @@ func (a *app) invite(p *parts) {
 		}
 	}
 	state := p.settings.State
+	secure := ""
+	if p.keeper != nil {
+		secure = fmt.Sprintf("  fetch by HTTPS             curl --cacert %s https://%s/aastra.cfg\n",
+			filepath.Join(state, "ca", "authority.pem"), p.settings.HTTP.TLS.Listen)
+	}
 	fmt.Fprintf(a.stdout, `
 Dialtone's sandbox is running, on loopback only. In a second terminal:
 
@@ -122,10 +127,10 @@ Dialtone's sandbox is running, on loopback only. In a second terminal:
   ask why                    %[1]s explain RRQ SEP001B54000001.cnf.xml --state %[2]s --from ADDRESS
                              (ADDRESS: the one that the simulated phone was leased)
   watch                      http://%[3]s
-
+%[4]s
 End it with Ctrl-C.
 
-`, bin, state, p.consoleAddr())
+`, bin, state, p.consoleAddr(), secure)
 }
 
 // newLog returns the log that the settings ask for.

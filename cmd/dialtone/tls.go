@@ -193,3 +193,38 @@ func tlsNotes(s configs.HTTP, networks []*network.Network) (notes []string) {
 	}
 	return notes
 }
+
+// keys are the use cases about certificates and tokens.
+func (p *parts) keys(phones *admin.Service) *admin.Keys {
+	k := &admin.Keys{Phones: phones, Tokens: p.tokens}
+	if p.keeper != nil {
+		k.Certificates = certificates{p}
+	}
+	return k
+}
+
+// certificates shows the keeper as the use cases see it.
+type certificates struct{ p *parts }
+
+var _ admin.Certificates = certificates{}
+
+// Status implements admin.Certificates.
+func (c certificates) Status(now time.Time) admin.TLSStatus {
+	s, t := c.p.keeper.Status(now), c.p.settings.HTTP.TLS
+	out := admin.TLSStatus{
+		Listen: t.Listen.String(), Authority: s.Authority, Fingerprint: s.Fingerprint, Ends: s.Ends,
+		Given: s.Given, GivenEnds: s.GivenEnds, Vendors: s.Vendors, Weak: s.Weak, Problems: s.Problems,
+	}
+	for _, n := range t.Legacy {
+		out.Legacy = append(out.Legacy, n.String())
+	}
+	return out
+}
+
+// Authority implements admin.Certificates.
+func (c certificates) Authority() []byte { return c.p.keeper.Authority().PEM() }
+
+// SignDevice implements admin.Certificates.
+func (c certificates) SignDevice(request []byte, hw hwaddr.Addr, serial string, now time.Time) ([]byte, error) {
+	return c.p.keeper.Authority().SignDevice(request, hw, serial, now)
+}

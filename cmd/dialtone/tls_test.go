@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -18,6 +19,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -127,9 +130,20 @@ func TestIssuedToken(t *testing.T) {
 	if d, err = o.parts.db.PutDevice(ctx, d); err != nil {
 		t.Fatal(err)
 	}
-	token, err := o.parts.tokens.IssueFor(d.ID, time.Now(), time.Now().Add(time.Hour))
-	if err != nil {
-		t.Fatal(err)
+	keys := o.parts.keys(o.parts.admin())
+	issued, err := keys.IssueToken(ctx, "00:08:5d:00:00:77", time.Hour, time.Now())
+	if err != nil || issued.Device != d.ID {
+		t.Fatalf("got %+v, %v", issued, err)
+	}
+	token := issued.Token.Reveal()
+	if got := fmt.Sprintf("%v %+v", issued, issued); strings.Contains(got, token) {
+		t.Errorf("the token is told by %s", got)
+	}
+	if _, err := keys.IssueToken(ctx, "00:08:5d:00:00:78", time.Hour, time.Now()); !errors.Is(err, provision.ErrNotFound) {
+		t.Errorf("for nobody: got %v, want ErrNotFound", err)
+	}
+	if _, err := keys.Authority(); !errors.Is(err, provision.ErrNotFound) {
+		t.Errorf("the authority while HTTPS is off: got %v, want ErrNotFound", err)
 	}
 	nat := netip.MustParseAddr("127.201.0.1")
 	if status, body := o.get(nat, "/00085D000077.cfg", "x"); status != http.StatusNotFound {
@@ -223,6 +237,10 @@ func TestFactoryCertificate(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil, func(s *configs.Settings) { s.HTTP.TLS.Enabled = true })
 	device := o.factory()
+	keys := o.parts.keys(o.parts.admin())
+	if got, err := keys.TLS(time.Now()); err != nil || !slices.Equal(got.Vendors, []string{"aastra"}) || len(got.Problems) > 0 {
+		t.Errorf("status: got %+v, %v", got, err)
+	}
 	const mac, other = "00:08:5d:00:00:01", "00:08:5d:00:00:02"
 	a, b := o.lease(mac, aastraClass), o.lease(other, aastraClass)
 	status, body := o.secureGet(a, "/00085D000001.cfg", agent("3.3.1.4365", mac), device("00085D000001"))
@@ -231,8 +249,26 @@ func TestFactoryCertificate(t *testing.T) {
 		t.Errorf("its own: got %d %q, %+v by %s", status, body, got.Evidence, got.Identity.Assurance)
 	}
 	_, body = o.secureGet(a, "/aastra.cfg", agent("3.3.1.4365", mac), nil)
-	if want := fmt.Sprintf("%d", httpsPort); !strings.Contains(body, want) {
+	if want := strconv.Itoa(httpsPort); !strings.Contains(body, want) {
 		t.Errorf("a phone that came by HTTPS is sent elsewhere: %q", body)
+	}
+	// A certificate of our own, from a request that says what it likes of who asks.
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "00085D000002"}}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := keys.SignCertificate(t.Context(), mac, csr, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(signed)
+	o.secureGet(a, "/00085D000001.cfg", agent("3.3.1.4365", mac), &tls.Certificate{Certificate: [][]byte{block.Bytes}, PrivateKey: key})
+	if got := o.last("00085D000001.cfg"); got.Evidence.Cert != provision.CertOwn {
+		t.Errorf("our own certificate: got %+v", got.Evidence)
 	}
 	// The other phone shows the first one's certificate, or asks with its own for the first one's file.
 	for name, cert := range map[string]string{"a foreign certificate": "00085D000001", "its own for another's file": "00085D000002"} {

@@ -31,20 +31,20 @@ func TestBoot(t *testing.T) {
 		if !l.Booted().Equal(time.Unix(int64(first), 0)) || !(lease.Lease{}).Booted().IsZero() {
 			t.Errorf("booted: got %v", l.Booted())
 		}
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		at(bind(t, table, starts, client(1), ip(10)), first, 0) // its request came twice
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		at(bind(t, table, s, client(1), ip(10)), first, 0)
 		second := seconds()
 		at(bind(t, table, starts, client(1), ip(10)), second, first)
 		table = open(t, store)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		third := seconds()
 		at(bind(t, table, starts, client(1), ip(14)), third, second) // another address
 		if err := table.Release(t.Context(), s, client(1), ip(14)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		at(bind(t, table, starts, client(1), ip(16)), seconds(), third)
 		at(bind(t, table, starts, client(2), ip(14)), seconds(), 0) // another client of the address
 	})
