@@ -62,6 +62,21 @@ type TFTP struct {
 	MaxTransfers   int            `yaml:"max_transfers"`
 	MaxPerPeer     int            `yaml:"max_per_peer"`
 	BlockSizeLimit int            `yaml:"block_size_limit"` // bytes
+	// Allow are the networks that are served; none: all.
+	Allow []netip.Prefix `yaml:"allow"`
+	// Trust are networks whose addresses nobody can forge, beside those with a lease or a neighbour.
+	Trust []netip.Prefix `yaml:"trust"`
+	// Ports are the first and the last port of transfers; none: whichever are free.
+	Ports      []int       `yaml:"ports"`
+	SinglePort bool        `yaml:"single_port"` // transfers go through the port of Listen
+	Quirks     []TFTPQuirk `yaml:"quirks"`
+}
+
+// TFTPQuirk says what the phones of a plugin want otherwise than usual.
+type TFTPQuirk struct {
+	Plugin    string `yaml:"plugin"`
+	NoBlksize bool   `yaml:"no_blksize"`  // blocks have 512 bytes, whatever a phone asks for
+	RollToOne bool   `yaml:"roll_to_one"` // block 65535 is followed by 1 rather than 0
 }
 
 // HTTP says where files are served over HTTP, and to how many at once.
@@ -291,6 +306,7 @@ func (s Settings) faults() []fault {
 	between("tftp.max_transfers", s.TFTP.MaxTransfers, 1, 65536)
 	between("tftp.max_per_peer", s.TFTP.MaxPerPeer, 1, 65536)
 	between("tftp.block_size_limit", s.TFTP.BlockSizeLimit, 512, 65464) // RFC 2348
+	fs = append(fs, s.TFTP.faults()...)
 	between("http.max_connections", s.HTTP.MaxConnections, 1, 65536)
 	between("http.max_per_peer", s.HTTP.MaxPerPeer, 1, 65536)
 	between("journal.size", s.Journal.Size, 10, 1_000_000)
@@ -300,6 +316,31 @@ func (s Settings) faults() []fault {
 		bad("log.format", "%q is unknown; use text or json", s.Log.Format)
 	}
 	return append(fs, hookFaults(s.Hooks)...)
+}
+
+func (t *TFTP) faults() (fs []fault) {
+	bad := func(key, format string, args ...any) { fs = append(fs, fault{key, fmt.Sprintf(format, args...)}) }
+	networks := func(key string, list []netip.Prefix) {
+		for i, p := range list {
+			if p != p.Masked() {
+				bad(fmt.Sprintf("%s[%d]", key, i), "%s has bits set behind its length; write %s", p, p.Masked())
+			}
+		}
+	}
+	networks("tftp.allow", t.Allow)
+	networks("tftp.trust", t.Trust)
+	if p := t.Ports; len(p) != 0 && (len(p) != 2 || p[0] < 1 || p[0] > p[1] || p[1] > 65535) {
+		bad("tftp.ports", "want the first and the last port, such as [50000, 50999]")
+	}
+	if len(t.Ports) > 0 && t.SinglePort {
+		bad("tftp.single_port", "there are no other ports then; leave tftp.ports out")
+	}
+	for i, q := range t.Quirks {
+		if q.Plugin == "" {
+			bad(fmt.Sprintf("tftp.quirks[%d].plugin", i), "it is empty; name the plugin")
+		}
+	}
+	return fs
 }
 
 // isInterface reports whether a name can be an interface's: IFNAMSIZ is 16 with its NUL, and the kernel forbids slashes

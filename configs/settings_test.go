@@ -2,6 +2,7 @@ package configs
 
 import (
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"reflect"
@@ -29,6 +30,7 @@ func TestDefaultFileSaysTheDefaults(t *testing.T) {
 	want.DHCP.Leasequery = []netip.Addr{}
 	want.HTTP.Proxies, want.HTTP.TLS.Names, want.HTTP.TLS.Legacy = []netip.Addr{}, []string{}, []netip.Prefix{}
 	want.DHCP.Observe, want.DHCP.Foreign = []string{}, []netip.Prefix{}
+	want.TFTP.Allow, want.TFTP.Trust, want.TFTP.Ports, want.TFTP.Quirks = []netip.Prefix{}, []netip.Prefix{}, []int{}, []TFTPQuirk{}
 	if diff := cmp.Diff(want, got, equal); diff != "" {
 		t.Errorf("the file that ships and Default differ (-Default +file):\n%s", diff)
 	}
@@ -40,24 +42,28 @@ func TestDefaultFileSaysTheDefaults(t *testing.T) {
 	}
 }
 
-// Every key must stand in the file that ships, with a comment above it; those of a hook stand in its example.
+// Every key must stand in the file that ships, with a comment above it; those of items stand in the example of the list.
 func TestDefaultFileShowsEveryKey(t *testing.T) {
 	t.Parallel()
 	text := string(DefaultFile())
-	_, example, ok := strings.Cut(text, "\nhooks: []\n")
-	if !ok {
-		t.Fatal("the file has no example of hooks under hooks: []")
-	}
-	example, _, _ = strings.Cut(example, "\n\n")
-	commented := strings.ReplaceAll("\n"+example, "\n#", "\n")
 	var s Settings
 	d, err := decode("dialtone.yaml", []byte(text), &s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := decode("example", []byte(commented), &s)
-	if err != nil {
-		t.Fatalf("the example of hooks: %v", err)
+	e := &decoder{lines: make(map[string]int)}
+	for list, of := range map[string]string{"\nhooks: []": "\n", "\n  quirks: []": "tftp:\n"} {
+		_, example, ok := strings.Cut(text, list+"\n")
+		if !ok {
+			t.Fatalf("the file has no example under %q", list)
+		}
+		example, _, _ = strings.Cut(example, "\n\n")
+		indent := strings.Repeat(" ", strings.Count(list, " ")-1)
+		ex, err := decode("example", []byte(of+strings.ReplaceAll("\n"+example, "\n"+indent+"#", "\n"+indent)), &s)
+		if err != nil {
+			t.Fatalf("the example under %q: %v", list, err)
+		}
+		maps.Copy(e.lines, ex.lines)
 	}
 	for _, key := range keys(reflect.TypeFor[Settings](), "") {
 		if d.lines[key] == 0 && e.lines[key] == 0 {
@@ -102,6 +108,10 @@ dhcp: {interfaces: [eth0, eth1.20], relay: ["192.0.2.1:67"], limits: {share: 50}
 tftp:
   listen: 192.0.2.1:69
   max_transfers: 10
+  allow: [192.0.2.0/24]
+  trust: [198.51.100.0/24]
+  ports: [50000, 50999]
+  quirks: [{plugin: acme-1.0, roll_to_one: true}]
 http:
   listen: :8000
 console:
@@ -119,10 +129,12 @@ log: {level: debug, format: json}
 	want.DHCP.Observe, want.DHCP.Foreign = []string{"eth1"}, []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 	want.TFTP.Listen = netip.MustParseAddrPort("192.0.2.1:69")
 	want.TFTP.MaxTransfers = 10
+	want.TFTP.Allow, want.TFTP.Trust = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+	want.TFTP.Ports, want.TFTP.Quirks = []int{50000, 50999}, []TFTPQuirk{{Plugin: "acme-1.0", RollToOne: true}}
 	want.HTTP.Listen = netip.MustParseAddrPort("0.0.0.0:8000")
 	want.Hooks = []Hook{
-		{Name: "pbx", Exec: []string{"/bin/true", "-q"}, Timeout: 5 * time.Second, Line: 11},
-		{Name: "web", URL: "https://pbx.example/x", KeyFile: "/etc/key", Timeout: time.Minute, Line: 12},
+		{Name: "pbx", Exec: []string{"/bin/true", "-q"}, Timeout: 5 * time.Second, Line: 15},
+		{Name: "web", URL: "https://pbx.example/x", KeyFile: "/etc/key", Timeout: time.Minute, Line: 16},
 	}
 	want.Log = Log{Level: slog.LevelDebug, Format: FormatJSON}
 	got, err := Parse("dialtone.yaml", []byte(file))
@@ -192,6 +204,13 @@ func TestParseFaults(t *testing.T) {
 		{"out of range", "tftp:\n  block_size_limit: 100\njournal: {size: 0}\n", []string{
 			"f.yaml:2: tftp.block_size_limit: 100 is out of range; use 512 to 65464",
 			"f.yaml:3: journal.size: 0 is out of range",
+		}},
+		{"tftp", "tftp:\n  ports: [5]\n  single_port: true\n  allow: [192.0.2.1/24]\n  trust: [198.51.100.1/24]\n  quirks: [{roll_to_one: true}]\n", []string{
+			"f.yaml:2: tftp.ports: want the first and the last port",
+			"f.yaml:3: tftp.single_port: there are no other ports then",
+			"f.yaml:4: tftp.allow[0]: 192.0.2.1/24 has bits set behind its length; write 192.0.2.0/24",
+			"f.yaml:5: tftp.trust[0]: 198.51.100.1/24 has bits set",
+			"f.yaml:6: tftp.quirks[0].plugin: it is empty",
 		}},
 		{"same port", "http: {listen: ':8080'}\n", []string{"f.yaml: console.listen: 127.0.0.1:8080 is where http.listen is, too"}},
 		{"interface", "dhcp: {interfaces: [eth0, 'eth 1']}\n", []string{`f.yaml:1: dhcp.interfaces[1]: "eth 1" is no interface's name`}},
