@@ -128,7 +128,7 @@ func TestTransient(t *testing.T) {
 		leave  func(provision.Device) error
 		stays  bool
 	}{
-		{"deleted", false, 0, func(d provision.Device) error { return db.DeleteDevice(ctx, d.ID) }, false},
+		{"deleted", false, 0, func(d provision.Device) error { return db.DeleteDevice(ctx, d.ID, 0) }, false},
 		{"given another config", false, 0, func(d provision.Device) error {
 			d.Config = "base"
 			_, err := db.PutDevice(ctx, d)
@@ -144,8 +144,8 @@ func TestTransient(t *testing.T) {
 			_, err := db.PutDevice(ctx, d)
 			return err
 		}, true},
-		{"shared", false, 1, func(d provision.Device) error { return db.DeleteDevice(ctx, d.ID) }, true},
-		{"locked", true, 0, func(d provision.Device) error { return db.DeleteDevice(ctx, d.ID) }, true},
+		{"shared", false, 1, func(d provision.Device) error { return db.DeleteDevice(ctx, d.ID, 0) }, true},
+		{"locked", true, 0, func(d provision.Device) error { return db.DeleteDevice(ctx, d.ID, 0) }, true},
 	} {
 		id := provision.ConfigID("auto " + c.name)
 		d := provision.Device{ID: provision.DeviceID(c.name), Config: id}
