@@ -204,14 +204,9 @@ func (p *parts) openHooks() error {
 func (p *parts) openServers(ctx context.Context) error {
 	s := p.settings
 	if s.TFTP.Enabled {
-		srv := &tftpd.Server{
-			Addr: s.TFTP.Listen.String(), Handler: p.pipeline, Log: p.log,
-			Transfers: s.TFTP.MaxTransfers, PeerTransfers: s.TFTP.MaxPerPeer, BlockSize: s.TFTP.BlockSizeLimit,
-		}
-		if err := srv.Open(); err != nil {
+		if err := p.openTFTP(); err != nil {
 			return err
 		}
-		p.tftp = srv
 	}
 	if s.HTTP.Enabled {
 		if err := p.openHTTP(ctx); err != nil {
