@@ -41,6 +41,25 @@ func (c *deviceCache) get(hw hwaddr.Addr) (d provision.Device, touch uint64, ok 
 	return d, c.touch, false, nil
 }
 
+// state returns what keep wants to know of a time before the device was read.
+func (c *deviceCache) state() (touch uint64) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.touch
+}
+
+// named returns the device with an ID, if it has a MAC and is kept.
+func (c *deviceCache) named(id string) (provision.Device, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	hw, ok := c.byID[id]
+	if !ok {
+		return provision.Device{}, false
+	}
+	d, ok := c.byHW[hw]
+	return copied(d), ok
+}
+
 // keepNone keeps that no device was found after get, unless any has been written since.
 func (c *deviceCache) keepNone(hw hwaddr.Addr, touch uint64) {
 	c.mu.Lock()

@@ -24,6 +24,7 @@ func TestDeviceIsReadAsWritten(t *testing.T) {
 			for !stop.Load() {
 				for _, hw := range macs {
 					_, _ = db.DeviceByHW(t.Context(), hw)
+				_, _ = db.Devices(t.Context())
 				}
 			}
 		})
@@ -45,6 +46,9 @@ func TestDeviceIsReadAsWritten(t *testing.T) {
 		var err error
 		if d, err = db.PutDevice(t.Context(), d); err != nil {
 			t.Fatal(err)
+		}
+		if list, err := db.Devices(t.Context()); err != nil || len(list) != 1 || list[0].Rev != d.Rev || list[0].HW != d.HW {
+			t.Fatalf("write %d: listed %+v (%v), want revision %d", n, list, err, d.Rev)
 		}
 		for range 2 {
 			got, err := db.DeviceByHW(t.Context(), d.HW)

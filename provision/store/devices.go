@@ -189,7 +189,24 @@ func (db *DB) deviceBy(index, key, name, text string) (d provision.Device, err e
 
 // Devices returns all devices, by ID. Damaged ones are left out; see [DB.Problems].
 func (db *DB) Devices(_ context.Context) ([]provision.Device, error) {
-	all, err := deviceTable().all(db)
+	var all []provision.Device
+	touch := db.devices.state()
+	err := db.view(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucketDevices)).ForEach(func(k, _ []byte) error {
+			d, ok := db.devices.named(string(k))
+			if !ok {
+				var err error
+				if d, err = deviceTable().find(db, tx, string(k)); err != nil {
+					return nil //nolint:nilerr // damaged has noted it
+				}
+				if !d.HW.IsZero() {
+					db.devices.keep(d, touch)
+				}
+			}
+			all = append(all, d)
+			return nil
+		})
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list devices: %w", err)
 	}
