@@ -5,6 +5,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -79,6 +80,8 @@ type Service struct {
 	Sightings *provision.Sightings
 	Gate      *provision.Gate // nil: nothing waits for approval
 	History   History         // may be nil
+	// Backup writes the whole state, all secrets included. May be nil.
+	Backup func(context.Context, io.Writer) error
 	// Problems returns what is wrong with the parts that the use cases don't know. May be nil.
 	Problems func() []Problem
 	// Local returns the address of ours that a phone at an address would speak to, for explanations.

@@ -142,8 +142,10 @@ func requestTable() *table[*provision.Outcome] {
 		"number": {text: func(x *o) string { return strconv.FormatUint((*x).Request.ID, 10) }, key: func(x *o) string { return numberKey((*x).Request.ID) }, exact: true},
 		"proto":  {text: func(x *o) string { return string((*x).Request.Proto) }, exact: true},
 		"path":   {text: func(x *o) string { return provision.Printable((*x).Request.Path) }, free: true},
-		"address": {text: func(x *o) string { return (*x).Request.Peer.String() },
-			key: func(x *o) string { return addrKey((*x).Request.Peer) }, free: true},
+		"address": {
+			text: func(x *o) string { return (*x).Request.Peer.String() },
+			key:  func(x *o) string { return addrKey((*x).Request.Peer) }, free: true,
+		},
 		"mac":    {text: func(x *o) string { return (*x).Identity.HW.String() }, free: true, mac: true},
 		"phone":  {text: func(x *o) string { return string((*x).Device.ID) }, exact: true},
 		"label":  {text: func(x *o) string { return (*x).Device.Label }, free: true},

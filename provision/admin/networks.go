@@ -125,8 +125,7 @@ func (s *Service) tryDeclare(ctx context.Context, c declaring, w Write) (Network
 	filled.Networks = slices.Clone(after.Networks) // New fills in defaults
 	set, err := network.New(filled)
 	if err != nil {
-		var faults network.Faults
-		if errors.As(err, &faults) {
+		if faults, ok := errors.AsType[network.Faults](err); ok {
 			return NetworkResult{}, Faults(toFaults(faults, pointer))
 		}
 		return NetworkResult{}, err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -154,7 +155,7 @@ func readCursor(s, sorting string) (*row, error) {
 		}
 	}
 	if err != nil || parts[0] != sorting {
-		return nil, fmt.Errorf("it is none that a list of this order gave; begin with the first page") //nolint:perfsprint // a sentence
+		return nil, errors.New("it is none that a list of this order gave; begin with the first page")
 	}
 	return &row{key: parts[1], id: parts[2]}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -224,7 +225,7 @@ func BenchmarkPhones(b *testing.B) {
 	for i := range 1000 {
 		hw := hwaddr.Addr{0, 0x15, 0x65, 0, byte(i >> 8), byte(i)}
 		list = append(list, provision.Device{
-			ID: provision.DeviceID(hw.Join("")), HW: hw, Serial: fmt.Sprint(i), Vendor: "Yealink", Model: "T46U", Version: "108.86.0.20", Plugin: "yealink-v86",
+			ID: provision.DeviceID(hw.Join("")), HW: hw, Serial: strconv.Itoa(i), Vendor: "Yealink", Model: "T46U", Version: "108.86.0.20", Plugin: "yealink-v86",
 			Config: "office", Label: fmt.Sprintf("room %d", i), Override: provision.Params{"sip_lines": map[string]any{"1": map[string]any{
 				"username": "101", "display_name": "somebody", "password": provision.Secret("x"),
 			}}},

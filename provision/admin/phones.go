@@ -70,10 +70,10 @@ func (s *Service) CreatePhone(ctx context.Context, n NewPhone, w Write) (PhoneRe
 		e.next.State = provision.StateEnrolled
 	case provision.StateEnrolled, provision.StateProvisioned, provision.StateSuspicious, provision.StateRetired:
 	default:
-		e.invalid("/state", "want enrolled, provisioned, suspicious or retired, not %q", provision.Printable(string(n.State)))
+		e.faults.invalid("/state", "want enrolled, provisioned, suspicious or retired, not %q", provision.Printable(string(n.State)))
 	}
 	if n.ID != "" && !configID.MatchString(string(n.ID)) {
-		e.invalid("/id", "want letters, digits and ._- only, at most 128, not %q", provision.Printable(string(n.ID)))
+		e.faults.invalid("/id", "want letters, digits and ._- only, at most 128, not %q", provision.Printable(string(n.ID)))
 	}
 	if err := e.apply(ctx, n.patch()); err != nil {
 		return PhoneResult{}, fmt.Errorf("create phone: %w", err)
@@ -127,7 +127,7 @@ func (s *Service) editPhone(ctx context.Context, key string, rev uint64, p Phone
 // phoneEdit is a phone being changed.
 type phoneEdit struct {
 	*Service
-	Faults
+	faults       Faults
 	whole        bool
 	stored, next provision.Device // stored is zero for a new one
 }
@@ -142,13 +142,13 @@ func (e *phoneEdit) apply(ctx context.Context, p PhonePatch) error {
 	e.text("/model", &d.Model, p.Model, maxFact)
 	e.text("/version", &d.Version, p.Version, maxFact)
 	if p.MAC != nil {
-		d.HW = e.mac("/mac", *p.MAC)
+		d.HW = e.faults.mac("/mac", *p.MAC)
 	}
 	set(&d.Remote, p.Remote)
 	set(&d.Static, p.Static)
 	e.options(p.Options)
 	if d.HW.IsZero() && d.Serial == "" && d.UUID == "" && (p.MAC == nil || *p.MAC == "") {
-		e.invalid("/mac", "a phone needs a MAC, a serial number or a UUID")
+		e.faults.invalid("/mac", "a phone needs a MAC, a serial number or a UUID")
 	}
 	e.plugin(p)
 	e.override(p.Override)
@@ -181,11 +181,11 @@ func (e *phoneEdit) text(pointer string, to, v *string, limit int) {
 	case v == nil || *v == *to:
 		return
 	case len(*v) > limit:
-		e.invalid(pointer, "want at most %d bytes, not %d", limit, len(*v))
+		e.faults.invalid(pointer, "want at most %d bytes, not %d", limit, len(*v))
 	case provision.Printable(*v) != *v:
-		e.invalid(pointer, "want a text without control characters")
+		e.faults.invalid(pointer, "want a text without control characters")
 	case strings.TrimSpace(*v) != *v:
-		e.invalid(pointer, "want no blanks around it")
+		e.faults.invalid(pointer, "want no blanks around it")
 	}
 	*to = *v
 }
@@ -216,10 +216,10 @@ func (e *phoneEdit) plugin(p PhonePatch) {
 		for _, x := range set.All() {
 			names = append(names, x.ID())
 		}
-		e.invalid("/plugin", "there is no plugin %q in force%s", provision.Printable(string(d.Plugin)), hint(string(d.Plugin), names))
+		e.faults.invalid("/plugin", "there is no plugin %q in force%s", provision.Printable(string(d.Plugin)), hint(string(d.Plugin), names))
 	}
 	if d.Pinned && d.Plugin == "" {
-		e.invalid("/pinned", "there is no plugin that could be pinned")
+		e.faults.invalid("/pinned", "there is no plugin that could be pinned")
 	}
 }
 
@@ -247,7 +247,7 @@ func (e *phoneEdit) config(ctx context.Context, id *provision.ConfigID) error {
 	for i := range all {
 		names = append(names, all[i].ID)
 	}
-	e.invalid("/config", "there is no config %q%s", provision.Printable(string(*id)), hint(string(*id), names))
+	e.faults.invalid("/config", "there is no config %q%s", provision.Printable(string(*id)), hint(string(*id), names))
 	return nil
 }
 
@@ -267,9 +267,9 @@ func (e *phoneEdit) override(p *provision.Params) {
 	var masked []string
 	d.Override, _ = unmask(provision.Wrap(asked), e.stored.Override, "", &masked).(map[string]any)
 	for _, path := range masked {
-		e.invalid(paramPointer("/override", map[string]any(d.Override), path), "there is no secret yet that could be kept")
+		e.faults.invalid(paramPointer("/override", map[string]any(d.Override), path), "there is no secret yet that could be kept")
 	}
-	e.params("/override", d.Override, provision.CheckLayer(d.Override))
+	e.faults.params("/override", d.Override, provision.CheckLayer(d.Override))
 }
 
 func (e *phoneEdit) options(p *map[string]any) {
@@ -284,7 +284,7 @@ func (e *phoneEdit) options(p *map[string]any) {
 	}
 	for _, k := range slices.Sorted(keys(d.Options)) {
 		if k == "" || provision.Printable(k) != k {
-			e.invalid(pointerTo("/options", k), "want a name without control characters")
+			e.faults.invalid(pointerTo("/options", k), "want a name without control characters")
 		}
 	}
 }
@@ -309,13 +309,13 @@ func (e *phoneEdit) unique(ctx context.Context) error {
 		case err != nil:
 			return err
 		case other.ID != d.ID || d.Rev == 0:
-			e.conflict(k.pointer, "it is that of phone %s%s", other.ID, labelled(&other))
+			e.faults.conflict(k.pointer, "it is that of phone %s%s", other.ID, labelled(&other))
 		}
 	}
-	if e.stored.Rev == 0 && len(e.Faults) == 0 {
+	if e.stored.Rev == 0 && len(e.faults) == 0 {
 		key := deviceKey(d)
 		if i := slices.IndexFunc(e.Gate.Asides(), func(a provision.Aside) bool { return a.Key == key }); i >= 0 {
-			e.conflict("", "%s is set aside; take it back first", key)
+			e.faults.conflict("", "%s is set aside; take it back first", key)
 		}
 	}
 	return nil
@@ -342,7 +342,7 @@ func (e *phoneEdit) name(ctx context.Context) error {
 		case err != nil:
 			return err
 		case e.next.ID != "":
-			e.conflict("/id", "there is a phone %s already", asked)
+			e.faults.conflict("/id", "there is a phone %s already", asked)
 			return nil
 		}
 	}
@@ -352,7 +352,7 @@ func (e *phoneEdit) name(ctx context.Context) error {
 
 // save writes the phone if nothing is wrong with it, or tells what would come of that.
 func (e *phoneEdit) save(ctx context.Context, what string, w Write) (PhoneResult, error) {
-	err := e.err()
+	err := e.faults.err()
 	if err == nil {
 		err = checkBy(w.By)
 	}
@@ -393,8 +393,8 @@ func (e *phoneEdit) lost(ctx context.Context, err error) error {
 		d, err := e.Devices.Device(ctx, e.next.ID)
 		return d.Rev, err
 	})
-	if uerr := e.unique(ctx); uerr == nil && len(e.Faults) > 0 {
-		return e.Faults
+	if uerr := e.unique(ctx); uerr == nil && len(e.faults) > 0 {
+		return e.faults
 	}
 	return err
 }

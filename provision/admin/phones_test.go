@@ -241,8 +241,6 @@ func TestCreatePhoneFaults(t *testing.T) {
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func TestPatchPhone(t *testing.T) {
 	t.Parallel()
 	x := newSite(t)
@@ -250,8 +248,8 @@ func TestPatchPhone(t *testing.T) {
 		"admin_password": planted, "vlan_id": 20, "sip_lines": object{"1": object{"username": "101", "password": planted}},
 	}})
 	r, err := x.PatchPhone(t.Context(), "0015.6500.0001", 0, admin.PhonePatch{
-		Label: ptr("lobby"), Plugin: ptr(provision.PluginID("aastra-3.3")),
-		Override: ptr(params{"vlan_id": nil, "sip_lines": object{"1": object{"username": "102", "password": admin.MaskedSecret}}}),
+		Label: new("lobby"), Plugin: new(provision.PluginID("aastra-3.3")),
+		Override: new(params{"vlan_id": nil, "sip_lines": object{"1": object{"username": "102", "password": admin.MaskedSecret}}}),
 	}, do)
 	if err != nil {
 		t.Fatal(err)
@@ -272,7 +270,7 @@ func TestPatchPhone(t *testing.T) {
 		t.Errorf("revision %d, override (-want +got):\n%s", now.Rev, diff)
 	}
 	// What a phone has stays, though it isn't there any more.
-	if _, err := x.PatchPhone(t.Context(), string(p.ID), 1, admin.PhonePatch{Label: ptr("x")}, do); !errors.Is(err, provision.ErrConflict) {
+	if _, err := x.PatchPhone(t.Context(), string(p.ID), 1, admin.PhonePatch{Label: new("x")}, do); !errors.Is(err, provision.ErrConflict) {
 		t.Errorf("a former revision: %v", err)
 	}
 	var late *admin.StaleError
@@ -298,14 +296,14 @@ func TestConfigConfirms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := x.PatchPhone(t.Context(), "d", d.Rev, admin.PhonePatch{Config: ptr(provision.ConfigID("office"))}, dry)
+	r, err := x.PatchPhone(t.Context(), "d", d.Rev, admin.PhonePatch{Config: new(provision.ConfigID("office"))}, dry)
 	if err != nil || r.Phone.State != provision.StateEnrolled {
 		t.Errorf("would be %q, %v; want enrolled", r.Phone.State, err)
 	}
 	if now, _ := x.memory.Device(t.Context(), "d"); now.Rev != 1 {
 		t.Error("a dry run wrote")
 	}
-	if r, err = x.PatchPhone(t.Context(), "d", d.Rev, admin.PhonePatch{Config: ptr(provision.ConfigID("office"))}, do); err != nil || r.Phone.State != provision.StateEnrolled {
+	if r, err = x.PatchPhone(t.Context(), "d", d.Rev, admin.PhonePatch{Config: new(provision.ConfigID("office"))}, do); err != nil || r.Phone.State != provision.StateEnrolled {
 		t.Errorf("is %q, %v; want enrolled", r.Phone.State, err)
 	}
 }
@@ -331,7 +329,7 @@ func TestTwoAdministrators(t *testing.T) {
 	}
 	// Those that don't care for revisions all come through.
 	var wg sync.WaitGroup
-	patches := []admin.PhonePatch{{Label: ptr("last")}, {Serial: ptr("S")}, {Remote: ptr(true)}, {Model: ptr("M")}}
+	patches := []admin.PhonePatch{{Label: new("last")}, {Serial: new("S")}, {Remote: new(true)}, {Model: new("M")}}
 	errs := make([]error, len(patches))
 	for i, patch := range patches {
 		wg.Go(func() { _, errs[i] = x.PatchPhone(t.Context(), string(p.ID), 0, patch, do) })
@@ -443,7 +441,7 @@ func TestAudit(t *testing.T) {
 		return e
 	}
 	e := entry(func(ctx context.Context) error {
-		_, err := x.PatchPhone(ctx, string(p.ID), 0, admin.PhonePatch{Label: ptr("gate"), Override: ptr(params{"admin_password": "other-secret"})}, do)
+		_, err := x.PatchPhone(ctx, string(p.ID), 0, admin.PhonePatch{Label: new("gate"), Override: new(params{"admin_password": "other-secret"})}, do)
 		return err
 	})
 	var before, after map[string]any

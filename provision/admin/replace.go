@@ -102,20 +102,20 @@ func (s *Service) replace(ctx context.Context, old provision.Device, by Replacem
 // heir returns the new phone as it will be, and as it is if it is known.
 func (s *Service) heir(ctx context.Context, old *provision.Device, by Replacement) (heir, was provision.Device, err error) {
 	e := phoneEdit{Service: s, next: provision.Device{Created: time.Now()}}
-	hw := e.mac("/mac", by.MAC)
+	hw := e.faults.mac("/mac", by.MAC)
 	switch {
 	case by.MAC == "":
-		e.invalid("/mac", "it is needed to know the new phone by")
+		e.faults.invalid("/mac", "it is needed to know the new phone by")
 	case hw == old.HW && !hw.IsZero():
-		e.invalid("/mac", "it is the old phone's")
+		e.faults.invalid("/mac", "it is the old phone's")
 	}
-	if err := e.err(); err != nil {
+	if err := e.faults.err(); err != nil {
 		return heir, was, err
 	}
 	if was, err = s.Devices.DeviceByHW(ctx, hw); err == nil {
 		e.stored, e.next = was, was
 		if was.Label != "" {
-			e.conflict("/mac", "it is that of phone %s%s; delete that first, or take its label away", was.ID, labelled(&was))
+			e.faults.conflict("/mac", "it is that of phone %s%s; delete that first, or take its label away", was.ID, labelled(&was))
 		}
 	} else if !isNotFound(err) {
 		return heir, was, err
@@ -127,7 +127,7 @@ func (s *Service) heir(ctx context.Context, old *provision.Device, by Replacemen
 	if by.UUID != "" {
 		p.UUID = &by.UUID
 	}
-	if err := errors.Join(e.apply(ctx, p), e.err()); err != nil {
+	if err := errors.Join(e.apply(ctx, p), e.faults.err()); err != nil {
 		return heir, was, err
 	}
 	d := &e.next

@@ -230,7 +230,7 @@ func TestDrift(t *testing.T) {
 	if diff := cmp.Diff([]string{"a.cfg drifted", "old.cfg gone"}, states()); diff != "" {
 		t.Errorf("with other content (-want +got):\n%s", diff)
 	}
-	w.Service.History = nil
+	w.History = nil
 	if got := states(); got != nil {
 		t.Errorf("without a trace: %v, want nothing", got)
 	}

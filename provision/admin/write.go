@@ -113,13 +113,14 @@ func hint[T ~string](word string, names []T) string {
 
 // pointerTo writes a JSON pointer.
 func pointerTo(at string, steps ...string) string {
-	for _, s := range steps {
-		at += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(s)
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	for i, s := range steps {
+		steps[i] = "/" + escape.Replace(s)
 	}
-	return at
+	return at + strings.Join(steps, "")
 }
 
-// paramFaults adds the faults of params, as provision's checks find them, below a pointer.
+// params adds the faults of params, as provision's checks find them, below a pointer.
 func (f *Faults) params(at string, p provision.Params, err error) {
 	for _, x := range provision.ParamFaults(err) {
 		f.invalid(paramPointer(at, map[string]any(p), x.Path), "%s", x.Text)
