@@ -37,7 +37,7 @@ bench: ## run the Go benchmarks
 bench-peers: build ## compare with other servers on this machine, side by side (needs root)
 	packaging/rig/peers
 
-fuzz: ## run each fuzz target for FUZZTIME (10s), and STEPS (2000000) steps of the lease table's model
+fuzz: ## run each fuzz target for FUZZTIME (10s), STEPS (2000000) steps of the lease table's model, a million renewals
 	FUZZTIME=$(FUZZTIME) STEPS=$(STEPS) .ci/run fuzz
 
 clean: ## remove what was built and the sandbox's state
