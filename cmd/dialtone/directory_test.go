@@ -16,7 +16,9 @@ func BenchmarkDirectoryKnown(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer db.Close()
-	mac := func(last int, unit byte) hwaddr.Addr { return hwaddr.Addr{0, 0x15, 0x65, unit, byte(last >> 8), byte(last)} }
+	mac := func(last int, unit byte) hwaddr.Addr {
+		return hwaddr.Addr{0, 0x15, 0x65, unit, byte(last >> 8), byte(last)}
+	}
 	const phones = 300
 	for i := range phones {
 		if _, err := db.PutDevice(b.Context(), provision.Device{ID: provision.DeviceID(fmt.Sprint("phone-", i)), HW: mac(i, 1)}); err != nil {
