@@ -369,12 +369,14 @@ func (e *phoneEdit) save(ctx context.Context, what string, w Write) (PhoneResult
 	}
 	r.Changes = diffDevices(&e.stored, &e.next)
 	if !w.DryRun && len(r.Changes) > 0 {
-		if err = describe(ctx, "phone "+string(e.next.ID), auditRecord(&e.stored, nil), auditRecord(&e.next, &e.stored)); err == nil {
-			e.next, err = e.Devices.PutDevice(ctx, e.next)
+		if err := describe(ctx, "phone "+string(e.next.ID), auditRecord(&e.stored, nil), auditRecord(&e.next, &e.stored)); err != nil {
+			return PhoneResult{}, fmt.Errorf("%s: %w", what, err)
 		}
+		saved, err := e.Devices.PutDevice(ctx, e.next)
 		if err != nil {
 			return PhoneResult{}, fmt.Errorf("%s: %w", what, e.lost(ctx, err))
 		}
+		e.next = saved
 		if e.next.State != provision.StateNew {
 			e.Gate.Settle(e.next.ID)
 		}
@@ -402,6 +404,12 @@ func (e *phoneEdit) lost(ctx context.Context, err error) error {
 // DeletePhone forgets a phone, named as in [Service.Phone], and its config with it if that is transient and nobody else's.
 // Rev is as in PatchPhone. A phone that asks again is a new one.
 func (s *Service) DeletePhone(ctx context.Context, key string, rev uint64, w Write) (PhoneResult, error) {
+	return s.deletePhone(ctx, key, rev, w, func(d *provision.Device) error {
+		return describe(ctx, "phone "+string(d.ID), auditRecord(d, nil), nil)
+	})
+}
+
+func (s *Service) deletePhone(ctx context.Context, key string, rev uint64, w Write, describe func(*provision.Device) error) (PhoneResult, error) {
 	d, err := s.find(ctx, key)
 	if err == nil && rev != 0 {
 		err = stale(d.Rev, rev)
@@ -414,7 +422,7 @@ func (s *Service) DeletePhone(ctx context.Context, key string, rev uint64, w Wri
 	}
 	r, err := s.effects(ctx, []provision.Device{d}, nil)
 	if err == nil && !w.DryRun {
-		if err = describe(ctx, "phone "+string(d.ID), auditRecord(&d, nil), nil); err == nil {
+		if err = describe(&d); err == nil {
 			err = s.Devices.DeleteDevice(ctx, d.ID, rev)
 		}
 	}
@@ -436,12 +444,21 @@ type PhoneVerdict struct {
 	Err error
 }
 
-// DeletePhones forgets several phones, each by itself: what fails with one doesn't keep the others.
+// DeletePhones forgets several phones, each by itself: what fails with one doesn't keep the others. In the audit they are one
+// entry, of all that were there.
 func (s *Service) DeletePhones(ctx context.Context, phones []string, w Write) []PhoneVerdict {
 	list := make([]PhoneVerdict, len(phones))
+	var records []any
 	for i, key := range phones {
 		list[i].Key = key
-		list[i].PhoneResult, list[i].Err = s.DeletePhone(ctx, key, 0, w)
+		if d, err := s.find(ctx, key); err == nil {
+			records = append(records, auditRecord(&d, nil))
+		}
+	}
+	for i, key := range phones {
+		list[i].PhoneResult, list[i].Err = s.deletePhone(ctx, key, 0, w, func(*provision.Device) error {
+			return describe(ctx, "phones", records, nil)
+		})
 	}
 	return list
 }

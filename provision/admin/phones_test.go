@@ -460,4 +460,70 @@ func TestAudit(t *testing.T) {
 	if e := entry(func(ctx context.Context) error { _, err := x.DeletePhone(ctx, string(p.ID), 0, do); return err }); e.Object == "" || e.After != nil {
 		t.Errorf("the deletion reads %+v", e)
 	}
+	a, b := x.create(t, admin.PhoneFields{Serial: "A"}), x.create(t, admin.PhoneFields{Serial: "B"})
+	e = entry(func(ctx context.Context) error {
+		return x.DeletePhones(ctx, []string{string(a.ID), "?", string(b.ID)}, do)[2].Err
+	})
+	var gone []any
+	if err := json.Unmarshal(e.Before, &gone); err != nil || len(gone) != 2 {
+		t.Errorf("several: %s, %v; want both", e.Before, err)
+	}
+	x.create(t, admin.PhoneFields{MAC: "00:15:65:00:00:03", Override: params{"admin_password": planted}})
+	e = entry(func(ctx context.Context) error {
+		_, err := x.ReplacePhone(ctx, "001565000003", 0, admin.Replacement{MAC: "001565000004"}, do)
+		return err
+	})
+	if !strings.Contains(string(e.After), "00:15:65:00:00:04") {
+		t.Errorf("a replacement reads %s", e.After)
+	}
+}
+
+// racing lets something happen between the checks of a write and the write.
+type racing struct {
+	*provision.Memory
+	first func()
+}
+
+func (r *racing) PutDevice(ctx context.Context, d provision.Device) (provision.Device, error) {
+	if f := r.first; f != nil {
+		r.first = nil
+		f()
+	}
+	return r.Memory.PutDevice(ctx, d)
+}
+
+// TestLostRaces: what the store refuses, because somebody was faster, is told as if it had been known before.
+func TestLostRaces(t *testing.T) {
+	t.Parallel()
+	x := newSite(t)
+	p := x.create(t, admin.PhoneFields{MAC: "00:15:65:00:00:01"})
+	faster := &racing{Memory: x.memory}
+	x.Devices = faster
+	touch := func() {
+		d := p.Device
+		d.Version = "108.86.0.20"
+		if _, err := x.memory.PutDevice(t.Context(), d); err != nil {
+			t.Error(err)
+		}
+	}
+	faster.first = touch
+	var late *admin.StaleError
+	_, err := x.PatchPhone(t.Context(), string(p.ID), p.Rev, admin.PhonePatch{Label: new("x")}, do)
+	if !errors.As(err, &late) || late.Rev != 2 || late.Read != 1 {
+		t.Errorf("a phone that has changed: %v", err)
+	}
+	p.Rev = 2
+	faster.first = func() { p.Vendor = "Yealink"; touch() }
+	if r, err := x.PatchPhone(t.Context(), string(p.ID), 0, admin.PhonePatch{Label: new("x")}, do); err != nil || r.Phone.Rev != 4 || r.Phone.Vendor != "Yealink" {
+		t.Errorf("one whose revision doesn't matter: %+v, %v", r.Phone.Device, err)
+	}
+	faster.first = func() {
+		if _, err := x.memory.PutDevice(t.Context(), provision.Device{ID: "other", Serial: "S"}); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err = x.PatchPhone(t.Context(), string(p.ID), 4, admin.PhonePatch{Serial: new("S")}, do)
+	if diff := cmp.Diff([]string{"/serial: it is that of phone other"}, faults(err)); diff != "" || !errors.Is(err, provision.ErrConflict) {
+		t.Errorf("a serial that was free: %v; faults (-want +got):\n%s", err, diff)
+	}
 }

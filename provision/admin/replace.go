@@ -71,8 +71,11 @@ func (s *Service) replace(ctx context.Context, old provision.Device, by Replacem
 	}
 	r.New.Changes, r.Old.Changes = diffDevices(&was, &heir), diffDevices(&old, &gone)
 	if !w.DryRun {
-		record := func(d, before *provision.Device) any { return auditRecord(d, before) }
-		if err := describe(ctx, "phone "+string(old.ID), []any{record(&old, nil), record(&was, nil)}, []any{record(&gone, &old), record(&heir, &was)}); err != nil {
+		was, is := []any{auditRecord(&old, nil), auditRecord(&was, nil)}, []any{auditRecord(&gone, &old), auditRecord(&heir, &was)}
+		if r.Networks != nil {
+			is = append(is, map[string]any{"reservations moved in": r.Networks.Changed})
+		}
+		if err := describe(ctx, "phone "+string(old.ID), was, is); err != nil {
 			return Replaced{}, err
 		}
 		saved, err := s.Devices.PutDevices(ctx, heir, gone)

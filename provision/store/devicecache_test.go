@@ -24,7 +24,7 @@ func TestDeviceIsReadAsWritten(t *testing.T) {
 			for !stop.Load() {
 				for _, hw := range macs {
 					_, _ = db.DeviceByHW(t.Context(), hw)
-				_, _ = db.Devices(t.Context())
+					_, _ = db.Devices(t.Context())
 				}
 			}
 		})
