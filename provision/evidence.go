@@ -192,7 +192,7 @@ func (r *passage) tied(ctx context.Context) []Claim {
 			t.level = NetConfirmed
 		}
 		claims = append(claims, Claim{AttrMAC, near.String(), SourceNeighbour, core})
-	case r.doubt != nil && r.doubt(req.At):
+	case r.doubt != nil && r.doubt(l, req.At):
 		t.level, t.note = NetNone, "C12: the lease table may be older than the leases, and nothing on the link confirms this one"
 	}
 	r.tie = t

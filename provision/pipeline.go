@@ -26,9 +26,9 @@ type Pipeline struct {
 	// TokenFor gives a device's present token; empty: it has none. Nil: nobody has.
 	TokenFor func(hwaddr.Addr) string
 	Gate     *Gate // nil: nothing is remembered between requests, and nobody waits for approval
-	// Doubt reports whether the lease table may be older than what was promised to clients, as after a restore. Nil: it
+	// Doubt reports whether a lease may be older than what was promised to clients, as after a restore. Nil: it
 	// isn't.
-	Doubt     func(time.Time) bool
+	Doubt     func(lease.Lease, time.Time) bool
 	Journal   *Journal   // nil: nothing is kept
 	Sightings *Sightings // nil: who is not added is forgotten
 	Renders   *Renders   // nil: every file is made anew
@@ -187,7 +187,7 @@ type passage struct {
 	https      func(netip.Addr) string
 	tokenFor   func(hwaddr.Addr) string
 	gate       *Gate
-	doubt      func(time.Time) bool
+	doubt      func(lease.Lease, time.Time) bool
 	adopt      bool // an administrator adds the device
 	dry        bool // nothing is remembered: it is only explained
 

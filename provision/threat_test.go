@@ -470,7 +470,7 @@ func TestContradiction(t *testing.T) {
 		"C12": func(t *testing.T) {
 			w := guarded(t, provision.StateProvisioned)
 			w.hold(addrA, aastraA, "AastraIPPhone6730i")
-			w.Doubt = func(time.Time) bool { return true }
+			w.Doubt = func(lease.Lease, time.Time) bool { return true }
 			if ok, o := w.secret(t, tftp(addrA, fileA)); ok || o.Evidence.Net != provision.NetNone {
 				t.Errorf("secret %t, network %s", ok, o.Evidence.Net)
 			}

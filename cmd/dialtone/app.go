@@ -47,7 +47,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.PersistentFlags().StringVar(&a.state, "state", a.defaultState(), "state `folder` of the daemon")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "write JSON instead of text")
-	root.AddCommand(a.serve(), a.check(), a.version(), a.explain(), a.identify(), a.phone(), a.lease(), a.store(), a.plugin(), a.problem(), a.sim(), a.requests(), a.trace(), a.replay(), a.doctor(), a.leaseEvent())
+	root.AddCommand(a.serve(), a.check(), a.version(), a.explain(), a.identify(), a.phone(), a.lease(), a.store(), a.plugin(), a.problem(), a.sim(), a.requests(), a.trace(), a.replay(), a.doctor(), a.backup(), a.leaseEvent())
 	return root
 }
 
@@ -112,6 +112,11 @@ func answer(status int, problem *api.Problem) error {
 		return &daemonError{text: problem.Detail, kind: kind}
 	}
 	return errors.New(problem.Detail)
+}
+
+// kindError returns an error of a kind whose own words would say nothing more.
+func kindError(kind error, format string, args ...any) error {
+	return &daemonError{text: fmt.Sprintf(format, args...), kind: kind}
 }
 
 // daemonError carries a kind across the socket; its text names the kind already.

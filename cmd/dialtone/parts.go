@@ -305,7 +305,7 @@ func hasAddrIn(ifi net.Interface, prefix netip.Prefix) bool {
 func (p *parts) admin() *admin.Service {
 	s := &admin.Service{
 		Leases: p.table, Told: p.told, Devices: p.db, Pipeline: p.pipeline, Plugins: pluginHost{p.plugins},
-		Journal: p.pipeline.Journal, Sightings: p.pipeline.Sightings, Gate: p.pipeline.Gate, Problems: p.problems, Local: p.local,
+		Journal: p.pipeline.Journal, Sightings: p.pipeline.Sightings, Gate: p.pipeline.Gate, Problems: p.problems, Local: p.local, Backup: p.backup,
 	}
 	if p.trace != nil {
 		s.History = p.trace

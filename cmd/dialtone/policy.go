@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dialtone-project/dialtone/dhcp/lease"
 	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/admin"
@@ -46,10 +47,11 @@ func (p *parts) openGate(ctx context.Context) error {
 	return nil
 }
 
-// doubtful reports whether the lease table may lack leases, because the store is an older copy.
-func (p *parts) doubtful(at time.Time) bool {
+// doubtful reports whether somebody else may have been promised the lease's address meanwhile, because the store is an
+// older copy. A client that has come up since then has been asked for by the wire.
+func (p *parts) doubtful(l lease.Lease, at time.Time) bool {
 	restored := p.db.Restored()
-	if restored.IsZero() {
+	if restored.IsZero() || l.Start.After(restored) || int64(l.Boot) > restored.Unix() {
 		return false
 	}
 	return slices.ContainsFunc(p.Networks().All(), func(n *network.Network) bool { return at.Before(restored.Add(n.Lease.Max)) })

@@ -186,7 +186,9 @@ func TestTokens(t *testing.T) {
 	if _, err := g.Bearer(t.Context(), secret, ""); err != nil || m.writes != writes {
 		t.Errorf("each request writes: %v", err)
 	}
-	for _, bad := range []string{"", "x", secret[:len(secret)-1] + "0", tokenPrefix + strings.Repeat("0", 39)} {
+	mistyped := []byte(secret)
+	mistyped[len(mistyped)-9] ^= 1
+	for _, bad := range []string{"", "x", string(mistyped), secret[1:], tokenPrefix + strings.Repeat("0", 39)} {
 		if _, err := g.Bearer(t.Context(), bad, ""); !errors.Is(err, ErrExpired) {
 			t.Errorf("token %q: %v", bad, err)
 		}

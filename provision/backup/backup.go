@@ -86,7 +86,7 @@ func (b Writer) Create(ctx context.Context, w io.Writer, src Source) (Manifest, 
 }
 
 func (b Writer) create(ctx context.Context, w io.Writer, src Source) (Manifest, error) {
-	sealed, err := b.Key.seal(w)
+	sealed, err := b.Key.Seal(w)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -402,7 +402,9 @@ func ParseKey(data []byte) (Key, error) {
 // Encrypts reports whether backups are encrypted with the key.
 func (k Key) Encrypts() bool { return len(k.recipients) > 0 }
 
-func (k Key) seal(w io.Writer) (io.WriteCloser, error) {
+// Seal returns a writer that encrypts what is written to w, or, for the zero key, writes it as it is. Close doesn't close
+// w.
+func (k Key) Seal(w io.Writer) (io.WriteCloser, error) {
 	if !k.Encrypts() {
 		return nopCloser{w}, nil
 	}

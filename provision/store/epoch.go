@@ -131,3 +131,22 @@ func (db *DB) keepEpoch() error {
 	db.epoch = e
 	return nil
 }
+
+// MarkRestored says in a state folder that the store in it, of which r is the report, is an older one that was put there:
+// as from a backup. Then the next opening takes it for restored; see [DB.Restored].
+func MarkRestored(dir string, r Report) error {
+	b, err := json.Marshal(Epoch{Generation: r.Epoch.Generation + 1, ID: rand.Text()})
+	if err == nil {
+		err = writeFile(filepath.Join(dir, fileEpoch), func(w io.Writer) error {
+			_, err := w.Write(append(b, '\n'))
+			return err
+		})
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("mark the store as restored: %w", err)
+	}
+	return nil
+}

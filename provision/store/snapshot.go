@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -130,6 +131,19 @@ func (db *DB) copyTo(ctx context.Context, path string) (Report, error) {
 		err = fmt.Errorf("a copy does not pass the check: %w: %s", ErrDamaged, strings.Join(r.Damage, "; "))
 	}
 	return r, err
+}
+
+// Copy writes the store as it is at this moment to a file of its own in the state folder, has it checked and returns its
+// path. The caller removes it. Reads and writes go on meanwhile.
+func (db *DB) Copy(ctx context.Context) (string, error) {
+	if err := db.uncertain(); err != nil {
+		return "", fmt.Errorf("copy of the store: %w", err)
+	}
+	path := filepath.Join(db.dir, fileDB+".copy-"+rand.Text()[:8])
+	if _, err := db.copyTo(ctx, path); err != nil {
+		return "", fmt.Errorf("copy of the store: %w", errors.Join(err, os.RemoveAll(path)))
+	}
+	return path, nil
 }
 
 func (db *DB) hasRoom() error {

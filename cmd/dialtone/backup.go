@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/dialtone-project/dialtone/provision/backup"
+)
+
+// storeFile is the store's name in the state folder.
+const storeFile = "dialtone.db"
+
+// backup writes the whole state as it is now.
+func (p *parts) backup(ctx context.Context, w io.Writer) error {
+	copied := ""
+	_, err := backup.Writer{Program: build().Version}.Create(ctx, w, backup.Source{
+		Dir: p.settings.State, Skip: notBackedUp, Store: storeFile,
+		Snapshot: func(ctx context.Context) (path string, err error) {
+			copied, err = p.db.Copy(ctx)
+			return copied, err
+		},
+	})
+	if copied != "" {
+		err = errors.Join(err, os.Remove(copied))
+	}
+	if err != nil {
+		p.log.WarnContext(ctx, "backup failed", "err", err)
+	} else {
+		p.log.InfoContext(ctx, "backup made")
+	}
+	return err
+}
+
+// notBackedUp is what a restored state makes anew: copies of the store, what tells it from older copies (so that what was
+// restored is known to be one), the lock, history, and what plugins leave while they are installed.
+func notBackedUp(name string) bool {
+	switch base := path.Base(name); {
+	case strings.HasPrefix(name, storeFile+"."), name == "dialtone.lock", name == "dialtone.epoch", name == "trace":
+		return true
+	default:
+		return strings.HasPrefix(base, ".staging-")
+	}
+}
