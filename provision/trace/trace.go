@@ -102,13 +102,18 @@ func (l *Log) Run(ctx context.Context, j *provision.Journal) error {
 	tick := time.NewTicker(flushAfter)
 	defer tick.Stop()
 	batch := make(map[uint64]*provision.Outcome)
+	take := func(o *provision.Outcome) {
+		if worthKeeping(o) {
+			batch[o.Request.ID] = o
+		}
+	}
 	failing := false
 	l.recall(ctx)
 	flush := func() {
 		if sub.Lagged() {
 			for _, o := range j.Recent(0) {
 				if _, ok := batch[o.Request.ID]; !ok && o.Request.ID > l.last {
-					batch[o.Request.ID] = o
+					take(o)
 				}
 			}
 		}
@@ -132,7 +137,7 @@ func (l *Log) Run(ctx context.Context, j *provision.Journal) error {
 			for {
 				select {
 				case o := <-sub.C:
-					batch[o.Request.ID] = o
+					take(o)
 					continue
 				default:
 				}
@@ -140,18 +145,24 @@ func (l *Log) Run(ctx context.Context, j *provision.Journal) error {
 				return ctx.Err()
 			}
 		case o := <-sub.C:
-			batch[o.Request.ID] = o
+			take(o)
 		case <-tick.C:
 			flush()
 		}
 	}
 }
 
+// worthKeeping leaves out the leases of what is no phone: the lease table has them, and a flood of them would take the
+// time and the room of what phones did.
+func worthKeeping(o *provision.Outcome) bool {
+	return o.Request.Proto != provision.DHCP || o.Device.ID != ""
+}
+
 // write appends outcomes and sees to the bounds.
 func (l *Log) write(batch []*provision.Outcome) error {
 	var b bytes.Buffer
 	for _, o := range batch {
-		line, err := json.Marshal(o)
+		line, err := o.MarshalJSON() // json.Marshal would go through it all once more
 		if err != nil {
 			return fmt.Errorf("outcome %d: %w", o.Request.ID, err)
 		}

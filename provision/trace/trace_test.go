@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/lease"
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/provisiontest"
 )
@@ -249,6 +251,26 @@ func TestFullDiskCostsHistoryOnly(t *testing.T) {
 		})
 		if all, _ := load(t, l, 10); !slices.Equal(ids(all), []uint64{2}) {
 			t.Errorf("the trace has %v, want what came after the folder was there", ids(all))
+		}
+	})
+}
+
+func TestStrangersLeasesAreLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Log{Dir: t.TempDir()}
+		s := newSource(t, nil, 0)
+		during(t, l, s.Journal, func() {
+			client := lease.Client{HW: hwaddr.Addr{2, 0, 0, 0, 0, 1}}
+			s.PolicyFor = func(netip.Addr) provision.Policy { return provision.Policy{AutoAdd: provision.AddOff} }
+			for range 3 {
+				o := s.Observe(t.Context(), lease.Event{Kind: lease.KindBound, Lease: lease.Lease{Addr: netip.MustParseAddr("192.0.2.9"), Client: client}})
+				if o == nil || o.Device.ID != "" {
+					t.Fatalf("a stranger's lease comes to %+v", o)
+				}
+			}
+		})
+		if all, _ := load(t, l, 10); len(all) != 0 {
+			t.Errorf("%d leases of a stranger are in the trace", len(all))
 		}
 	})
 }
