@@ -293,10 +293,38 @@ func (g *Gate) NewToken(ctx context.Context, user, name string, scopes []Scope, 
 	if life > 0 {
 		t.Expiry = t.Created.Add(life)
 	}
+	if err := NoteOf(ctx).Describe("token "+user+"/"+name, nil, t.shown()); err != nil {
+		return "", Token{}, err
+	}
 	if t, err = g.Store.PutToken(ctx, t); err != nil {
 		return "", Token{}, err
 	}
 	return secret, t, nil
+}
+
+// shown is what the audit says of a token.
+func (t Token) shown() any {
+	return struct {
+		ID     string    `json:"id"`
+		Scopes []Scope   `json:"scopes"`
+		Expiry time.Time `json:"expiry,omitzero"`
+	}{t.ID, t.Scopes, t.Expiry}
+}
+
+// RevokeToken deletes a token of a user, or of anyone if user is empty.
+func (g *Gate) RevokeToken(ctx context.Context, user, id string) error {
+	all, err := g.Store.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(t Token) bool { return t.ID == id && (user == "" || t.User == user) })
+	if i < 0 {
+		return fmt.Errorf("token %q: %w", id, ErrNotFound)
+	}
+	if err := NoteOf(ctx).Describe("token "+all[i].User+"/"+all[i].Name, all[i].shown(), nil); err != nil {
+		return err
+	}
+	return g.Store.DeleteToken(ctx, id)
 }
 
 // setupLife is how long a setup code is good for.

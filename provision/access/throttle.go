@@ -75,8 +75,16 @@ func (t *throttle) allow(addr string, now time.Time) error {
 	return nil
 }
 
+// ThrottledError is an ErrThrottled that says how long to wait, in whole seconds.
+type ThrottledError struct{ Wait time.Duration }
+
+func (e *ThrottledError) Error() string { return fmt.Sprintf("%s; try again in %s", ErrThrottled, e.Wait) }
+
+// Unwrap makes it an ErrThrottled.
+func (e *ThrottledError) Unwrap() error { return ErrThrottled }
+
 func throttled(wait time.Duration) error {
-	return fmt.Errorf("%w; try again in %s", ErrThrottled, max(wait.Round(time.Second), time.Second))
+	return &ThrottledError{max((wait + time.Second - 1).Truncate(time.Second), time.Second)}
 }
 
 // failed writes down a failure.

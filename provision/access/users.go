@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // NewUser creates a user.
@@ -21,7 +22,43 @@ func (g *Gate) NewUser(ctx context.Context, name, password string, role Role) (U
 	if err := g.hashing.do(ctx, func() { u.Password = NewHash(password) }); err != nil {
 		return User{}, err
 	}
+	if err := NoteOf(ctx).Describe("user "+name, nil, u.shown()); err != nil {
+		return User{}, err
+	}
 	return g.Store.PutUser(ctx, u)
+}
+
+// shown is what the audit says of a user.
+func (u User) shown() any {
+	return struct {
+		Role         Role      `json:"role"`
+		Disabled     bool      `json:"disabled"`
+		SecondFactor bool      `json:"second_factor"`
+		Password     time.Time `json:"password_changed"`
+	}{u.Role, u.Disabled, u.TOTP != nil, u.Changed}
+}
+
+// Prove checks a user's password again, before something that a session that was left open mustn't do. It is throttled
+// like a login; a wrong one is ErrDenied.
+func (g *Gate) Prove(ctx context.Context, name, password, remote string) error {
+	now := g.now()
+	if err := g.throttle.allow(remote, now); err != nil {
+		return err
+	}
+	u, err := g.Store.User(ctx, name)
+	if err != nil {
+		return fmt.Errorf("user %q: %w", name, err)
+	}
+	right := false
+	if err := g.hashing.do(ctx, func() { right = u.Password.Matches(password) }); err != nil {
+		return err
+	}
+	if !right {
+		g.throttle.failed(remote, now)
+		return ErrDenied
+	}
+	g.throttle.succeeded(remote)
+	return nil
 }
 
 // SetPassword gives a user a new password and ends the sessions that the old one began, but the one that asks.
@@ -54,6 +91,13 @@ func (g *Gate) SetRole(ctx context.Context, name string, role Role, disabled boo
 // DeleteUser deletes a user, the user's tokens and sessions. The last owner stays.
 func (g *Gate) DeleteUser(ctx context.Context, name string) error {
 	if err := g.keepOwner(ctx, name); err != nil {
+		return err
+	}
+	u, err := g.Store.User(ctx, name)
+	if err != nil {
+		return fmt.Errorf("user %q: %w", name, err)
+	}
+	if err := NoteOf(ctx).Describe("user "+name, u.shown(), nil); err != nil {
 		return err
 	}
 	if err := g.Store.DeleteUser(ctx, name); err != nil {
@@ -112,7 +156,11 @@ func (g *Gate) change(ctx context.Context, name, session string, edit func(*User
 	if err != nil {
 		return fmt.Errorf("user %q: %w", name, err)
 	}
+	before := u.shown()
 	if err := edit(&u); err != nil {
+		return err
+	}
+	if err := NoteOf(ctx).Describe("user "+name, before, u.shown()); err != nil {
 		return err
 	}
 	if _, err := g.Store.PutUser(ctx, u); err != nil {
