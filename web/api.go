@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -19,53 +18,29 @@ import (
 	"github.com/dialtone-project/dialtone/web/api"
 )
 
-const maxBody = 1 << 20 // of a request to the API, in bytes
+const (
+	apiBase = "/api/v1"
+	maxBody = 1 << 20 // of a request to the API, in bytes
+)
 
 // apiHandler answers the operations of openapi.yaml.
-func (s *Server) apiHandler() http.Handler {
+func (s *Server) apiHandler() (http.Handler, error) {
+	contract, err := api.ReadContract()
+	if err != nil {
+		return nil, err
+	}
+	unreadable := func(w http.ResponseWriter, r *http.Request, err error) {
+		s.problem(w, r, fmt.Errorf("%w: %w", provision.ErrInvalid, err))
+	}
 	strict := api.NewStrictHandlerWithOptions(operations{admin: s.Admin, build: s.Build}, nil, api.StrictHTTPServerOptions{
-		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
-			s.problem(w, r, fmt.Errorf("%w: %w", provision.ErrInvalid, err))
-		},
-		ResponseErrorHandlerFunc: s.problem,
+		RequestErrorHandlerFunc: unreadable, ResponseErrorHandlerFunc: s.problem,
 	})
 	h := api.HandlerWithOptions(strict, api.StdHTTPServerOptions{
-		BaseURL: "/api/v1",
-		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
-			s.problem(w, r, fmt.Errorf("%w: %w", provision.ErrInvalid, err))
-		},
+		BaseURL: apiBase, ErrorHandlerFunc: unreadable, Middlewares: []api.MiddlewareFunc{s.checkBody(contract)},
 	})
 	e := s.newEcho()
-	e.Any("/api/v1/*", echo.WrapHandler(http.MaxBytesHandler(h, maxBody)))
-	return e
-}
-
-// problem writes an error as RFC 9457 has it. What isn't the caller's fault is logged and told in general words.
-func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
-	p := api.Problem{Type: "about:blank", Status: http.StatusInternalServerError, Detail: err.Error()}
-	for _, k := range []struct {
-		kind   error
-		status int32
-	}{
-		{provision.ErrInvalid, http.StatusBadRequest},
-		{provision.ErrNotFound, http.StatusNotFound},
-		{provision.ErrForbidden, http.StatusForbidden},
-		{provision.ErrConflict, http.StatusConflict},
-		{provision.ErrAmbiguous, http.StatusConflict},
-	} {
-		if errors.Is(err, k.kind) {
-			p.Status = k.status
-			break
-		}
-	}
-	if p.Status == http.StatusInternalServerError {
-		s.Log.ErrorContext(r.Context(), "api request", "method", r.Method, "path", r.URL.Path, "err", err)
-		p.Detail = "The appliance could not do this; its log says why."
-	}
-	p.Title = http.StatusText(int(p.Status))
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(int(p.Status))
-	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
+	e.Any(apiBase+"/*", echo.WrapHandler(numbered(http.MaxBytesHandler(h, maxBody))))
+	return e, nil
 }
 
 // operations turns the API's shapes into use cases and back.

@@ -107,7 +107,11 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	serve(s.socket, s.apiHandler())
+	operations, err := s.apiHandler()
+	if err != nil {
+		return err
+	}
+	serve(s.socket, operations)
 	if s.console != nil {
 		h, err := s.consoleHandler()
 		if err != nil {

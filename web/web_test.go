@@ -214,6 +214,10 @@ func TestAPIProblems(t *testing.T) {
 			t.Errorf("explain %s: %d %+v", body, status, p)
 		}
 	}
+	status, p := post("/explain", `{"proto":"tftp","path":"x","form":"192.0.2.23"}`)
+	if status != http.StatusBadRequest || len(p.RequestID) != 16 || len(p.Errors) != 2 || p.Errors[0].Pointer != "/from" || p.Errors[1].Pointer != "/form" {
+		t.Errorf("an unknown field: %d %+v; want what is missing and what is unknown, with their pointers", status, p)
+	}
 	if status, _ := post("/explain", `{"path":"`+strings.Repeat("x", 2<<20)+`"}`); status != http.StatusBadRequest {
 		t.Errorf("a huge body: %d", status)
 	}

@@ -107,6 +107,7 @@ func answer(status int, problem *api.Problem) error {
 	kinds := map[int]error{
 		http.StatusBadRequest: provision.ErrInvalid, http.StatusNotFound: provision.ErrNotFound,
 		http.StatusForbidden: provision.ErrForbidden, http.StatusConflict: provision.ErrConflict,
+		http.StatusUnprocessableEntity: provision.ErrInvalid, http.StatusPreconditionFailed: provision.ErrConflict,
 	}
 	if kind := kinds[status]; kind != nil {
 		return &daemonError{text: problem.Detail, kind: kind}

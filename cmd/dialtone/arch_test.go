@@ -48,8 +48,8 @@ var imports = map[string][]string{
 	"provision/trace":         {"provision"},
 	"provision/admin":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/access", "provision/trace"},
 
-	"web":     {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/admin", "web/api", echo, "golang.org/x/sync"},
-	"web/api": {"github.com/oapi-codegen/runtime"},
+	"web":     {"dhcp/hwaddr", "dhcp/lease", "dhcp/network", "provision", "provision/admin", "web/api", echo, "golang.org/x/sync"},
+	"web/api": {"github.com/oapi-codegen/runtime", yaml},
 	"configs": {yaml},
 	"plugins": {},
 

@@ -317,6 +317,14 @@ type Explanation struct {
 	Text string `json:"text"`
 }
 
+// FieldError defines model for FieldError.
+type FieldError struct {
+	Detail string `json:"detail"`
+
+	// Pointer The field as a JSON pointer (RFC 6901) into the body; of a query parameter, a slash and its name. Empty: the whole.
+	Pointer string `json:"pointer"`
+}
+
 // Lease defines model for Lease.
 type Lease struct {
 	Active      bool        `json:"active"`
@@ -442,9 +450,15 @@ type PluginList struct {
 // Problem defines model for Problem.
 type Problem struct {
 	Detail string `json:"detail,omitempty,omitzero"`
-	Status int32  `json:"status"`
-	Title  string `json:"title"`
-	Type   string `json:"type,omitempty,omitzero"`
+
+	// Errors What is wrong with which field, where the request has several or says it of one.
+	Errors []FieldError `json:"errors,omitempty,omitzero"`
+
+	// RequestID Of this request; the log names it, and so does the header X-Request-Id.
+	RequestID string `json:"request_id,omitempty,omitzero"`
+	Status    int32  `json:"status"`
+	Title     string `json:"title"`
+	Type      string `json:"type,omitempty,omitzero"`
 }
 
 // ProblemList defines model for ProblemList.

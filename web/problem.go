@@ -1,0 +1,119 @@
+package web
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/admin"
+	"github.com/dialtone-project/dialtone/web/api"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+// numbered gives each request an ID, by which the log and whoever asked speak of it.
+func numbered(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(requestIDHeader, strings.ToLower(rand.Text()[:16]))
+		h.ServeHTTP(w, r)
+	})
+}
+
+// checkBody refuses bodies that aren't as the document has them. Decoding alone would pass over fields that nobody knows.
+func (s *Server) checkBody(contract *api.Contract) api.MiddlewareFunc {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Body == nil || r.Body == http.NoBody {
+				next.ServeHTTP(w, r)
+				return
+			}
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				s.problem(w, r, fmt.Errorf("read the body: %w: %w", err, provision.ErrInvalid))
+				return
+			}
+			var found bodyError
+			for _, v := range contract.Request(strings.Replace(r.Pattern, " "+apiBase, " ", 1), body) {
+				found = append(found, api.FieldError{Pointer: v.Pointer, Detail: provision.Printable(v.Text)})
+			}
+			if len(found) > 0 {
+				s.problem(w, r, found)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// bodyError is where a body isn't as the document has it.
+type bodyError []api.FieldError
+
+// Error returns a line for each.
+func (e bodyError) Error() string {
+	lines := make([]string, len(e))
+	for i, f := range e {
+		lines[i] = strings.TrimPrefix(f.Pointer+": "+f.Detail, ": ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns provision.ErrInvalid.
+func (e bodyError) Unwrap() error { return provision.ErrInvalid }
+
+// problem writes an error as RFC 9457 has it. What isn't the caller's fault is logged and told in general words.
+func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
+	p := toProblem(err)
+	p.RequestID = w.Header().Get(requestIDHeader)
+	if p.Status == http.StatusInternalServerError {
+		s.Log.ErrorContext(r.Context(), "api request", "method", r.Method, "path", r.URL.Path, "request_id", p.RequestID, "err", err)
+		p.Detail = "The appliance could not do this; its log says why."
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(int(p.Status))
+	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
+}
+
+// toProblem finds the status of an error. A body that isn't as the document has it is a 400, one that is and says what
+// can't be a 422. What clashes with something else is a 409, whatever else is wrong with it.
+func toProblem(err error) api.Problem {
+	p := api.Problem{Type: "about:blank", Status: http.StatusInternalServerError, Detail: err.Error()}
+	for _, k := range []struct {
+		kind   error
+		status int32
+	}{
+		{provision.ErrInvalid, http.StatusBadRequest},
+		{provision.ErrNotFound, http.StatusNotFound},
+		{provision.ErrForbidden, http.StatusForbidden},
+		{provision.ErrConflict, http.StatusConflict},
+		{provision.ErrAmbiguous, http.StatusConflict},
+	} {
+		if errors.Is(err, k.kind) {
+			p.Status = k.status
+			break
+		}
+	}
+	if faults, ok := errors.AsType[admin.Faults](err); ok {
+		p.Status = http.StatusUnprocessableEntity
+		if errors.Is(faults, provision.ErrConflict) {
+			p.Status = http.StatusConflict
+		}
+		for _, f := range faults {
+			p.Errors = append(p.Errors, api.FieldError{Pointer: f.Pointer, Detail: f.Text})
+		}
+	}
+	if found, ok := errors.AsType[bodyError](err); ok {
+		p.Errors = found
+	}
+	if _, ok := errors.AsType[*admin.StaleError](err); ok {
+		p.Status = http.StatusPreconditionFailed
+	}
+	p.Title = http.StatusText(int(p.Status))
+	return p
+}
