@@ -68,7 +68,7 @@ func ParamFaults(err error) []ParamFault {
 		return []ParamFault{{f.path, f.text}}
 	}
 	var out []ParamFault
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // as above
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, err := range many.Unwrap() {
 			out = append(out, ParamFaults(err)...)
 		}

@@ -71,14 +71,16 @@ func TestTimeline(t *testing.T) {
 		"nothing": {"", 0, nil, ""},
 		"all went well": {
 			"0 bound\n3 CTLSEP.tlv missing\n4 SEP.cnf.xml\n5 ringlist.xml", 6,
-			[]string{"running : dhcp=done CTLSEP.tlv=missing SEP.cnf.xml=done RINGLIST.XML=done"}, "",
+			[]string{"running : dhcp=done CTLSEP.tlv=missing SEP.cnf.xml=done RINGLIST.XML=done"},
+			"",
 		},
 		"on its way": {
 			"0 bound\n3 CTLSEP.tlv missing", 20, []string{"booting : dhcp=done CTLSEP.tlv=missing SEP.cnf.xml=waiting RINGLIST.XML=waiting"}, "",
 		},
 		"gone silent": {
 			"0 bound\n3 CTLSEP.tlv missing", 200,
-			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=missing SEP.cnf.xml=waiting RINGLIST.XML=waiting"}, "stopped asking",
+			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=missing SEP.cnf.xml=waiting RINGLIST.XML=waiting"},
+			"stopped asking",
 		},
 		"asks elsewhere": {
 			"0 bound", 200, []string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=waiting RINGLIST.XML=waiting"}, "asks us for no file",
@@ -88,49 +90,59 @@ func TestTimeline(t *testing.T) {
 		},
 		"required one is missing": {
 			"0 bound\n3 CTLSEP.tlv missing\n4 SEP.cnf.xml missing\n5 XMLDefault.cnf.xml", 6,
-			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=missing SEP.cnf.xml=missing XMLDefault.cnf.xml=done RINGLIST.XML=waiting"}, "not found",
+			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=missing SEP.cnf.xml=missing XMLDefault.cnf.xml=done RINGLIST.XML=waiting"},
+			"not found",
 		},
 		"refused": {
 			"0 bound\n4 SEP.cnf.xml refused", 5,
-			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=refused RINGLIST.XML=waiting"}, "nobody vouches",
+			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=refused RINGLIST.XML=waiting"},
+			"nobody vouches",
 		},
 		"our fault": {
 			"0 bound\n4 SEP.cnf.xml failed", 5,
-			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=failed RINGLIST.XML=waiting"}, "line 3",
+			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=failed RINGLIST.XML=waiting"},
+			"line 3",
 		},
 		"lost packets": {
 			"0 bound\n4 SEP.cnf.xml broken", 5,
-			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=broken RINGLIST.XML=waiting"}, "10 of 100 bytes",
+			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=broken RINGLIST.XML=waiting"},
+			"10 of 100 bytes",
 		},
 		"tried again with success": {
 			"0 bound\n4 SEP.cnf.xml broken\n8 SEP.cnf.xml", 9,
-			[]string{"running : dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting"}, "",
+			[]string{"running : dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting"},
+			"",
 		},
 		"address from elsewhere": {
 			"4 SEP.cnf.xml", 5, []string{"running : dhcp=waiting CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting"}, "",
 		},
 		"a file of its own choice": {
 			"0 bound\n4 SEP.cnf.xml\n5 Desktops/List.xml missing", 6,
-			[]string{"running : dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting Desktops/List.xml=missing"}, "",
+			[]string{"running : dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting Desktops/List.xml=missing"},
+			"",
 		},
 		"optional one fails": {
 			"0 bound\n4 SEP.cnf.xml\n5 RINGLIST.XML failed", 6,
-			[]string{"running RINGLIST.XML: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=failed"}, "line 3",
+			[]string{"running RINGLIST.XML: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=failed"},
+			"line 3",
 		},
 		"loop": {
 			"0 bound\n4 SEP.cnf.xml\n20 SEP.cnf.xml\n40 SEP.cnf.xml", 41,
-			[]string{"running SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting"}, "3 times",
+			[]string{"running SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting"},
+			"3 times",
 		},
 		"renewals are no boots": {
 			"0 bound\n4 SEP.cnf.xml\n1800 renewed\n3600 renewed", 3601,
-			[]string{"running : dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting"}, "",
+			[]string{"running : dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting"},
+			"",
 		},
 		"INIT-REBOOT": {
 			"0 bound\n4 SEP.cnf.xml\n1800 renewed\n1803 SEP.cnf.xml refused", 1804,
 			[]string{
 				"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=refused RINGLIST.XML=waiting",
 				"running : dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting",
-			}, "nobody vouches",
+			},
+			"nobody vouches",
 		},
 		"from the data to the voice network": {
 			"0 bound\n2 bound\n4 SEP.cnf.xml", 5, []string{"running : dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting"}, "",
@@ -140,18 +152,21 @@ func TestTimeline(t *testing.T) {
 			[]string{
 				"running : dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting",
 				"running : dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting",
-			}, "",
+			},
+			"",
 		},
 		"renewed while it boots": {
 			"0 bound\n4 CTLSEP.tlv missing\n5 renewed\n6 SEP.cnf.xml", 7,
-			[]string{"running : dhcp=done CTLSEP.tlv=missing SEP.cnf.xml=done RINGLIST.XML=waiting"}, "",
+			[]string{"running : dhcp=done CTLSEP.tlv=missing SEP.cnf.xml=done RINGLIST.XML=waiting"},
+			"",
 		},
 		"resync without a restart": {
 			"0 bound\n4 SEP.cnf.xml\n900 SEP.cnf.xml", 901,
 			[]string{
 				"running : dhcp=waiting CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting",
 				"running : dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=done RINGLIST.XML=waiting",
-			}, "",
+			},
+			"",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,15 +176,15 @@ func TestTimeline(t *testing.T) {
 			boots := provision.Timeline(order, outcomes, at(tc.now))
 			var got []string
 			for _, b := range boots {
-				line := fmt.Sprintf("%s %s:", b.State, b.Stuck)
+				line := []string{fmt.Sprintf("%s %s:", b.State, b.Stuck)}
 				for _, s := range b.Stages {
 					name := s.Path
 					if s.Proto == provision.DHCP {
 						name = "dhcp"
 					}
-					line += fmt.Sprintf(" %s=%s", name, s.State)
+					line = append(line, fmt.Sprintf("%s=%s", name, s.State))
 				}
-				got = append(got, line)
+				got = append(got, strings.Join(line, " "))
 				if (b.Why == "") != (b.Stuck == "") || (b.Remedy == "") != (b.Stuck == "") {
 					t.Errorf("stuck at %q, why %q, remedy %q: all three or none", b.Stuck, b.Why, b.Remedy)
 				}

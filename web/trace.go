@@ -134,6 +134,6 @@ func explained(outcome *provision.Outcome) (api.Explanation, error) {
 }
 
 // requestID reads the number of a request; what no request can have finds none.
-func requestID(n int64) uint64 { return uint64(max(n, 0)) } //nolint:gosec // not negative
+func requestID(n int64) uint64 { return uint64(max(n, 0)) }
 
-func number(id uint64) int64 { return int64(min(id, math.MaxInt64)) } //nolint:gosec // bounded
+func number(id uint64) int64 { return int64(min(id, math.MaxInt64)) }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -18,7 +17,8 @@ const (
 // sixth of the CPU. A fixed higher percentage would cost a large site as many times its leases, and a memory limit
 // would have the collector run without a pause once these come near it. GOGC in the environment overrules all this.
 func tuneCollector(ctx context.Context) error {
-	if os.Getenv("GOGC") != "" {
+	if is := debug.SetGCPercent(100); is != 100 {
+		debug.SetGCPercent(is)
 		<-ctx.Done()
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestThrottleForgets(t *testing.T) {
 	}
 	var full throttle
 	for i := range 2 * maxAddrs {
-		full.failed(fmt.Sprint(i), now.Add(time.Duration(i)))
+		full.failed(strconv.Itoa(i), now.Add(time.Duration(i)))
 	}
 	if len(full.addrs) != maxAddrs {
 		t.Errorf("%d addresses are remembered, want %d", len(full.addrs), maxAddrs)

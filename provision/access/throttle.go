@@ -78,7 +78,9 @@ func (t *throttle) allow(addr string, now time.Time) error {
 // ThrottledError is an ErrThrottled that says how long to wait, in whole seconds.
 type ThrottledError struct{ Wait time.Duration }
 
-func (e *ThrottledError) Error() string { return fmt.Sprintf("%s; try again in %s", ErrThrottled, e.Wait) }
+func (e *ThrottledError) Error() string {
+	return fmt.Sprintf("%s; try again in %s", ErrThrottled, e.Wait)
+}
 
 // Unwrap makes it an ErrThrottled.
 func (e *ThrottledError) Unwrap() error { return ErrThrottled }

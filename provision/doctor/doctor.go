@@ -283,14 +283,16 @@ const soon = 14 * 24 * time.Hour
 // Certificates looks at the certificates in a folder's .pem and .crt files. What isn't one is left alone.
 func Certificates(dir string, now time.Time) []Finding {
 	var list []Finding
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !slices.Contains([]string{".pem", ".crt"}, filepath.Ext(path)) {
+	root := os.DirFS(dir)
+	_ = fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !slices.Contains([]string{".pem", ".crt"}, filepath.Ext(name)) {
 			return nil //nolint:nilerr // what can't be read is no certificate of ours
 		}
-		data, err := os.ReadFile(path)
+		path := filepath.Join(dir, name)
+		data, err := fs.ReadFile(root, name)
 		if err != nil {
 			list = append(list, Finding{Area: "certificate", Level: Warning, Text: err.Error(), Remedy: "See that the service's user may read it."})
-			return nil
+			return nil //nolint:nilerr // it is told; the others are looked at all the same
 		}
 		for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 			if block.Type != "CERTIFICATE" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -90,7 +91,7 @@ func TestChangesAreAudited(t *testing.T) {
 			if err := note.Describe(fmt.Sprint("phone ", n), nil, map[string]int{"n": n}); err != nil {
 				t.Error(err)
 			}
-			d := provision.Device{ID: provision.DeviceID(fmt.Sprint(n))}
+			d := provision.Device{ID: provision.DeviceID(strconv.Itoa(n))}
 			if _, err := db.PutDevice(ctx, d); err != nil || !note.Written() {
 				t.Errorf("phone %d: %v, written %v", n, err, note.Written())
 			}

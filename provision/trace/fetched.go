@@ -71,7 +71,7 @@ func (l *Log) recall(ctx context.Context) {
 		return true
 	})
 	if err != nil && ctx.Err() == nil {
-		l.log().Warn("what phones fetched before the start isn't known", "err", err)
+		l.log().WarnContext(ctx, "what phones fetched before the start isn't known", "err", err)
 	}
 }
 

@@ -127,7 +127,7 @@ func (l *Log) Run(ctx context.Context, j *provision.Journal) error {
 		}
 		err := l.write(all)
 		if err != nil && !failing {
-			l.log().Error("the trace of requests can't be written: what phones do now will not be known after a restart", "err", err)
+			l.log().ErrorContext(ctx, "the trace of requests can't be written: what phones do now will not be known after a restart", "err", err)
 		}
 		failing = err != nil
 	}
@@ -309,7 +309,7 @@ func (l *Log) scan(ctx context.Context, text []byte, yield func(*provision.Outco
 		for _, line := range slices.Backward(lines) {
 			o := new(provision.Outcome)
 			if err := json.Unmarshal(line, o); err != nil {
-				l.log().Warn("a line of the trace can't be read and is left out", "file", name, "err", err)
+				l.log().WarnContext(ctx, "a line of the trace can't be read and is left out", "file", name, "err", err)
 				continue
 			}
 			if !yield(o) {

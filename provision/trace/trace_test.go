@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -117,7 +118,7 @@ func TestOutcomesSurviveARestart(t *testing.T) {
 		during(t, l, s.Journal, func() {
 			for n := range 6 {
 				device = s.ask(n, whole).Device.ID
-				time.Sleep(flushAfter) // the journal holds four: the trace must be as long as it was, not as the journal is
+				<-time.After(flushAfter) // the journal holds four: the trace must be as long as it was, not as the journal is
 			}
 			s.ask(5, whole)
 		})
@@ -186,7 +187,7 @@ func TestBounds(t *testing.T) {
 		during(t, l, s.Journal, func() {
 			for n := range 200 {
 				s.ask(n, whole)
-				time.Sleep(flushAfter)
+				<-time.After(flushAfter)
 			}
 		})
 		var size int64
@@ -229,7 +230,7 @@ func TestLaggedWriterReadsTheJournal(t *testing.T) {
 			}
 			l.mu.Unlock()
 			synctest.Wait()
-			time.Sleep(2 * flushAfter)
+			<-time.After(2 * flushAfter)
 		})
 		if all, _ := load(t, &Log{Dir: l.Dir}, 4*buffered); len(all) != 2*buffered {
 			t.Errorf("%d outcomes are written, want %d", len(all), 2*buffered)
@@ -243,7 +244,7 @@ func TestFullDiskCostsHistoryOnly(t *testing.T) {
 		s := newSource(t, nil, 0)
 		during(t, l, s.Journal, func() {
 			s.ask(1, whole)
-			time.Sleep(2 * flushAfter)
+			<-time.After(2 * flushAfter)
 			if err := os.Mkdir(l.Dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -313,7 +314,7 @@ func TestFetchesAreBounded(t *testing.T) {
 	at := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	for n := range 2 * maxFetches {
 		f.note(&provision.Outcome{
-			Request: provision.Request{ID: uint64(n + 1), At: at.Add(time.Duration(n) * time.Second), Path: fmt.Sprint(n)},
+			Request: provision.Request{ID: uint64(n + 1), At: at.Add(time.Duration(n) * time.Second), Path: strconv.Itoa(n)},
 			Device:  provision.Device{ID: "d"}, Route: provision.Route{Rule: "r"}, Delivery: &provision.Delivery{},
 		})
 	}
