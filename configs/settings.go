@@ -110,6 +110,10 @@ type TLS struct {
 type Console struct {
 	Enabled bool           `yaml:"enabled"`
 	Listen  netip.AddrPort `yaml:"listen"`
+	// Names are the host names that people open it by, besides addresses.
+	Names []string `yaml:"names"`
+	// Public: also who isn't of a local network may ask.
+	Public bool `yaml:"public"`
 }
 
 // Plugins says how the plugin folder, below the state folder, is treated.
@@ -181,7 +185,7 @@ func Default() Settings {
 			MaxConnections: 1024, MaxPerPeer: 32,
 			TLS: TLS{Listen: netip.MustParseAddrPort("0.0.0.0:443"), MinVersion: "1.2", ClientCertificates: true},
 		},
-		Console: Console{Enabled: true, Listen: netip.MustParseAddrPort("127.0.0.1:8080")},
+		Console: Console{Enabled: true, Listen: netip.MustParseAddrPort("127.0.0.1:8080"), Names: []string{}},
 		Plugins: Plugins{Watch: true},
 		Guard:   Guard{Outside: "strict", AddMax: 50_000},
 		Journal: Journal{Size: 2000, Disk: 64, Days: 30},

@@ -169,7 +169,7 @@ func TestParseFaults(t *testing.T) {
 		{"misspelt key", "tftp:\n  max_transfer: 5\n", []string{`f.yaml:2: tftp.max_transfer: unknown key; did you mean "max_transfers"?`}},
 		{"swapped letters", "sttae: /x\n", []string{`f.yaml:1: sttae: unknown key; did you mean "state"?`}},
 		{"other case", "DHCP:\n  enabled: true\n", []string{`did you mean "dhcp"?`}},
-		{"far from any", "console:\n  certificate: x\n", []string{"f.yaml:2: console.certificate: unknown key; known here: enabled, listen"}},
+		{"far from any", "console:\n  certificate: x\n", []string{"f.yaml:2: console.certificate: unknown key; known here: enabled, listen, names, public"}},
 		{"merge key", "tftp: {}\n<<: {state: /x}\n", []string{"f.yaml:2: "}},
 		{"twice", "state: /a\nlog: {}\nstate: /b\n", []string{"f.yaml:3: state: the key stands twice, in line 1, too; keep one"}},
 		{"twice below", "log:\n  level: info\n  level: warn\n", []string{"f.yaml:3: log.level: the key stands twice, in line 2, too"}},

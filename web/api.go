@@ -14,6 +14,7 @@ import (
 
 	"github.com/dialtone-project/dialtone/dhcp/lease"
 	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/web/api"
 )
@@ -23,8 +24,8 @@ const (
 	maxBody = 1 << 20 // of a request to the API, in bytes
 )
 
-// apiHandler answers the operations of openapi.yaml.
-func (s *Server) apiHandler() (http.Handler, error) {
+// apiHandler answers the operations of openapi.yaml to whom the rules let in; who says who asks.
+func (s *Server) apiHandler(who func(*http.Request) (access.Actor, error)) (http.Handler, error) {
 	contract, err := api.ReadContract()
 	if err != nil {
 		return nil, err
@@ -32,21 +33,32 @@ func (s *Server) apiHandler() (http.Handler, error) {
 	unreadable := func(w http.ResponseWriter, r *http.Request, err error) {
 		s.problem(w, r, fmt.Errorf("%w: %w", provision.ErrInvalid, err))
 	}
-	strict := api.NewStrictHandlerWithOptions(operations{admin: s.Admin, build: s.Build}, nil, api.StrictHTTPServerOptions{
+	strict := api.NewStrictHandlerWithOptions(operations{admin: s.Admin, build: s.Build, server: s}, nil, api.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: unreadable, ResponseErrorHandlerFunc: s.problem,
 	})
-	h := api.HandlerWithOptions(strict, api.StdHTTPServerOptions{
-		BaseURL: apiBase, ErrorHandlerFunc: unreadable, Middlewares: []api.MiddlewareFunc{s.checkBody(contract)},
+	mux := http.NewServeMux()
+	api.HandlerWithOptions(strict, api.StdHTTPServerOptions{
+		BaseURL: apiBase, BaseRouter: mux, ErrorHandlerFunc: unreadable, Middlewares: []api.MiddlewareFunc{s.checkBody(contract)},
 	})
+	return http.MaxBytesHandler(s.guarded(mux, who), maxBody), nil
+}
+
+// socketHandler is the API for the unix socket, whose file permissions have let in who may do everything.
+func (s *Server) socketHandler() (http.Handler, error) {
+	h, err := s.apiHandler(func(*http.Request) (access.Actor, error) { return access.Socket(), nil })
+	if err != nil {
+		return nil, err
+	}
 	e := s.newEcho()
-	e.Any(apiBase+"/*", echo.WrapHandler(numbered(http.MaxBytesHandler(h, maxBody))))
+	e.Any(apiBase+"/*", echo.WrapHandler(numbered(h)))
 	return e, nil
 }
 
 // operations turns the API's shapes into use cases and back.
 type operations struct {
-	admin *admin.Service
-	build api.Version
+	admin  *admin.Service
+	build  api.Version
+	server *Server
 }
 
 var _ api.StrictServerInterface = operations{}
@@ -117,6 +129,7 @@ func (o operations) RescanPlugins(ctx context.Context, _ api.RescanPluginsReques
 	if err != nil {
 		return nil, err
 	}
+	o.server.did(ctx, "plugins")
 	return api.RescanPlugins200JSONResponse{Plugins: toPlugins(list)}, nil
 }
 

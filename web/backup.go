@@ -16,6 +16,7 @@ func (o operations) GetBackup(ctx context.Context, _ api.GetBackupRequestObject)
 	if o.admin.Backup == nil {
 		return nil, fmt.Errorf("backup: %w", provision.ErrNotFound)
 	}
+	o.server.did(ctx, "backup")
 	return backupResponse{ctx, o.admin.Backup}, nil
 }
 

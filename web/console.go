@@ -4,10 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
-	"net"
 	"net/http"
-	"net/netip"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
@@ -32,10 +29,15 @@ func (s *Server) consoleHandler() (http.Handler, error) {
 		return nil, fmt.Errorf("console style: %w", err)
 	}
 	e := s.newEcho()
-	e.Use(knownHost, middleware.SecureWithConfig(middleware.SecureConfig{
+	e.Use(middleware.SecureWithConfig(middleware.SecureConfig{
 		ContentTypeNosniff: "nosniff", XFrameOptions: "DENY", ReferrerPolicy: "no-referrer",
 		ContentSecurityPolicy: "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-	}))
+	}), s.ours)
+	operations, err := s.apiHandler(s.visitor)
+	if err != nil {
+		return nil, err
+	}
+	e.Any(apiBase+"/*", echo.WrapHandler(numbered(s.fenced(operations))))
 	e.GET("/", func(c echo.Context) error {
 		phones, err := s.Admin.Phones(c.Request().Context())
 		if err != nil {
@@ -59,16 +61,15 @@ func (s *Server) consoleHandler() (http.Handler, error) {
 	return e, nil
 }
 
-// knownHost refuses names that are none of ours: a page elsewhere whose name is made to resolve to us (DNS rebinding)
-// may not read the console.
-func knownHost(next echo.HandlerFunc) echo.HandlerFunc {
+// ours refuses names that are none of ours, and who comes from far away unless that is allowed.
+func (s *Server) ours(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		host := c.Request().Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
+		r := c.Request()
+		if !s.knownHost(r.Host) {
+			return echo.NewHTTPError(http.StatusMisdirectedRequest, "Open the console by its address, or by a name in its setting console.names.")
 		}
-		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && host != "localhost" && host != "" {
-			return echo.NewHTTPError(http.StatusMisdirectedRequest, "Open the console by its address, not by a name.")
+		if !s.Public && !nearby(remoteOf(r)) {
+			return echo.NewHTTPError(http.StatusForbidden, "The console is for the local network; console.public in the settings opens it to others.")
 		}
 		return next(c)
 	}

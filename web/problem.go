@@ -70,6 +70,7 @@ func (e bodyError) Unwrap() error { return provision.ErrInvalid }
 // problem writes an error as RFC 9457 has it. What isn't the caller's fault is logged and told in general words.
 func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	p := toProblem(err)
+	authStatus(w, err, &p)
 	p.RequestID = w.Header().Get(requestIDHeader)
 	if p.Status == http.StatusInternalServerError {
 		s.Log.ErrorContext(r.Context(), "api request", "method", r.Method, "path", r.URL.Path, "request_id", p.RequestID, "err", err)

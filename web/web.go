@@ -1,11 +1,12 @@
 // Package web is the appliance's face for people and programs: the administration API and the console, both on Echo.
 //
-// Phones never come here; their files are served by provision/httpd. The API is answered on the unix socket only, whose
-// file permissions say who may use it; the console's port shows a page to read.
+// Phones never come here; their files are served by provision/httpd. The API is answered on the unix socket,
+// whose file permissions say who may use it, and on the console's port to who signs in or has a token.
 package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/web/api"
 )
@@ -33,7 +35,15 @@ type Server struct {
 	Socket string
 	// Console is the address that the console listens on, such as 127.0.0.1:8080. Empty: no console.
 	Console string
-	Log     *slog.Logger
+	// Names are the host names that the console is opened by, besides localhost and addresses of any kind.
+	Names []string
+	// TLS is what the console speaks; nil: HTTP, and then its API is for this host only.
+	TLS *tls.Config
+	// Public lets in who doesn't come from a private address or a network that this host has a card in.
+	Public bool
+	Access *access.Gate
+	Audit  access.AuditStore
+	Log    *slog.Logger
 
 	socket, console net.Listener
 }
@@ -86,13 +96,17 @@ func (s *Server) ConsoleAddr() net.Addr {
 // Run serves until ctx ends, then lets requests in hand finish for up to five seconds.
 func (s *Server) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	serve := func(l net.Listener, h http.Handler) {
+	serve := func(l net.Listener, h http.Handler, config *tls.Config) {
 		srv := &http.Server{
 			Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
-			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+			TLSConfig: config, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		}
 		group.Go(func() error {
-			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			run := srv.Serve
+			if config != nil {
+				run = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
+			}
+			if err := run(l); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve %s: %w", l.Addr(), err)
 			}
 			return nil
@@ -107,17 +121,17 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	operations, err := s.apiHandler()
+	operations, err := s.socketHandler()
 	if err != nil {
 		return err
 	}
-	serve(s.socket, operations)
+	serve(s.socket, operations, nil)
 	if s.console != nil {
 		h, err := s.consoleHandler()
 		if err != nil {
 			return err
 		}
-		serve(s.console, h)
+		serve(s.console, h, s.TLS)
 	}
 	return group.Wait()
 }

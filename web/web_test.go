@@ -18,7 +18,9 @@ import (
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
 	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/provision/admin"
+	"github.com/dialtone-project/dialtone/provision/store"
 	"github.com/dialtone-project/dialtone/web"
 	"github.com/dialtone-project/dialtone/web/api"
 )
@@ -76,41 +78,8 @@ func (noPlugins) Statuses() []admin.PluginStatus {
 // start serves on a socket and a console of its own, and returns clients of both.
 func start(t *testing.T, fail error) (c *api.ClientWithResponses, socket *http.Client, console string) {
 	t.Helper()
-	memory := provision.NewMemory()
-	if _, err := memory.PutDevice(t.Context(), provision.Device{ID: "00085d112233", HW: phoneHW, Vendor: "Aastra", Model: "6730i"}); err != nil {
-		t.Fatal(err)
-	}
-	pipeline := &provision.Pipeline{
-		Leases: leases{}, Devices: memory, Configs: memory, Plugins: noPlugins{},
-		Journal: provision.NewJournal(10), Sightings: provision.NewSightings(10),
-	}
-	pipeline.Handle(t.Context(), &provision.Request{
-		Proto: provision.HTTP, Peer: netip.MustParseAddr("192.0.2.23"), Path: "<script>.cfg", Raw: "/<script>.cfg",
-	})
-	dir := t.TempDir()
-	s := &web.Server{
-		Admin: &admin.Service{
-			Leases: leases{}, Devices: devices{memory, fail}, Pipeline: pipeline, Plugins: noPlugins{},
-			Problems: func() []admin.Problem {
-				return []admin.Problem{{Part: "dhcp", Kind: "rogue-server", Network: "office", Text: "another server", Since: time.Now()}}
-			},
-			Journal: pipeline.Journal, Sightings: pipeline.Sightings, Local: func(netip.Addr) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
-		},
-		Build: api.Version{Version: "v0", Go: "go"}, Socket: filepath.Join(dir, "api.sock"), Console: "127.0.0.1:0",
-		Log: slog.New(slog.DiscardHandler),
-	}
-	if err := s.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	})
+	s := newServer(t, fail)
+	run(t, s)
 	info, err := os.Stat(s.Socket)
 	if err != nil || info.Mode().Perm()&0o007 != 0 {
 		t.Errorf("socket: %v, %v; others may not use it", info.Mode(), err)
@@ -124,6 +93,60 @@ func start(t *testing.T, fail error) (c *api.ClientWithResponses, socket *http.C
 		t.Fatal(err)
 	}
 	return c, socket, s.ConsoleAddr().String()
+}
+
+// newServer returns a server that knows one phone, with a store for its users.
+func newServer(t *testing.T, fail error) *web.Server {
+	t.Helper()
+	memory := provision.NewMemory()
+	if _, err := memory.PutDevice(t.Context(), provision.Device{ID: "00085d112233", HW: phoneHW, Vendor: "Aastra", Model: "6730i"}); err != nil {
+		t.Fatal(err)
+	}
+	pipeline := &provision.Pipeline{
+		Leases: leases{}, Devices: memory, Configs: memory, Plugins: noPlugins{},
+		Journal: provision.NewJournal(10), Sightings: provision.NewSightings(10),
+	}
+	pipeline.Handle(t.Context(), &provision.Request{
+		Proto: provision.HTTP, Peer: netip.MustParseAddr("192.0.2.23"), Path: "<script>.cfg", Raw: "/<script>.cfg",
+	})
+	dir := t.TempDir()
+	db, err := store.Open(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close the store: %v", err)
+		}
+	})
+	return &web.Server{
+		Admin: &admin.Service{
+			Leases: leases{}, Devices: devices{memory, fail}, Pipeline: pipeline, Plugins: noPlugins{},
+			Problems: func() []admin.Problem {
+				return []admin.Problem{{Part: "dhcp", Kind: "rogue-server", Network: "office", Text: "another server", Since: time.Now()}}
+			},
+			Journal: pipeline.Journal, Sightings: pipeline.Sightings, Local: func(netip.Addr) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
+		},
+		Build: api.Version{Version: "v0", Go: "go"}, Socket: filepath.Join(dir, "api.sock"), Console: "127.0.0.1:0",
+		Access: &access.Gate{Store: db}, Audit: db, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+// run serves until the test ends.
+func run(t *testing.T, s *web.Server) {
+	t.Helper()
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
 }
 
 func TestAPI(t *testing.T) {
@@ -266,8 +289,8 @@ func TestConsole(t *testing.T) {
 	if status, _, _ := get("evil.example", "/"); status != http.StatusMisdirectedRequest {
 		t.Errorf("a foreign name: %d, want 421", status)
 	}
-	if status, _, _ := get(addr, "/api/v1/phones"); status != http.StatusNotFound {
-		t.Errorf("the API on the console's port: %d, want 404", status)
+	if status, _, _ := get(addr, "/api/v1/phones"); status != http.StatusUnauthorized {
+		t.Errorf("the API on the console's port without having signed in: %d, want 401", status)
 	}
 }
 

@@ -48,7 +48,7 @@ var imports = map[string][]string{
 	"provision/trace":         {"provision"},
 	"provision/admin":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/access", "provision/trace"},
 
-	"web":     {"dhcp/hwaddr", "dhcp/lease", "dhcp/network", "provision", "provision/admin", "web/api", echo, "golang.org/x/sync"},
+	"web":     {"dhcp/hwaddr", "dhcp/lease", "dhcp/network", "provision", "provision/access", "provision/admin", "web/api", echo, "golang.org/x/sync"},
 	"web/api": {"github.com/oapi-codegen/runtime", yaml},
 	"configs": {yaml},
 	"plugins": {},

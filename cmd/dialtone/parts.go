@@ -23,6 +23,7 @@ import (
 	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/plugins"
 	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/provision/golden"
 	"github.com/dialtone-project/dialtone/provision/httpd"
@@ -53,6 +54,7 @@ type parts struct {
 	http     *httpd.Server // nil: not served
 	keeper   *pki.Keeper   // nil: no HTTPS
 	tokens   *provision.Tokens
+	access   *access.Gate
 	web      *web.Server
 	dhcp     atomic.Pointer[dhcp.Server] // nil: not served
 }
@@ -76,6 +78,7 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 	if p.db, err = (store.Opener{Dir: s.State, Child: child, Log: log}).Open(ctx); err != nil {
 		return p, err
 	}
+	p.access = &access.Gate{Store: p.db}
 	if err = p.importSite(ctx, c); err != nil {
 		return p, err
 	}
@@ -213,9 +216,12 @@ func (p *parts) openServers(ctx context.Context) error {
 			return err
 		}
 	}
-	srv := &web.Server{Admin: p.admin(), Build: build(), Socket: filepath.Join(s.State, socketName), Log: p.log}
+	srv := &web.Server{
+		Admin: p.admin(), Build: build(), Socket: filepath.Join(s.State, socketName), Names: s.Console.Names, Public: s.Console.Public,
+		Access: p.access, Audit: p.db, Log: p.log,
+	}
 	if s.Console.Enabled {
-		srv.Console = s.Console.Listen.String()
+		srv.Console, srv.TLS = s.Console.Listen.String(), p.consoleTLS()
 	}
 	if err := srv.Open(ctx); err != nil {
 		return err

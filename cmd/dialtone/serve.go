@@ -42,6 +42,9 @@ reservations, configs and phones.`,
 			if err != nil {
 				return err
 			}
+			if err := a.firstSignIn(cmd.Context(), p); err != nil {
+				return errors.Join(err, p.close())
+			}
 			if sandbox {
 				a.invite(p)
 			}
@@ -50,6 +53,16 @@ reservations, configs and phones.`,
 	}
 	a.settingsFlags(cmd, &file, &site, &sandbox)
 	return cmd
+}
+
+// firstSignIn says on standard error how the first person gets in, as long as nobody can.
+func (a *app) firstSignIn(ctx context.Context, p *parts) error {
+	code, err := p.access.SetupCode(ctx)
+	if err != nil || code == "" {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stderr, "There is no user yet. Setup code for the first one, good for a day: %s\n", code)
+	return err
 }
 
 func (a *app) settingsFlags(cmd *cobra.Command, file, site *string, sandbox *bool) {

@@ -66,6 +66,14 @@ func (p *parts) tlsPolicy(a netip.Addr) pki.Policy {
 	return pki.Policy{Min: tls.VersionTLS12}
 }
 
+// consoleTLS is what the console speaks where others can hear it; nil: HTTP. Old phones' exceptions aren't for it.
+func (p *parts) consoleTLS() *tls.Config {
+	if p.keeper == nil || p.settings.Console.Listen.Addr().IsLoopback() {
+		return nil
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.keeper.Config().GetCertificate}
+}
+
 // openHTTP opens the sockets that phones ask by HTTP and HTTPS.
 func (p *parts) openHTTP(ctx context.Context) error {
 	s := p.settings.HTTP

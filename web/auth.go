@@ -1,0 +1,290 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/access"
+	"github.com/dialtone-project/dialtone/web/api"
+)
+
+// rule says who may call an operation.
+type rule struct {
+	name  string       // its operationId
+	needs access.Scope // or one of the two below
+	does  effect
+}
+
+// effect is what an operation does.
+type effect int
+
+const (
+	looks   effect = iota
+	changes        // and is written down
+	feeds          // changes, but so often and by a program that writing it down would push everything else out of the audit
+)
+
+// What a rule may need besides the scopes of package access.
+const (
+	anybody  access.Scope = "anybody"   // also who isn't signed in
+	signedIn access.Scope = "signed in" // for what is one's own
+)
+
+// rules has every operation of openapi.yaml, by method and path. What isn't in it is refused.
+func rules() map[string]rule {
+	return map[string]rule{
+		"GET /version":                     {"getVersion", access.Read, looks},
+		"GET /leases":                      {"listLeases", access.Read, looks},
+		"POST /lease-events":               {"tellLease", access.LeasesWrite, feeds},
+		"GET /phones":                      {"listPhones", access.Read, looks},
+		"GET /phones/{phone}":              {"getPhone", access.Read, looks},
+		"GET /phones/{phone}/boots":        {"listBoots", access.Read, looks},
+		"GET /phones/{phone}/drift":        {"listDrift", access.Read, looks},
+		"GET /sightings":                   {"listSightings", access.Read, looks},
+		"POST /sightings/{sighting}/adopt": {"adoptSighting", access.PhonesWrite, changes},
+		"GET /plugins":                     {"listPlugins", access.Read, looks},
+		"POST /plugins/rescan":             {"rescanPlugins", access.PluginsWrite, changes},
+		"GET /requests":                    {"listRequests", access.Read, looks},
+		"GET /requests/{number}":           {"getRequest", access.Read, looks},
+		"POST /requests/{number}/replay":   {"replayRequest", access.Read, looks},
+		"GET /problems":                    {"listProblems", access.Read, looks},
+		"POST /explain":                    {"explain", access.Read, looks},
+		"GET /backup":                      {"getBackup", access.Admin, changes}, // nothing, but who has it has every secret
+
+		"POST /login":                {"login", anybody, changes},
+		"POST /setup":                {"setup", anybody, changes},
+		"POST /logout":               {"logout", signedIn, changes},
+		"GET /me":                    {"getMe", signedIn, looks},
+		"PUT /me/password":           {"setMyPassword", signedIn, changes},
+		"POST /me/totp":              {"beginMyTotp", signedIn, looks},
+		"PUT /me/totp":               {"confirmMyTotp", signedIn, changes},
+		"GET /sessions":              {"listSessions", signedIn, looks},
+		"GET /tokens":                {"listAPITokens", signedIn, looks},
+		"POST /tokens":               {"createAPIToken", signedIn, changes},
+		"GET /users":                 {"listUsers", access.Admin, looks},
+		"POST /users":                {"createUser", access.Admin, changes},
+		"DELETE /users/{user}":       {"deleteUser", access.Admin, changes},
+		"PUT /users/{user}/role":     {"setUserRole", access.Admin, changes},
+		"PUT /users/{user}/password": {"setUserPassword", access.Admin, changes},
+		"DELETE /users/{user}/totp":  {"resetUserTotp", access.Admin, changes},
+		"DELETE /tokens/{token}":     {"revokeAPIToken", signedIn, changes},
+		"DELETE /sessions/{session}": {"revokeSession", signedIn, changes},
+		"GET /audit":                 {"listAudit", access.Admin, looks},
+		"GET /audit/verify":          {"verifyAudit", access.Admin, looks},
+	}
+}
+
+// check refuses who lacks the scope. A program changes what is its user's own only if it may do everything: a token that
+// leaks mustn't make itself a successor.
+func (k rule) check(a access.Actor) error {
+	switch {
+	case k.needs != signedIn:
+		return a.May(k.needs)
+	case k.does != looks && a.Via == access.ViaToken:
+		return a.May(access.Admin)
+	}
+	return nil
+}
+
+// visit is who calls an operation, and from where.
+type visit struct {
+	access.Actor // the zero one: nobody has proven who they are
+
+	remote, agent string
+	tls           bool
+}
+
+type visitKey struct{}
+
+func visitOf(ctx context.Context) visit {
+	v, _ := ctx.Value(visitKey{}).(visit)
+	return v
+}
+
+// guarded lets through what the rules allow, before anything of the request's body is read. who says who asks.
+func (s *Server) guarded(mux *http.ServeMux, who func(*http.Request) (access.Actor, error)) http.Handler {
+	rules := rules()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		a, err := who(r)
+		v := visit{Actor: a, remote: remoteOf(r).String(), agent: provision.Printable(r.UserAgent()), tls: r.TLS != nil}
+		ctx := context.WithValue(r.Context(), visitKey{}, v)
+		_, pattern := mux.Handler(r)
+		method, path, _ := strings.Cut(pattern, " ")
+		known, ok := rules[method+" "+strings.TrimPrefix(path, apiBase)]
+		switch {
+		case known.needs == anybody: // who they are is for the operation to find out
+		case err != nil:
+			s.problem(w, r, err)
+			return
+		case pattern == "": // 404 or 405, in the multiplexer's words
+		case !ok:
+			s.problem(w, r, fmt.Errorf("%s: %w", pattern, provision.ErrForbidden))
+			return
+		default:
+			if err := known.check(a); err != nil {
+				if known.does != looks {
+					s.refused(ctx, a, known.name, err)
+				}
+				s.problem(w, r, err)
+				return
+			}
+		}
+		if known.does == changes && known.needs != anybody {
+			ctx, _ = access.WithNote(ctx, a, known.name)
+		}
+		mux.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// refused writes down that somebody tried in vain.
+func (s *Server) refused(ctx context.Context, a access.Actor, action string, why error) {
+	s.write(ctx, access.Entry{Actor: a.Name, Via: a.Via, Remote: a.Remote, Action: action, Refused: why.Error()})
+}
+
+// did writes down what changed nothing in the store, and so hasn't been written down there.
+func (s *Server) did(ctx context.Context, object string) {
+	note := access.NoteOf(ctx)
+	if err := note.Describe(object, nil, nil); err != nil {
+		s.Log.ErrorContext(ctx, "audit", "err", err)
+	}
+	if e, ok := note.Take(); ok {
+		s.write(ctx, e)
+	}
+}
+
+func (s *Server) write(ctx context.Context, e access.Entry) {
+	if err := s.Audit.Append(ctx, e); err != nil {
+		s.Log.ErrorContext(ctx, "not written to the audit", "actor", e.Actor, "action", e.Action, "err", err)
+	}
+}
+
+// visitor says who asks on the console's port, by the request's token or its cookie.
+func (s *Server) visitor(r *http.Request) (access.Actor, error) {
+	remote := remoteOf(r).String()
+	if h := r.Header.Get("Authorization"); h != "" {
+		scheme, token, _ := strings.Cut(h, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return access.Actor{}, access.ErrExpired
+		}
+		return s.Access.Bearer(r.Context(), strings.TrimSpace(token), remote)
+	}
+	c, err := r.Cookie(cookieName(r.TLS != nil))
+	if err != nil {
+		return access.Actor{}, access.ErrExpired
+	}
+	return s.Access.Session(r.Context(), c.Value, remote)
+}
+
+// cookieName is that of the session's cookie. Of one that begins with __Host- a browser makes sure that it was set by this
+// host, over HTTPS (RFC 6265bis §4.1.3.2).
+func cookieName(tls bool) string {
+	if tls {
+		return "__Host-dialtone"
+	}
+	return "dialtone"
+}
+
+// sessionCookie carries a session's secret; an empty one ends it.
+func sessionCookie(secret string, tls bool) *http.Cookie {
+	c := &http.Cookie{Name: cookieName(tls), Value: secret, Path: "/", HttpOnly: true, Secure: tls, SameSite: http.SameSiteStrictMode}
+	if secret == "" {
+		c.MaxAge = -1
+	}
+	return c
+}
+
+// remoteOf is the address that a request comes from; of the unix socket, none.
+func remoteOf(r *http.Request) netip.Addr {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Addr().Unmap()
+}
+
+// fenced keeps out of the API what a browser is made to send by another site, and passwords that the network can read.
+func (s *Server) fenced(next http.Handler) http.Handler {
+	cross := http.NewCrossOriginProtection()
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.problem(w, r, fmt.Errorf("another web site may not change anything here: %w", provision.ErrForbidden))
+	}))
+	guarded := cross.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil && !remoteOf(r).IsLoopback() {
+			s.problem(w, r, fmt.Errorf("the API is used by HTTPS, or on the appliance itself: %w", provision.ErrForbidden))
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// knownHost reports whether a Host header is an address of any kind or a name that is ours. Else it may be that of a site
+// elsewhere which is made to resolve to us, so that its pages may read ours (DNS rebinding).
+func (s *Server) knownHost(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || host == "" {
+		return true
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	return host == "localhost" || slices.ContainsFunc(s.Names, func(n string) bool { return strings.EqualFold(n, host) })
+}
+
+// nearby reports whether an address is one of a local network: private, or in a network that this host has a card in.
+func nearby(a netip.Addr) bool {
+	if !a.IsValid() || a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10).Contains(a) {
+		return true
+	}
+	own, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(own, func(o net.Addr) bool {
+		n, ok := o.(*net.IPNet)
+		return ok && n.Contains(a.AsSlice())
+	})
+}
+
+// authStatus sets what a problem of package access is, and what its answer's header says besides.
+func authStatus(w http.ResponseWriter, err error, p *api.Problem) {
+	status := statusOf(err)
+	if status == 0 {
+		return
+	}
+	p.Status, p.Title = status, http.StatusText(int(status))
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="dialtone"`)
+	}
+	if t, ok := errors.AsType[*access.ThrottledError](err); ok {
+		w.Header().Set("Retry-After", strconv.Itoa(int(t.Wait/time.Second)))
+	}
+}
+
+// statusOf is the status of an error of package access; 0: it is none.
+func statusOf(err error) int32 {
+	for _, k := range []struct {
+		kind   error
+		status int32
+	}{
+		{access.ErrExpired, http.StatusUnauthorized},
+		{access.ErrDenied, http.StatusUnauthorized},
+		{access.ErrThrottled, http.StatusTooManyRequests},
+		{access.ErrScope, http.StatusForbidden},
+		{access.ErrInvalid, http.StatusBadRequest},
+		{access.ErrNotFound, http.StatusNotFound},
+		{access.ErrConflict, http.StatusConflict},
+	} {
+		if errors.Is(err, k.kind) {
+			return k.status
+		}
+	}
+	return 0
+}
