@@ -3,6 +3,7 @@ package configs
 import (
 	_ "embed"
 	"errors"
+	"time"
 )
 
 // Site is content for an empty state, as it is written in a file. Names and values that only other packages understand
@@ -42,7 +43,16 @@ type SiteDevice struct {
 	Label    string         `yaml:"label"`
 	Override map[string]any `yaml:"override"` // like Params of a SiteConfig
 	Options  map[string]any `yaml:"options"`
-	Line     int            `yaml:"-"`
+	// ID is left out where it follows from the MAC.
+	ID      string    `yaml:"id"`
+	State   string    `yaml:"state"` // left out: not confirmed, or as it is
+	Remote  bool      `yaml:"remote"`
+	Static  bool      `yaml:"static"`
+	Port    string    `yaml:"port"`
+	Auto    bool      `yaml:"auto"`
+	Network string    `yaml:"network"`
+	Created time.Time `yaml:"created"` // left out: when it is imported
+	Line    int       `yaml:"-"`
 }
 
 //go:embed site.yaml
