@@ -33,7 +33,7 @@ func (s *Server) apiHandler(who func(*http.Request) (access.Actor, error)) (http
 	unreadable := func(w http.ResponseWriter, r *http.Request, err error) {
 		s.problem(w, r, fmt.Errorf("%w: %w", provision.ErrInvalid, err))
 	}
-	strict := api.NewStrictHandlerWithOptions(operations{admin: s.Admin, build: s.Build, server: s}, nil, api.StrictHTTPServerOptions{
+	strict := api.NewStrictHandlerWithOptions(operations{admin: s.Admin, keys: s.Keys, build: s.Build, server: s}, nil, api.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: unreadable, ResponseErrorHandlerFunc: s.problem,
 	})
 	mux := http.NewServeMux()
@@ -57,6 +57,7 @@ func (s *Server) socketHandler() (http.Handler, error) {
 // operations turns the API's shapes into use cases and back.
 type operations struct {
 	admin  *admin.Service
+	keys   *admin.Keys
 	build  api.Version
 	server *Server
 }
@@ -176,7 +177,7 @@ func toPhone(p admin.Phone) api.Phone {
 	x := api.Phone{
 		ID: string(p.ID), Mac: p.HW.String(), Sn: p.Serial, UUID: p.UUID, Vendor: p.Vendor, Model: p.Model, Version: p.Version,
 		Label: p.Label, Plugin: string(p.Plugin), Pinned: p.Pinned, Config: string(p.Config), Auto: p.Auto, Created: p.Created,
-		Addresses: []string{}, Seen: p.Seen,
+		Addresses: []string{}, Seen: p.Seen, State: toState(p.Trust()), Remote: p.Remote, Static: p.Static, Port: provision.Printable(p.Port),
 	}
 	for _, a := range p.Addresses {
 		x.Addresses = append(x.Addresses, a.String())

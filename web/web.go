@@ -30,6 +30,7 @@ const socketMode = 0o660
 // Server serves the API on a unix socket and the console on TCP. Open it, then Run it, both once.
 type Server struct {
 	Admin *admin.Service
+	Keys  *admin.Keys // nil: no tokens for phones are issued
 	Build api.Version
 	// Socket is the path of the unix socket. One that a dead process left behind is replaced.
 	Socket string

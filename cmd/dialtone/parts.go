@@ -216,8 +216,9 @@ func (p *parts) openServers(ctx context.Context) error {
 			return err
 		}
 	}
+	service := p.admin()
 	srv := &web.Server{
-		Admin: p.admin(), Build: build(), Socket: filepath.Join(s.State, socketName), Names: s.Console.Names, Public: s.Console.Public,
+		Admin: service, Keys: p.keys(service), Build: build(), Socket: filepath.Join(s.State, socketName), Names: s.Console.Names, Public: s.Console.Public,
 		Access: p.access, Audit: p.db, Log: p.log,
 	}
 	if s.Console.Enabled {

@@ -13,7 +13,8 @@ import (
 )
 
 func (a *app) phone() *cobra.Command {
-	return parent("phone", "The phones that are known", a.phoneList(), a.phoneShow(), a.phoneAdopt(), a.phoneBoots(), a.phoneDrift())
+	return parent("phone", "The phones that are known", a.phoneList(), a.phoneShow(), a.phoneAdopt(), a.phoneWaiting(), a.phoneApprove(), a.phoneDeny(),
+		a.phoneRetire(), a.phoneClear(), a.phoneToken(), a.phoneBoots(), a.phoneDrift())
 }
 
 func (a *app) phoneList() *cobra.Command {
@@ -39,9 +40,9 @@ func (a *app) phoneList() *cobra.Command {
 			return a.print(r.JSON200, func(w io.Writer) error {
 				var rows [][]string
 				for _, p := range r.JSON200.Phones {
-					rows = append(rows, []string{p.Mac, strings.Join(p.Addresses, ","), strings.TrimSpace(p.Vendor + " " + p.Model), p.Version, p.Plugin, p.Config, p.Label})
+					rows = append(rows, []string{p.Mac, strings.Join(p.Addresses, ","), strings.TrimSpace(p.Vendor + " " + p.Model), p.Version, p.Plugin, p.Config, string(p.State), p.Label})
 				}
-				return table(w, []string{"MAC", "ADDRESS", "MODEL", "FIRMWARE", "PLUGIN", "CONFIG", "LABEL"}, rows)
+				return table(w, []string{"MAC", "ADDRESS", "MODEL", "FIRMWARE", "PLUGIN", "CONFIG", "STATE", "LABEL"}, rows)
 			})
 		},
 	}
@@ -119,6 +120,16 @@ func writePhone(w io.Writer, p api.Phone) error {
 	if p.Auto {
 		added += ", by its first request"
 	}
+	state := string(p.State)
+	if p.State == api.New {
+		state += ", nobody has confirmed it"
+	}
+	if p.Remote {
+		state += ", remote"
+	}
+	if p.Static {
+		state += ", with an address of its own"
+	}
 	seen := ""
 	if !p.Seen.IsZero() {
 		seen = p.Seen.Local().Format(time.DateTime)
@@ -129,12 +140,14 @@ func writePhone(w io.Writer, p api.Phone) error {
 		{"serial number", p.Sn},
 		{"uuid", p.UUID},
 		{"label", p.Label},
+		{"state", state},
 		{"address", strings.Join(p.Addresses, ", ")},
 		{"vendor", p.Vendor},
 		{"model", p.Model},
 		{"firmware", p.Version},
 		{"plugin", plugin},
 		{"config", p.Config},
+		{"switch port", p.Port},
 		{"added", added},
 		{"last seen", seen},
 	} {

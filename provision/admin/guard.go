@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/provision"
 )
 
@@ -23,16 +26,10 @@ func (s *Service) ListWaiting() []provision.Waiting { return s.Gate.Waiting() }
 // retired, or already confirmed, stays as it is; ErrConflict tells of the former.
 func (s *Service) Approve(ctx context.Context, key string) (Phone, error) {
 	p, err := s.change(ctx, key, func(d *provision.Device) error {
-		switch d.State {
-		case provision.StateRetired:
-			return fmt.Errorf("it is retired; end that first: %w", provision.ErrConflict)
-		case provision.StateSuspicious:
-			return fmt.Errorf("it is suspicious; clear that, if you know why: %w", provision.ErrConflict)
-		case provision.StateNew:
+		if d.State == provision.StateNew {
 			d.State = provision.StateEnrolled
-		case provision.StateEnrolled, provision.StateProvisioned:
 		}
-		return nil
+		return approvable(d)
 	})
 	if err != nil {
 		return Phone{}, fmt.Errorf("approve: %w", err)
@@ -40,6 +37,33 @@ func (s *Service) Approve(ctx context.Context, key string) (Phone, error) {
 	s.Gate.Settle(p.ID)
 	s.Gate.Quiet(string(p.ID))
 	return p, nil
+}
+
+// ApproveAs approves a phone and gives it a config. Faults if there is no such config; then the phone isn't approved either.
+func (s *Service) ApproveAs(ctx context.Context, key string, config provision.ConfigID, by provision.Author) (Phone, error) {
+	d, err := s.find(ctx, key)
+	if err == nil {
+		err = approvable(&d)
+	}
+	if err == nil {
+		_, err = s.PatchPhone(ctx, string(d.ID), 0, PhonePatch{Config: &config}, Write{By: by})
+	}
+	if err != nil {
+		return Phone{}, fmt.Errorf("approve phone %q: %w", key, err)
+	}
+	return s.Approve(ctx, string(d.ID))
+}
+
+// approvable returns what keeps a phone from being approved.
+func approvable(d *provision.Device) error {
+	switch d.State {
+	case provision.StateRetired:
+		return fmt.Errorf("it is retired; end that first: %w", provision.ErrConflict)
+	case provision.StateSuspicious:
+		return fmt.Errorf("it is suspicious; clear that, if you know why: %w", provision.ErrConflict)
+	case provision.StateNew, provision.StateEnrolled, provision.StateProvisioned:
+	}
+	return nil
 }
 
 // Deny sets a phone aside: it gets nothing but public files, and isn't listed as waiting any more.
@@ -112,13 +136,15 @@ func (s *Service) change(ctx context.Context, key string, edit func(*provision.D
 		if err != nil {
 			return Phone{}, fmt.Errorf("phone %q: %w", key, err)
 		}
-		before := d.State
-		port := d.Port
+		before := d
 		if err := edit(&d); err != nil {
 			return Phone{}, fmt.Errorf("phone %s: %w", d.ID, err)
 		}
-		if d.State == before && d.Port == port {
+		if d.State == before.State && d.Port == before.Port {
 			return s.phone(d), nil
+		}
+		if err := describe(ctx, "phone "+string(d.ID), auditRecord(&before, nil), auditRecord(&d, &before)); err != nil {
+			return Phone{}, err
 		}
 		saved, err := s.Devices.PutDevice(ctx, d)
 		if errors.Is(err, provision.ErrConflict) {
@@ -143,11 +169,12 @@ func deviceKey(d *provision.Device) string {
 	return "uuid " + provision.Printable(d.UUID)
 }
 
-// OpenWindow opens an enrolment window from now on; without a time to close it is open for DefaultWindow.
-func (s *Service) OpenWindow(ctx context.Context, w provision.Window) (provision.Window, error) {
+// OpenWindow opens an enrolment window from now on, for a span. ErrNotFound if there is no such phone or network.
+func (s *Service) OpenWindow(ctx context.Context, w provision.Window, span time.Duration) (provision.Window, error) {
 	w.Opened = time.Now()
-	if w.Closes.IsZero() {
-		w.Closes = w.Opened.Add(DefaultWindow)
+	w.Closes = w.Opened.Add(span)
+	if w.Network != "" && s.Networks != nil && s.Networks.Networks().Get(network.ID(w.Network)) == nil {
+		return provision.Window{}, fmt.Errorf("open window: network %q: %w", provision.Printable(w.Network), provision.ErrNotFound)
 	}
 	if w.Device != "" {
 		p, err := s.Phone(ctx, string(w.Device))
@@ -156,20 +183,35 @@ func (s *Service) OpenWindow(ctx context.Context, w provision.Window) (provision
 		}
 		w.Device = p.ID
 	}
+	if err := describe(ctx, "window", nil, map[string]any{
+		"phone": w.Device, "network": w.Network, "vendor": w.Vendor, "oui": w.OUI, "count": w.Count, "closes": w.Closes,
+	}); err != nil {
+		return provision.Window{}, err
+	}
 	return s.Gate.OpenWindow(ctx, w)
 }
 
 // CloseWindow closes one before its time.
 func (s *Service) CloseWindow(ctx context.Context, id string) error {
+	if err := describe(ctx, "window "+provision.Printable(id), nil, nil); err != nil {
+		return err
+	}
 	return s.Gate.CloseWindow(ctx, id)
 }
 
 // ListWindows returns the enrolment windows that are open.
 func (s *Service) ListWindows() []provision.Window { return s.Gate.Windows(time.Now()) }
 
-// SetAside puts a device aside by its key, as sightings have it: "mac 00:15:65:aa:bb:cc". Its sighting, if there is one,
-// goes.
+// SetAside puts a device aside by its key, as sightings have it, "mac 00:15:65:aa:bb:cc", or by its MAC in any spelling. Its
+// sighting, if there is one, goes.
 func (s *Service) SetAside(ctx context.Context, key, why, by string) error {
+	key, err := asideKey(key)
+	if err != nil {
+		return err
+	}
+	if err := describe(ctx, key, nil, map[string]any{"aside": why}); err != nil {
+		return err
+	}
 	if err := s.Gate.SetAside(ctx, provision.Aside{Key: key, Why: why, By: by, When: time.Now()}); err != nil {
 		return err
 	}
@@ -177,8 +219,33 @@ func (s *Service) SetAside(ctx context.Context, key, why, by string) error {
 	return nil
 }
 
-// TakeBack ends that a device is set aside.
-func (s *Service) TakeBack(ctx context.Context, key string) error { return s.Gate.TakeBack(ctx, key) }
+// asideKey brings what a person has at hand into the form of a sighting's key.
+func asideKey(text string) (string, error) {
+	kind, value, ok := strings.Cut(text, " ")
+	switch value = strings.TrimSpace(value); {
+	case ok && value != "" && (kind == "serial" || kind == "uuid"):
+		return kind + " " + value, nil
+	case ok && kind == "mac":
+		text = value
+	}
+	hw, err := hwaddr.Parse(text)
+	if err != nil {
+		return "", fmt.Errorf("%q is neither a MAC nor a sighting's key, such as \"serial 4711\": %w", provision.Printable(text), provision.ErrInvalid)
+	}
+	return "mac " + hw.String(), nil
+}
+
+// TakeBack ends that a device is set aside, named as in SetAside. ErrNotFound if it isn't.
+func (s *Service) TakeBack(ctx context.Context, key string) error {
+	key, err := asideKey(key)
+	if err != nil {
+		return err
+	}
+	if err := describe(ctx, key, nil, nil); err != nil {
+		return err
+	}
+	return s.Gate.TakeBack(ctx, key)
+}
 
 // ListAside returns the devices that are set aside.
 func (s *Service) ListAside() []provision.Aside { return s.Gate.Asides() }

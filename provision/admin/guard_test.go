@@ -59,7 +59,7 @@ func TestGuardUseCases(t *testing.T) {
 	if got := s.ListAside(); len(got) != 1 || got[0].Key != "mac "+mac || got[0].By != "kim" {
 		t.Errorf("set aside: %+v", got)
 	}
-	w, err := s.OpenWindow(t.Context(), provision.Window{Device: mac})
+	w, err := s.OpenWindow(t.Context(), provision.Window{Device: mac}, admin.DefaultWindow)
 	if err != nil || w.Device != "a" || w.Closes.Sub(w.Opened) != admin.DefaultWindow {
 		t.Errorf("window %+v, %v", w, err)
 	}

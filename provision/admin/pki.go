@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
@@ -108,4 +109,17 @@ func (k *Keys) IssueToken(ctx context.Context, key string, span time.Duration, n
 	}
 	t.Token, t.Path = provision.Secret(token), provision.Secret(provision.TokenPath(token))
 	return t, nil
+}
+
+// URL returns the URL that a phone is given, whose requests come from an address, where its path is that of an issued token.
+// Empty if HTTP isn't served; an invalid address finds none either.
+func (k *Keys) URL(from netip.Addr, path provision.Secret) provision.Secret {
+	if !from.IsValid() || k.Phones.HTTP == nil || k.Phones.Local == nil {
+		return ""
+	}
+	url := k.Phones.HTTP(k.Phones.Local(from))
+	if url == "" {
+		return ""
+	}
+	return provision.Secret(url) + path
 }

@@ -197,6 +197,33 @@ func (e MeVia) Valid() bool {
 	}
 }
 
+// Defines values for PhoneState.
+const (
+	Enrolled    PhoneState = "enrolled"
+	New         PhoneState = "new"
+	Provisioned PhoneState = "provisioned"
+	Retired     PhoneState = "retired"
+	Suspicious  PhoneState = "suspicious"
+)
+
+// Valid indicates whether the value is a known member of the PhoneState enum.
+func (e PhoneState) Valid() bool {
+	switch e {
+	case Enrolled:
+		return true
+	case New:
+		return true
+	case Provisioned:
+		return true
+	case Retired:
+		return true
+	case Suspicious:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for QuestionProto.
 const (
 	QuestionProtoHTTP QuestionProto = "http"
@@ -265,28 +292,28 @@ func (e StageProto) Valid() bool {
 
 // Defines values for StageState.
 const (
-	Broken  StageState = "broken"
-	Done    StageState = "done"
-	Failed  StageState = "failed"
-	Missing StageState = "missing"
-	Refused StageState = "refused"
-	Waiting StageState = "waiting"
+	StageStateBroken  StageState = "broken"
+	StageStateDone    StageState = "done"
+	StageStateFailed  StageState = "failed"
+	StageStateMissing StageState = "missing"
+	StageStateRefused StageState = "refused"
+	StageStateWaiting StageState = "waiting"
 )
 
 // Valid indicates whether the value is a known member of the StageState enum.
 func (e StageState) Valid() bool {
 	switch e {
-	case Broken:
+	case StageStateBroken:
 		return true
-	case Done:
+	case StageStateDone:
 		return true
-	case Failed:
+	case StageStateFailed:
 		return true
-	case Missing:
+	case StageStateMissing:
 		return true
-	case Refused:
+	case StageStateRefused:
 		return true
-	case Waiting:
+	case StageStateWaiting:
 		return true
 	default:
 		return false
@@ -332,6 +359,25 @@ type APIToken struct {
 // APITokenList defines model for APITokenList.
 type APITokenList struct {
 	Tokens []APIToken `json:"tokens"`
+}
+
+// Approval defines model for Approval.
+type Approval struct {
+	// Config The config that it is given. Left out it keeps its own.
+	Config string `json:"config,omitempty,omitzero"`
+}
+
+// Aside defines model for Aside.
+type Aside struct {
+	At  time.Time `json:"at"`
+	By  string    `json:"by,omitempty,omitzero"`
+	Key string    `json:"key"`
+	Why string    `json:"why,omitempty,omitzero"`
+}
+
+// AsideList defines model for AsideList.
+type AsideList struct {
+	Asides []Aside `json:"asides"`
 }
 
 // AuditEntry defines model for AuditEntry.
@@ -409,6 +455,11 @@ type Credentials struct {
 	Code     string `json:"code,omitempty,omitzero"`
 	Name     string `json:"name"`
 	Password string `json:"password"`
+}
+
+// Denial defines model for Denial.
+type Denial struct {
+	Why string `json:"why,omitempty,omitzero"`
 }
 
 // Difference defines model for Difference.
@@ -561,9 +612,26 @@ type NewAPIToken struct {
 	User string `json:"user,omitempty,omitzero"`
 }
 
+// NewAside defines model for NewAside.
+type NewAside struct {
+	// Key A sighting's key, such as "serial 4711", or a MAC in any spelling.
+	Key string `json:"key"`
+	Why string `json:"why,omitempty,omitzero"`
+}
+
 // NewPassword defines model for NewPassword.
 type NewPassword struct {
 	Password string `json:"password"`
+}
+
+// NewPhoneToken defines model for NewPhoneToken.
+type NewPhoneToken struct {
+	// From The address that the phone's requests come from, such as its NAT's. It decides which address of ours is in the URL.
+	From  string `json:"from,omitempty,omitzero"`
+	Hours int32  `json:"hours"`
+
+	// Remote Also marks the phone as remote: its token is proof enough for its passwords.
+	Remote bool `json:"remote,omitempty,omitzero"`
 }
 
 // NewUser defines model for NewUser.
@@ -571,6 +639,21 @@ type NewUser struct {
 	Name     string `json:"name"`
 	Password string `json:"password"`
 	Role     Role   `json:"role"`
+}
+
+// NewWindow One of phone and network is needed. Other conditions that are left out are none.
+type NewWindow struct {
+	// Count For how many phones it is. 0: as many as come.
+	Count   int32  `json:"count,omitempty,omitzero"`
+	Minutes int32  `json:"minutes,omitempty,omitzero"`
+	Network string `json:"network,omitempty,omitzero"`
+
+	// Oui The first six digits of a MAC.
+	Oui string `json:"oui,omitempty,omitzero"`
+
+	// Phone Its ID, its MAC in any spelling, its serial number or the address that it holds.
+	Phone  string `json:"phone,omitempty,omitzero"`
+	Vendor string `json:"vendor,omitempty,omitzero"`
 }
 
 // Outcome All that a request came to. It has keys and where their values came from, never a secret.
@@ -601,17 +684,44 @@ type Phone struct {
 	Pinned    bool      `json:"pinned"`
 	Plugin    string    `json:"plugin,omitempty,omitzero"`
 
+	// Port The switch port that it belongs to.
+	Port string `json:"port,omitempty,omitzero"`
+
+	// Remote It is elsewhere and proves itself by a token.
+	Remote bool `json:"remote,omitempty,omitzero"`
+
 	// Seen When it last asked for something, since the program started.
-	Seen    time.Time `json:"seen,omitempty,omitzero"`
-	Sn      string    `json:"sn,omitempty,omitzero"`
-	UUID    string    `json:"uuid,omitempty,omitzero"`
-	Vendor  string    `json:"vendor,omitempty,omitzero"`
-	Version string    `json:"version,omitempty,omitzero"`
+	Seen time.Time `json:"seen,omitempty,omitzero"`
+	Sn   string    `json:"sn,omitempty,omitzero"`
+
+	// State How far it is trusted. New: nobody has confirmed it.
+	State PhoneState `json:"state"`
+
+	// Static Its address isn't leased.
+	Static  bool   `json:"static,omitempty,omitzero"`
+	UUID    string `json:"uuid,omitempty,omitzero"`
+	Vendor  string `json:"vendor,omitempty,omitzero"`
+	Version string `json:"version,omitempty,omitzero"`
 }
+
+// PhoneState How far it is trusted. New: nobody has confirmed it.
+type PhoneState string
 
 // PhoneList defines model for PhoneList.
 type PhoneList struct {
 	Phones []Phone `json:"phones"`
+}
+
+// PhoneToken defines model for PhoneToken.
+type PhoneToken struct {
+	Ends time.Time `json:"ends"`
+
+	// Path What follows our address in the URL that the phone is given.
+	Path  string `json:"path"`
+	Phone string `json:"phone"`
+
+	// URL The whole, where it is known how the phone reaches us.
+	URL string `json:"url,omitempty,omitzero"`
 }
 
 // Plugin defines model for Plugin.
@@ -807,6 +917,59 @@ type Version struct {
 	Version  string `json:"version"`
 }
 
+// Waiting defines model for Waiting.
+type Waiting struct {
+	Count int64     `json:"count"`
+	First time.Time `json:"first"`
+
+	// From The address that it asked from last.
+	From    string    `json:"from"`
+	Last    time.Time `json:"last"`
+	Mac     string    `json:"mac,omitempty,omitzero"`
+	Model   string    `json:"model,omitempty,omitzero"`
+	Network string    `json:"network,omitempty,omitzero"`
+
+	// Path What it asked for last.
+	Path  string `json:"path"`
+	Phone string `json:"phone"`
+
+	// Rule The row of the guard's table.
+	Rule string `json:"rule"`
+
+	// Served It got its files nevertheless, as its network lets new phones have theirs.
+	Served  bool   `json:"served"`
+	Sn      string `json:"sn,omitempty,omitzero"`
+	Vendor  string `json:"vendor,omitempty,omitzero"`
+	Version string `json:"version,omitempty,omitzero"`
+	Why     string `json:"why"`
+}
+
+// WaitingList defines model for WaitingList.
+type WaitingList struct {
+	Waiting []Waiting `json:"waiting"`
+}
+
+// Window defines model for Window.
+type Window struct {
+	By      string    `json:"by,omitempty,omitzero"`
+	Closes  time.Time `json:"closes"`
+	Count   int32     `json:"count"`
+	ID      string    `json:"id"`
+	Network string    `json:"network,omitempty,omitzero"`
+	Opened  time.Time `json:"opened"`
+	Oui     string    `json:"oui,omitempty,omitzero"`
+	Phone   string    `json:"phone,omitempty,omitzero"`
+
+	// Used The phones that it has confirmed.
+	Used   []string `json:"used"`
+	Vendor string   `json:"vendor,omitempty,omitzero"`
+}
+
+// WindowList defines model for WindowList.
+type WindowList struct {
+	Windows []Window `json:"windows"`
+}
+
 // PhoneKey defines model for PhoneKey.
 type PhoneKey = string
 
@@ -835,6 +998,9 @@ type ListRequestsParams struct {
 	Phone string `form:"phone,omitempty" json:"phone,omitempty,omitzero"`
 }
 
+// SetAsideJSONRequestBody defines body for SetAside for application/json ContentType.
+type SetAsideJSONRequestBody = NewAside
+
 // ExplainJSONRequestBody defines body for Explain for application/json ContentType.
 type ExplainJSONRequestBody = Question
 
@@ -850,6 +1016,15 @@ type SetMyPasswordJSONRequestBody = PasswordChange
 // ConfirmMyTotpJSONRequestBody defines body for ConfirmMyTotp for application/json ContentType.
 type ConfirmMyTotpJSONRequestBody = SecondFactorProof
 
+// ApprovePhoneJSONRequestBody defines body for ApprovePhone for application/json ContentType.
+type ApprovePhoneJSONRequestBody = Approval
+
+// DenyPhoneJSONRequestBody defines body for DenyPhone for application/json ContentType.
+type DenyPhoneJSONRequestBody = Denial
+
+// IssuePhoneTokenJSONRequestBody defines body for IssuePhoneToken for application/json ContentType.
+type IssuePhoneTokenJSONRequestBody = NewPhoneToken
+
 // SetupJSONRequestBody defines body for Setup for application/json ContentType.
 type SetupJSONRequestBody = FirstOwner
 
@@ -864,6 +1039,9 @@ type SetUserPasswordJSONRequestBody = NewPassword
 
 // SetUserRoleJSONRequestBody defines body for SetUserRole for application/json ContentType.
 type SetUserRoleJSONRequestBody = UserRole
+
+// OpenWindowJSONRequestBody defines body for OpenWindow for application/json ContentType.
+type OpenWindowJSONRequestBody = NewWindow
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -938,6 +1116,30 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+
+	// ListAsides The devices that an administrator doesn't want to hear of.
+	//
+	// Corresponds with GET /asides (the `ListAsides` operationId).
+	ListAsides(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetAsideWithBody Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /asides (the `SetAside` operationId).
+	SetAsideWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetAside Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /asides (the `SetAside` operationId).
+	SetAside(ctx context.Context, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TakeBack Ends that a device is set aside.
+	//
+	// Corresponds with DELETE /asides/{aside} (the `TakeBack` operationId).
+	TakeBack(ctx context.Context, aside string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAudit Who changed what, and what was refused.
 	//
@@ -1061,15 +1263,71 @@ type ClientInterface interface {
 	// Corresponds with GET /phones/{phone} (the `GetPhone` operationId).
 	GetPhone(ctx context.Context, phone string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ApprovePhoneWithBody Confirms a phone. From now on it gets what its evidence is good for.
+	//
+	// 409: it is retired or suspicious; clear that first.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
+	ApprovePhoneWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApprovePhone Confirms a phone. From now on it gets what its evidence is good for.
+	//
+	// 409: it is retired or suspicious; clear that first.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
+	ApprovePhone(ctx context.Context, phone PhoneKey, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListBoots How a phone came up, step by step, and where one is stuck and what to do about it.
 	//
 	// Corresponds with GET /phones/{phone}/boots (the `ListBoots` operationId).
 	ListBoots(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ClearPhone Makes a phone that is suspicious or retired one that is confirmed, and forgets the alarms about it.
+	//
+	// Corresponds with POST /phones/{phone}/clear (the `ClearPhone` operationId).
+	ClearPhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DenyPhoneWithBody Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
+	DenyPhoneWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DenyPhone Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
+	DenyPhone(ctx context.Context, phone PhoneKey, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	//
 	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 	ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
+	//
+	// Corresponds with POST /phones/{phone}/retire (the `RetirePhone` operationId).
+	RetirePhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IssuePhoneTokenWithBody Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
+	IssuePhoneTokenWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IssuePhoneToken Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
+	IssuePhoneToken(ctx context.Context, phone PhoneKey, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListPlugins The plugins in force, and what is wrong with those that aren't.
 	//
@@ -1220,6 +1478,99 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /version (the `GetVersion` operationId).
 	GetVersion(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListWaiting The phones that wait for approval.
+	//
+	// Corresponds with GET /waiting (the `ListWaiting` operationId).
+	ListWaiting(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListWindows The enrolment windows that are open.
+	//
+	// Corresponds with GET /windows (the `ListWindows` operationId).
+	ListWindows(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OpenWindowWithBody Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /windows (the `OpenWindow` operationId).
+	OpenWindowWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OpenWindow Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /windows (the `OpenWindow` operationId).
+	OpenWindow(ctx context.Context, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CloseWindow Closes an enrolment window before its time.
+	//
+	// Corresponds with DELETE /windows/{window} (the `CloseWindow` operationId).
+	CloseWindow(ctx context.Context, window string, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ListAsides The devices that an administrator doesn't want to hear of.
+//
+// Corresponds with GET /asides (the `ListAsides` operationId).
+func (c *Client) ListAsides(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAsidesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetAsideWithBody Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /asides (the `SetAside` operationId).
+func (c *Client) SetAsideWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetAsideRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetAside Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /asides (the `SetAside` operationId).
+func (c *Client) SetAside(ctx context.Context, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetAsideRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TakeBack Ends that a device is set aside.
+//
+// Corresponds with DELETE /asides/{aside} (the `TakeBack` operationId).
+func (c *Client) TakeBack(ctx context.Context, aside string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTakeBackRequest(c.Server, aside)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListAudit Who changed what, and what was refused.
@@ -1534,6 +1885,44 @@ func (c *Client) GetPhone(ctx context.Context, phone string, reqEditors ...Reque
 	return c.Client.Do(req)
 }
 
+// ApprovePhoneWithBody Confirms a phone. From now on it gets what its evidence is good for.
+//
+// 409: it is retired or suspicious; clear that first.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
+func (c *Client) ApprovePhoneWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApprovePhoneRequestWithBody(c.Server, phone, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApprovePhone Confirms a phone. From now on it gets what its evidence is good for.
+//
+// 409: it is retired or suspicious; clear that first.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
+func (c *Client) ApprovePhone(ctx context.Context, phone PhoneKey, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApprovePhoneRequest(c.Server, phone, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListBoots How a phone came up, step by step, and where one is stuck and what to do about it.
 //
 // Corresponds with GET /phones/{phone}/boots (the `ListBoots` operationId).
@@ -1549,11 +1938,109 @@ func (c *Client) ListBoots(ctx context.Context, phone PhoneKey, reqEditors ...Re
 	return c.Client.Do(req)
 }
 
+// ClearPhone Makes a phone that is suspicious or retired one that is confirmed, and forgets the alarms about it.
+//
+// Corresponds with POST /phones/{phone}/clear (the `ClearPhone` operationId).
+func (c *Client) ClearPhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewClearPhoneRequest(c.Server, phone)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DenyPhoneWithBody Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
+func (c *Client) DenyPhoneWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDenyPhoneRequestWithBody(c.Server, phone, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DenyPhone Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
+func (c *Client) DenyPhone(ctx context.Context, phone PhoneKey, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDenyPhoneRequest(c.Server, phone, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 //
 // Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 func (c *Client) ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListDriftRequest(c.Server, phone)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
+//
+// Corresponds with POST /phones/{phone}/retire (the `RetirePhone` operationId).
+func (c *Client) RetirePhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetirePhoneRequest(c.Server, phone)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IssuePhoneTokenWithBody Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
+func (c *Client) IssuePhoneTokenWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePhoneTokenRequestWithBody(c.Server, phone, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IssuePhoneToken Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
+func (c *Client) IssuePhoneToken(ctx context.Context, phone PhoneKey, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePhoneTokenRequest(c.Server, phone, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1972,6 +2459,186 @@ func (c *Client) GetVersion(ctx context.Context, reqEditors ...RequestEditorFn) 
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// ListWaiting The phones that wait for approval.
+//
+// Corresponds with GET /waiting (the `ListWaiting` operationId).
+func (c *Client) ListWaiting(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListWaitingRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListWindows The enrolment windows that are open.
+//
+// Corresponds with GET /windows (the `ListWindows` operationId).
+func (c *Client) ListWindows(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListWindowsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OpenWindowWithBody Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /windows (the `OpenWindow` operationId).
+func (c *Client) OpenWindowWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOpenWindowRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OpenWindow Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /windows (the `OpenWindow` operationId).
+func (c *Client) OpenWindow(ctx context.Context, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOpenWindowRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CloseWindow Closes an enrolment window before its time.
+//
+// Corresponds with DELETE /windows/{window} (the `CloseWindow` operationId).
+func (c *Client) CloseWindow(ctx context.Context, window string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloseWindowRequest(c.Server, window)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// NewListAsidesRequest constructs an http.Request for the ListAsides method
+func NewListAsidesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/asides")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetAsideRequest calls the generic SetAside builder with application/json body
+func NewSetAsideRequest(server string, body SetAsideJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetAsideRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewSetAsideRequestWithBody constructs an http.Request for the SetAside method, with any body, and a specified content type
+func NewSetAsideRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/asides")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewTakeBackRequest constructs an http.Request for the TakeBack method
+func NewTakeBackRequest(server string, aside string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "aside", aside, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/asides/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListAuditRequest constructs an http.Request for the ListAudit method
@@ -2478,6 +3145,53 @@ func NewGetPhoneRequest(server string, phone string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewApprovePhoneRequest calls the generic ApprovePhone builder with application/json body
+func NewApprovePhoneRequest(server string, phone PhoneKey, body ApprovePhoneJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewApprovePhoneRequestWithBody(server, phone, "application/json", bodyReader)
+}
+
+// NewApprovePhoneRequestWithBody constructs an http.Request for the ApprovePhone method, with any body, and a specified content type
+func NewApprovePhoneRequestWithBody(server string, phone PhoneKey, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/approve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListBootsRequest constructs an http.Request for the ListBoots method
 func NewListBootsRequest(server string, phone PhoneKey) (*http.Request, error) {
 	var err error
@@ -2512,6 +3226,87 @@ func NewListBootsRequest(server string, phone PhoneKey) (*http.Request, error) {
 	return req, nil
 }
 
+// NewClearPhoneRequest constructs an http.Request for the ClearPhone method
+func NewClearPhoneRequest(server string, phone PhoneKey) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/clear", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDenyPhoneRequest calls the generic DenyPhone builder with application/json body
+func NewDenyPhoneRequest(server string, phone PhoneKey, body DenyPhoneJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDenyPhoneRequestWithBody(server, phone, "application/json", bodyReader)
+}
+
+// NewDenyPhoneRequestWithBody constructs an http.Request for the DenyPhone method, with any body, and a specified content type
+func NewDenyPhoneRequestWithBody(server string, phone PhoneKey, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/deny", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListDriftRequest constructs an http.Request for the ListDrift method
 func NewListDriftRequest(server string, phone PhoneKey) (*http.Request, error) {
 	var err error
@@ -2542,6 +3337,87 @@ func NewListDriftRequest(server string, phone PhoneKey) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewRetirePhoneRequest constructs an http.Request for the RetirePhone method
+func NewRetirePhoneRequest(server string, phone PhoneKey) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/retire", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewIssuePhoneTokenRequest calls the generic IssuePhoneToken builder with application/json body
+func NewIssuePhoneTokenRequest(server string, phone PhoneKey, body IssuePhoneTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewIssuePhoneTokenRequestWithBody(server, phone, "application/json", bodyReader)
+}
+
+// NewIssuePhoneTokenRequestWithBody constructs an http.Request for the IssuePhoneToken method, with any body, and a specified content type
+func NewIssuePhoneTokenRequestWithBody(server string, phone PhoneKey, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/token", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -3272,6 +4148,134 @@ func NewGetVersionRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListWaitingRequest constructs an http.Request for the ListWaiting method
+func NewListWaitingRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/waiting")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListWindowsRequest constructs an http.Request for the ListWindows method
+func NewListWindowsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/windows")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewOpenWindowRequest calls the generic OpenWindow builder with application/json body
+func NewOpenWindowRequest(server string, body OpenWindowJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOpenWindowRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewOpenWindowRequestWithBody constructs an http.Request for the OpenWindow method, with any body, and a specified content type
+func NewOpenWindowRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/windows")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCloseWindowRequest constructs an http.Request for the CloseWindow method
+func NewCloseWindowRequest(server string, window string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "window", window, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/windows/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -3315,6 +4319,34 @@ func WithBaseURL(baseURL string) ClientOption {
 
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
+
+	// ListAsidesWithResponse The devices that an administrator doesn't want to hear of.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /asides (the `ListAsides` operationId).
+	ListAsidesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAsidesResponse, error)
+
+	// SetAsideWithBodyWithResponse Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /asides (the `SetAside` operationId).
+	SetAsideWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetAsideResponse, error)
+
+	// SetAsideWithResponse Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /asides (the `SetAside` operationId).
+	SetAsideWithResponse(ctx context.Context, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*SetAsideResponse, error)
+
+	// TakeBackWithResponse Ends that a device is set aside.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /asides/{aside} (the `TakeBack` operationId).
+	TakeBackWithResponse(ctx context.Context, aside string, reqEditors ...RequestEditorFn) (*TakeBackResponse, error)
 
 	// ListAuditWithResponse Who changed what, and what was refused.
 	//
@@ -3456,6 +4488,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /phones/{phone} (the `GetPhone` operationId).
 	GetPhoneWithResponse(ctx context.Context, phone string, reqEditors ...RequestEditorFn) (*GetPhoneResponse, error)
 
+	// ApprovePhoneWithBodyWithResponse Confirms a phone. From now on it gets what its evidence is good for.
+	//
+	// 409: it is retired or suspicious; clear that first.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
+	ApprovePhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error)
+
+	// ApprovePhoneWithResponse Confirms a phone. From now on it gets what its evidence is good for.
+	//
+	// 409: it is retired or suspicious; clear that first.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
+	ApprovePhoneWithResponse(ctx context.Context, phone PhoneKey, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error)
+
 	// ListBootsWithResponse How a phone came up, step by step, and where one is stuck and what to do about it.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -3463,12 +4513,54 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /phones/{phone}/boots (the `ListBoots` operationId).
 	ListBootsWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ListBootsResponse, error)
 
+	// ClearPhoneWithResponse Makes a phone that is suspicious or retired one that is confirmed, and forgets the alarms about it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/clear (the `ClearPhone` operationId).
+	ClearPhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ClearPhoneResponse, error)
+
+	// DenyPhoneWithBodyWithResponse Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
+	DenyPhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error)
+
+	// DenyPhoneWithResponse Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
+	DenyPhoneWithResponse(ctx context.Context, phone PhoneKey, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error)
+
 	// ListDriftWithResponse What a phone was last sent, file by file, compared with what it would be sent now.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 	ListDriftWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ListDriftResponse, error)
+
+	// RetirePhoneWithResponse Ends that a phone is one of ours. It gets nothing but public files.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/retire (the `RetirePhone` operationId).
+	RetirePhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*RetirePhoneResponse, error)
+
+	// IssuePhoneTokenWithBodyWithResponse Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
+	IssuePhoneTokenWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error)
+
+	// IssuePhoneTokenWithResponse Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
+	IssuePhoneTokenWithResponse(ctx context.Context, phone PhoneKey, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error)
 
 	// ListPluginsWithResponse The plugins in force, and what is wrong with those that aren't.
 	//
@@ -3651,6 +4743,171 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /version (the `GetVersion` operationId).
 	GetVersionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetVersionResponse, error)
+
+	// ListWaitingWithResponse The phones that wait for approval.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /waiting (the `ListWaiting` operationId).
+	ListWaitingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListWaitingResponse, error)
+
+	// ListWindowsWithResponse The enrolment windows that are open.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /windows (the `ListWindows` operationId).
+	ListWindowsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListWindowsResponse, error)
+
+	// OpenWindowWithBodyWithResponse Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /windows (the `OpenWindow` operationId).
+	OpenWindowWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error)
+
+	// OpenWindowWithResponse Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /windows (the `OpenWindow` operationId).
+	OpenWindowWithResponse(ctx context.Context, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error)
+
+	// CloseWindowWithResponse Closes an enrolment window before its time.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /windows/{window} (the `CloseWindow` operationId).
+	CloseWindowWithResponse(ctx context.Context, window string, reqEditors ...RequestEditorFn) (*CloseWindowResponse, error)
+}
+
+type ListAsidesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AsideList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAsidesResponse) GetJSON200() *AsideList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAsidesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAsidesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAsidesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAsidesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAsidesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SetAsideResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetAsideResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetAsideResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetAsideResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetAsideResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetAsideResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type TakeBackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TakeBackResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TakeBackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TakeBackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TakeBackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TakeBackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type ListAuditResponse struct {
@@ -4297,6 +5554,54 @@ func (r GetPhoneResponse) ContentType() string {
 	return ""
 }
 
+type ApprovePhoneResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Phone
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApprovePhoneResponse) GetJSON200() *Phone {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApprovePhoneResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApprovePhoneResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApprovePhoneResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApprovePhoneResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApprovePhoneResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListBootsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4345,6 +5650,102 @@ func (r ListBootsResponse) ContentType() string {
 	return ""
 }
 
+type ClearPhoneResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Phone
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ClearPhoneResponse) GetJSON200() *Phone {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ClearPhoneResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ClearPhoneResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ClearPhoneResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ClearPhoneResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ClearPhoneResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DenyPhoneResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Phone
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DenyPhoneResponse) GetJSON200() *Phone {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DenyPhoneResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DenyPhoneResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DenyPhoneResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DenyPhoneResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DenyPhoneResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListDriftResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4387,6 +5788,102 @@ func (r ListDriftResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListDriftResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RetirePhoneResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Phone
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RetirePhoneResponse) GetJSON200() *Phone {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RetirePhoneResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RetirePhoneResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RetirePhoneResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetirePhoneResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RetirePhoneResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type IssuePhoneTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *PhoneToken
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r IssuePhoneTokenResponse) GetJSON201() *PhoneToken {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r IssuePhoneTokenResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r IssuePhoneTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r IssuePhoneTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r IssuePhoneTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r IssuePhoneTokenResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5352,6 +6849,243 @@ func (r GetVersionResponse) ContentType() string {
 	return ""
 }
 
+type ListWaitingResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *WaitingList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListWaitingResponse) GetJSON200() *WaitingList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListWaitingResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListWaitingResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListWaitingResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListWaitingResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListWaitingResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListWindowsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *WindowList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListWindowsResponse) GetJSON200() *WindowList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListWindowsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListWindowsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListWindowsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListWindowsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListWindowsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OpenWindowResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Window
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r OpenWindowResponse) GetJSON201() *Window {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r OpenWindowResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OpenWindowResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OpenWindowResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OpenWindowResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OpenWindowResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CloseWindowResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CloseWindowResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CloseWindowResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CloseWindowResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CloseWindowResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CloseWindowResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListAsidesWithResponse The devices that an administrator doesn't want to hear of.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /asides (the `ListAsides` operationId).
+func (c *ClientWithResponses) ListAsidesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAsidesResponse, error) {
+	rsp, err := c.ListAsides(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAsidesResponse(rsp)
+}
+
+// SetAsideWithBodyWithResponse Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /asides (the `SetAside` operationId).
+func (c *ClientWithResponses) SetAsideWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetAsideResponse, error) {
+	rsp, err := c.SetAsideWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetAsideResponse(rsp)
+}
+
+// SetAsideWithResponse Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /asides (the `SetAside` operationId).
+func (c *ClientWithResponses) SetAsideWithResponse(ctx context.Context, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*SetAsideResponse, error) {
+	rsp, err := c.SetAside(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetAsideResponse(rsp)
+}
+
+// TakeBackWithResponse Ends that a device is set aside.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /asides/{aside} (the `TakeBack` operationId).
+func (c *ClientWithResponses) TakeBackWithResponse(ctx context.Context, aside string, reqEditors ...RequestEditorFn) (*TakeBackResponse, error) {
+	rsp, err := c.TakeBack(ctx, aside, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTakeBackResponse(rsp)
+}
+
 // ListAuditWithResponse Who changed what, and what was refused.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5606,6 +7340,36 @@ func (c *ClientWithResponses) GetPhoneWithResponse(ctx context.Context, phone st
 	return ParseGetPhoneResponse(rsp)
 }
 
+// ApprovePhoneWithBodyWithResponse Confirms a phone. From now on it gets what its evidence is good for.
+//
+// 409: it is retired or suspicious; clear that first.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
+func (c *ClientWithResponses) ApprovePhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error) {
+	rsp, err := c.ApprovePhoneWithBody(ctx, phone, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApprovePhoneResponse(rsp)
+}
+
+// ApprovePhoneWithResponse Confirms a phone. From now on it gets what its evidence is good for.
+//
+// 409: it is retired or suspicious; clear that first.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
+func (c *ClientWithResponses) ApprovePhoneWithResponse(ctx context.Context, phone PhoneKey, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error) {
+	rsp, err := c.ApprovePhone(ctx, phone, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApprovePhoneResponse(rsp)
+}
+
 // ListBootsWithResponse How a phone came up, step by step, and where one is stuck and what to do about it.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5619,6 +7383,45 @@ func (c *ClientWithResponses) ListBootsWithResponse(ctx context.Context, phone P
 	return ParseListBootsResponse(rsp)
 }
 
+// ClearPhoneWithResponse Makes a phone that is suspicious or retired one that is confirmed, and forgets the alarms about it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/clear (the `ClearPhone` operationId).
+func (c *ClientWithResponses) ClearPhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ClearPhoneResponse, error) {
+	rsp, err := c.ClearPhone(ctx, phone, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseClearPhoneResponse(rsp)
+}
+
+// DenyPhoneWithBodyWithResponse Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
+func (c *ClientWithResponses) DenyPhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error) {
+	rsp, err := c.DenyPhoneWithBody(ctx, phone, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDenyPhoneResponse(rsp)
+}
+
+// DenyPhoneWithResponse Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
+func (c *ClientWithResponses) DenyPhoneWithResponse(ctx context.Context, phone PhoneKey, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error) {
+	rsp, err := c.DenyPhone(ctx, phone, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDenyPhoneResponse(rsp)
+}
+
 // ListDriftWithResponse What a phone was last sent, file by file, compared with what it would be sent now.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5630,6 +7433,45 @@ func (c *ClientWithResponses) ListDriftWithResponse(ctx context.Context, phone P
 		return nil, err
 	}
 	return ParseListDriftResponse(rsp)
+}
+
+// RetirePhoneWithResponse Ends that a phone is one of ours. It gets nothing but public files.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/retire (the `RetirePhone` operationId).
+func (c *ClientWithResponses) RetirePhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*RetirePhoneResponse, error) {
+	rsp, err := c.RetirePhone(ctx, phone, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetirePhoneResponse(rsp)
+}
+
+// IssuePhoneTokenWithBodyWithResponse Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
+func (c *ClientWithResponses) IssuePhoneTokenWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error) {
+	rsp, err := c.IssuePhoneTokenWithBody(ctx, phone, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssuePhoneTokenResponse(rsp)
+}
+
+// IssuePhoneTokenWithResponse Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
+func (c *ClientWithResponses) IssuePhoneTokenWithResponse(ctx context.Context, phone PhoneKey, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error) {
+	rsp, err := c.IssuePhoneToken(ctx, phone, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssuePhoneTokenResponse(rsp)
 }
 
 // ListPluginsWithResponse The plugins in force, and what is wrong with those that aren't.
@@ -5968,6 +7810,162 @@ func (c *ClientWithResponses) GetVersionWithResponse(ctx context.Context, reqEdi
 		return nil, err
 	}
 	return ParseGetVersionResponse(rsp)
+}
+
+// ListWaitingWithResponse The phones that wait for approval.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /waiting (the `ListWaiting` operationId).
+func (c *ClientWithResponses) ListWaitingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListWaitingResponse, error) {
+	rsp, err := c.ListWaiting(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListWaitingResponse(rsp)
+}
+
+// ListWindowsWithResponse The enrolment windows that are open.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /windows (the `ListWindows` operationId).
+func (c *ClientWithResponses) ListWindowsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListWindowsResponse, error) {
+	rsp, err := c.ListWindows(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListWindowsResponse(rsp)
+}
+
+// OpenWindowWithBodyWithResponse Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /windows (the `OpenWindow` operationId).
+func (c *ClientWithResponses) OpenWindowWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error) {
+	rsp, err := c.OpenWindowWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOpenWindowResponse(rsp)
+}
+
+// OpenWindowWithResponse Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /windows (the `OpenWindow` operationId).
+func (c *ClientWithResponses) OpenWindowWithResponse(ctx context.Context, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error) {
+	rsp, err := c.OpenWindow(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOpenWindowResponse(rsp)
+}
+
+// CloseWindowWithResponse Closes an enrolment window before its time.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /windows/{window} (the `CloseWindow` operationId).
+func (c *ClientWithResponses) CloseWindowWithResponse(ctx context.Context, window string, reqEditors ...RequestEditorFn) (*CloseWindowResponse, error) {
+	rsp, err := c.CloseWindow(ctx, window, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCloseWindowResponse(rsp)
+}
+
+// ParseListAsidesResponse parses an HTTP response from a ListAsidesWithResponse call
+func ParseListAsidesResponse(rsp *http.Response) (*ListAsidesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAsidesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AsideList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSetAsideResponse parses an HTTP response from a SetAsideWithResponse call
+func ParseSetAsideResponse(rsp *http.Response) (*SetAsideResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetAsideResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseTakeBackResponse parses an HTTP response from a TakeBackWithResponse call
+func ParseTakeBackResponse(rsp *http.Response) (*TakeBackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TakeBackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseListAuditResponse parses an HTTP response from a ListAuditWithResponse call
@@ -6413,6 +8411,39 @@ func ParseGetPhoneResponse(rsp *http.Response) (*GetPhoneResponse, error) {
 	return response, nil
 }
 
+// ParseApprovePhoneResponse parses an HTTP response from a ApprovePhoneWithResponse call
+func ParseApprovePhoneResponse(rsp *http.Response) (*ApprovePhoneResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApprovePhoneResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Phone
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListBootsResponse parses an HTTP response from a ListBootsWithResponse call
 func ParseListBootsResponse(rsp *http.Response) (*ListBootsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6429,6 +8460,72 @@ func ParseListBootsResponse(rsp *http.Response) (*ListBootsResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest BootList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseClearPhoneResponse parses an HTTP response from a ClearPhoneWithResponse call
+func ParseClearPhoneResponse(rsp *http.Response) (*ClearPhoneResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ClearPhoneResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Phone
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDenyPhoneResponse parses an HTTP response from a DenyPhoneWithResponse call
+func ParseDenyPhoneResponse(rsp *http.Response) (*DenyPhoneResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DenyPhoneResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Phone
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -6466,6 +8563,72 @@ func ParseListDriftResponse(rsp *http.Response) (*ListDriftResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRetirePhoneResponse parses an HTTP response from a RetirePhoneWithResponse call
+func ParseRetirePhoneResponse(rsp *http.Response) (*RetirePhoneResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetirePhoneResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Phone
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseIssuePhoneTokenResponse parses an HTTP response from a IssuePhoneTokenWithResponse call
+func ParseIssuePhoneTokenResponse(rsp *http.Response) (*IssuePhoneTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &IssuePhoneTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest PhoneToken
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
@@ -7144,8 +9307,145 @@ func ParseGetVersionResponse(rsp *http.Response) (*GetVersionResponse, error) {
 	return response, nil
 }
 
+// ParseListWaitingResponse parses an HTTP response from a ListWaitingWithResponse call
+func ParseListWaitingResponse(rsp *http.Response) (*ListWaitingResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListWaitingResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest WaitingList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListWindowsResponse parses an HTTP response from a ListWindowsWithResponse call
+func ParseListWindowsResponse(rsp *http.Response) (*ListWindowsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListWindowsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest WindowList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOpenWindowResponse parses an HTTP response from a OpenWindowWithResponse call
+func ParseOpenWindowResponse(rsp *http.Response) (*OpenWindowResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OpenWindowResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Window
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCloseWindowResponse parses an HTTP response from a CloseWindowWithResponse call
+func ParseCloseWindowResponse(rsp *http.Response) (*CloseWindowResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CloseWindowResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListAsides The devices that an administrator doesn't want to hear of.
+	// (GET /asides)
+	ListAsides(w http.ResponseWriter, r *http.Request)
+	// SetAside Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
+	// (POST /asides)
+	SetAside(w http.ResponseWriter, r *http.Request)
+	// TakeBack Ends that a device is set aside.
+	// (DELETE /asides/{aside})
+	TakeBack(w http.ResponseWriter, r *http.Request, aside string)
 	// ListAudit Who changed what, and what was refused.
 	// (GET /audit)
 	ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams)
@@ -7188,12 +9488,27 @@ type ServerInterface interface {
 	// GetPhone One phone, by its ID, its MAC in any spelling, its serial number or the address that it holds.
 	// (GET /phones/{phone})
 	GetPhone(w http.ResponseWriter, r *http.Request, phone string)
+	// ApprovePhone Confirms a phone. From now on it gets what its evidence is good for.
+	// (POST /phones/{phone}/approve)
+	ApprovePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
 	// ListBoots How a phone came up, step by step, and where one is stuck and what to do about it.
 	// (GET /phones/{phone}/boots)
 	ListBoots(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	// ClearPhone Makes a phone that is suspicious or retired one that is confirmed, and forgets the alarms about it.
+	// (POST /phones/{phone}/clear)
+	ClearPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	// DenyPhone Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
+	// (POST /phones/{phone}/deny)
+	DenyPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	// (GET /phones/{phone}/drift)
 	ListDrift(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	// RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
+	// (POST /phones/{phone}/retire)
+	RetirePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	// IssuePhoneToken Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
+	// (POST /phones/{phone}/token)
+	IssuePhoneToken(w http.ResponseWriter, r *http.Request, phone PhoneKey)
 	// ListPlugins The plugins in force, and what is wrong with those that aren't.
 	// (GET /plugins)
 	ListPlugins(w http.ResponseWriter, r *http.Request)
@@ -7257,6 +9572,18 @@ type ServerInterface interface {
 	// GetVersion What is running.
 	// (GET /version)
 	GetVersion(w http.ResponseWriter, r *http.Request)
+	// ListWaiting The phones that wait for approval.
+	// (GET /waiting)
+	ListWaiting(w http.ResponseWriter, r *http.Request)
+	// ListWindows The enrolment windows that are open.
+	// (GET /windows)
+	ListWindows(w http.ResponseWriter, r *http.Request)
+	// OpenWindow Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
+	// (POST /windows)
+	OpenWindow(w http.ResponseWriter, r *http.Request)
+	// CloseWindow Closes an enrolment window before its time.
+	// (DELETE /windows/{window})
+	CloseWindow(w http.ResponseWriter, r *http.Request, window string)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -7267,6 +9594,60 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// ListAsides operation middleware
+func (siw *ServerInterfaceWrapper) ListAsides(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAsides(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetAside operation middleware
+func (siw *ServerInterfaceWrapper) SetAside(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetAside(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TakeBack operation middleware
+func (siw *ServerInterfaceWrapper) TakeBack(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "aside" -------------
+	var aside string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "aside", r.PathValue("aside"), &aside, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "aside", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TakeBack(w, r, aside)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListAudit operation middleware
 func (siw *ServerInterfaceWrapper) ListAudit(w http.ResponseWriter, r *http.Request) {
@@ -7527,6 +9908,32 @@ func (siw *ServerInterfaceWrapper) GetPhone(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// ApprovePhone operation middleware
+func (siw *ServerInterfaceWrapper) ApprovePhone(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApprovePhone(w, r, phone)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListBoots operation middleware
 func (siw *ServerInterfaceWrapper) ListBoots(w http.ResponseWriter, r *http.Request) {
 
@@ -7553,6 +9960,58 @@ func (siw *ServerInterfaceWrapper) ListBoots(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// ClearPhone operation middleware
+func (siw *ServerInterfaceWrapper) ClearPhone(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ClearPhone(w, r, phone)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DenyPhone operation middleware
+func (siw *ServerInterfaceWrapper) DenyPhone(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DenyPhone(w, r, phone)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDrift operation middleware
 func (siw *ServerInterfaceWrapper) ListDrift(w http.ResponseWriter, r *http.Request) {
 
@@ -7570,6 +10029,58 @@ func (siw *ServerInterfaceWrapper) ListDrift(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListDrift(w, r, phone)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetirePhone operation middleware
+func (siw *ServerInterfaceWrapper) RetirePhone(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetirePhone(w, r, phone)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IssuePhoneToken operation middleware
+func (siw *ServerInterfaceWrapper) IssuePhoneToken(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IssuePhoneToken(w, r, phone)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8013,6 +10524,74 @@ func (siw *ServerInterfaceWrapper) GetVersion(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListWaiting operation middleware
+func (siw *ServerInterfaceWrapper) ListWaiting(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWaiting(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListWindows operation middleware
+func (siw *ServerInterfaceWrapper) ListWindows(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWindows(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// OpenWindow operation middleware
+func (siw *ServerInterfaceWrapper) OpenWindow(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.OpenWindow(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CloseWindow operation middleware
+func (siw *ServerInterfaceWrapper) CloseWindow(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "window" -------------
+	var window string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "window", r.PathValue("window"), &window, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "window", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CloseWindow(w, r, window)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -8140,6 +10719,18 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}", wrapper.GetPhone)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/boots", wrapper.ListBoots)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/drift", wrapper.ListDrift)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/approve", wrapper.ApprovePhone)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/deny", wrapper.DenyPhone)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/retire", wrapper.RetirePhone)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/clear", wrapper.ClearPhone)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/token", wrapper.IssuePhoneToken)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/waiting", wrapper.ListWaiting)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/windows", wrapper.ListWindows)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/windows", wrapper.OpenWindow)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/windows/{window}", wrapper.CloseWindow)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/asides", wrapper.ListAsides)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/asides", wrapper.SetAside)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/asides/{aside}", wrapper.TakeBack)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/sightings", wrapper.ListSightings)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/sightings/{sighting}/adopt", wrapper.AdoptSighting)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/plugins", wrapper.ListPlugins)
@@ -8175,6 +10766,110 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type ListAsidesRequestObject struct {
+}
+
+type ListAsidesResponseObject interface {
+	VisitListAsidesResponse(w http.ResponseWriter) error
+}
+
+type ListAsides200JSONResponse AsideList
+
+func (response ListAsides200JSONResponse) VisitListAsidesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAsidesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAsidesdefaultApplicationProblemPlusJSONResponse) VisitListAsidesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetAsideRequestObject struct {
+	Body *SetAsideJSONRequestBody
+}
+
+type SetAsideResponseObject interface {
+	VisitSetAsideResponse(w http.ResponseWriter) error
+}
+
+type SetAside204Response struct {
+}
+
+func (response SetAside204Response) VisitSetAsideResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type SetAsidedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetAsidedefaultApplicationProblemPlusJSONResponse) VisitSetAsideResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeBackRequestObject struct {
+	Aside string `json:"aside"`
+}
+
+type TakeBackResponseObject interface {
+	VisitTakeBackResponse(w http.ResponseWriter) error
+}
+
+type TakeBack204Response struct {
+}
+
+func (response TakeBack204Response) VisitTakeBackResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type TakeBackdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TakeBackdefaultApplicationProblemPlusJSONResponse) VisitTakeBackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListAuditRequestObject struct {
 	Params ListAuditParams
@@ -8704,6 +11399,46 @@ func (response GetPhonedefaultApplicationProblemPlusJSONResponse) VisitGetPhoneR
 	return err
 }
 
+type ApprovePhoneRequestObject struct {
+	Phone PhoneKey `json:"phone"`
+	Body  *ApprovePhoneJSONRequestBody
+}
+
+type ApprovePhoneResponseObject interface {
+	VisitApprovePhoneResponse(w http.ResponseWriter) error
+}
+
+type ApprovePhone200JSONResponse Phone
+
+func (response ApprovePhone200JSONResponse) VisitApprovePhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApprovePhonedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApprovePhonedefaultApplicationProblemPlusJSONResponse) VisitApprovePhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListBootsRequestObject struct {
 	Phone PhoneKey `json:"phone"`
 }
@@ -8743,6 +11478,85 @@ func (response ListBootsdefaultApplicationProblemPlusJSONResponse) VisitListBoot
 	return err
 }
 
+type ClearPhoneRequestObject struct {
+	Phone PhoneKey `json:"phone"`
+}
+
+type ClearPhoneResponseObject interface {
+	VisitClearPhoneResponse(w http.ResponseWriter) error
+}
+
+type ClearPhone200JSONResponse Phone
+
+func (response ClearPhone200JSONResponse) VisitClearPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ClearPhonedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ClearPhonedefaultApplicationProblemPlusJSONResponse) VisitClearPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DenyPhoneRequestObject struct {
+	Phone PhoneKey `json:"phone"`
+	Body  *DenyPhoneJSONRequestBody
+}
+
+type DenyPhoneResponseObject interface {
+	VisitDenyPhoneResponse(w http.ResponseWriter) error
+}
+
+type DenyPhone200JSONResponse Phone
+
+func (response DenyPhone200JSONResponse) VisitDenyPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DenyPhonedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DenyPhonedefaultApplicationProblemPlusJSONResponse) VisitDenyPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDriftRequestObject struct {
 	Phone PhoneKey `json:"phone"`
 }
@@ -8771,6 +11585,85 @@ type ListDriftdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListDriftdefaultApplicationProblemPlusJSONResponse) VisitListDriftResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetirePhoneRequestObject struct {
+	Phone PhoneKey `json:"phone"`
+}
+
+type RetirePhoneResponseObject interface {
+	VisitRetirePhoneResponse(w http.ResponseWriter) error
+}
+
+type RetirePhone200JSONResponse Phone
+
+func (response RetirePhone200JSONResponse) VisitRetirePhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetirePhonedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetirePhonedefaultApplicationProblemPlusJSONResponse) VisitRetirePhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssuePhoneTokenRequestObject struct {
+	Phone PhoneKey `json:"phone"`
+	Body  *IssuePhoneTokenJSONRequestBody
+}
+
+type IssuePhoneTokenResponseObject interface {
+	VisitIssuePhoneTokenResponse(w http.ResponseWriter) error
+}
+
+type IssuePhoneToken201JSONResponse PhoneToken
+
+func (response IssuePhoneToken201JSONResponse) VisitIssuePhoneTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssuePhoneTokendefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response IssuePhoneTokendefaultApplicationProblemPlusJSONResponse) VisitIssuePhoneTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9553,8 +12446,165 @@ func (response GetVersiondefaultApplicationProblemPlusJSONResponse) VisitGetVers
 	return err
 }
 
+type ListWaitingRequestObject struct {
+}
+
+type ListWaitingResponseObject interface {
+	VisitListWaitingResponse(w http.ResponseWriter) error
+}
+
+type ListWaiting200JSONResponse WaitingList
+
+func (response ListWaiting200JSONResponse) VisitListWaitingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWaitingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListWaitingdefaultApplicationProblemPlusJSONResponse) VisitListWaitingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWindowsRequestObject struct {
+}
+
+type ListWindowsResponseObject interface {
+	VisitListWindowsResponse(w http.ResponseWriter) error
+}
+
+type ListWindows200JSONResponse WindowList
+
+func (response ListWindows200JSONResponse) VisitListWindowsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWindowsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListWindowsdefaultApplicationProblemPlusJSONResponse) VisitListWindowsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenWindowRequestObject struct {
+	Body *OpenWindowJSONRequestBody
+}
+
+type OpenWindowResponseObject interface {
+	VisitOpenWindowResponse(w http.ResponseWriter) error
+}
+
+type OpenWindow201JSONResponse Window
+
+func (response OpenWindow201JSONResponse) VisitOpenWindowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenWindowdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response OpenWindowdefaultApplicationProblemPlusJSONResponse) VisitOpenWindowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CloseWindowRequestObject struct {
+	Window string `json:"window"`
+}
+
+type CloseWindowResponseObject interface {
+	VisitCloseWindowResponse(w http.ResponseWriter) error
+}
+
+type CloseWindow204Response struct {
+}
+
+func (response CloseWindow204Response) VisitCloseWindowResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type CloseWindowdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CloseWindowdefaultApplicationProblemPlusJSONResponse) VisitCloseWindowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAsides The devices that an administrator doesn't want to hear of.
+	// (GET /asides)
+	ListAsides(ctx context.Context, request ListAsidesRequestObject) (ListAsidesResponseObject, error)
+	// SetAside Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
+	// (POST /asides)
+	SetAside(ctx context.Context, request SetAsideRequestObject) (SetAsideResponseObject, error)
+	// TakeBack Ends that a device is set aside.
+	// (DELETE /asides/{aside})
+	TakeBack(ctx context.Context, request TakeBackRequestObject) (TakeBackResponseObject, error)
 	// ListAudit Who changed what, and what was refused.
 	// (GET /audit)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
@@ -9597,12 +12647,27 @@ type StrictServerInterface interface {
 	// GetPhone One phone, by its ID, its MAC in any spelling, its serial number or the address that it holds.
 	// (GET /phones/{phone})
 	GetPhone(ctx context.Context, request GetPhoneRequestObject) (GetPhoneResponseObject, error)
+	// ApprovePhone Confirms a phone. From now on it gets what its evidence is good for.
+	// (POST /phones/{phone}/approve)
+	ApprovePhone(ctx context.Context, request ApprovePhoneRequestObject) (ApprovePhoneResponseObject, error)
 	// ListBoots How a phone came up, step by step, and where one is stuck and what to do about it.
 	// (GET /phones/{phone}/boots)
 	ListBoots(ctx context.Context, request ListBootsRequestObject) (ListBootsResponseObject, error)
+	// ClearPhone Makes a phone that is suspicious or retired one that is confirmed, and forgets the alarms about it.
+	// (POST /phones/{phone}/clear)
+	ClearPhone(ctx context.Context, request ClearPhoneRequestObject) (ClearPhoneResponseObject, error)
+	// DenyPhone Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
+	// (POST /phones/{phone}/deny)
+	DenyPhone(ctx context.Context, request DenyPhoneRequestObject) (DenyPhoneResponseObject, error)
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	// (GET /phones/{phone}/drift)
 	ListDrift(ctx context.Context, request ListDriftRequestObject) (ListDriftResponseObject, error)
+	// RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
+	// (POST /phones/{phone}/retire)
+	RetirePhone(ctx context.Context, request RetirePhoneRequestObject) (RetirePhoneResponseObject, error)
+	// IssuePhoneToken Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
+	// (POST /phones/{phone}/token)
+	IssuePhoneToken(ctx context.Context, request IssuePhoneTokenRequestObject) (IssuePhoneTokenResponseObject, error)
 	// ListPlugins The plugins in force, and what is wrong with those that aren't.
 	// (GET /plugins)
 	ListPlugins(ctx context.Context, request ListPluginsRequestObject) (ListPluginsResponseObject, error)
@@ -9666,6 +12731,18 @@ type StrictServerInterface interface {
 	// GetVersion What is running.
 	// (GET /version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
+	// ListWaiting The phones that wait for approval.
+	// (GET /waiting)
+	ListWaiting(ctx context.Context, request ListWaitingRequestObject) (ListWaitingResponseObject, error)
+	// ListWindows The enrolment windows that are open.
+	// (GET /windows)
+	ListWindows(ctx context.Context, request ListWindowsRequestObject) (ListWindowsResponseObject, error)
+	// OpenWindow Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
+	// (POST /windows)
+	OpenWindow(ctx context.Context, request OpenWindowRequestObject) (OpenWindowResponseObject, error)
+	// CloseWindow Closes an enrolment window before its time.
+	// (DELETE /windows/{window})
+	CloseWindow(ctx context.Context, request CloseWindowRequestObject) (CloseWindowResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -9705,6 +12782,87 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// ListAsides operation middleware
+func (sh *strictHandler) ListAsides(w http.ResponseWriter, r *http.Request) {
+	var request ListAsidesRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAsides(ctx, request.(ListAsidesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAsides")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAsidesResponseObject); ok {
+		if err := validResponse.VisitListAsidesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetAside operation middleware
+func (sh *strictHandler) SetAside(w http.ResponseWriter, r *http.Request) {
+	var request SetAsideRequestObject
+
+	var body SetAsideJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetAside(ctx, request.(SetAsideRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetAside")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetAsideResponseObject); ok {
+		if err := validResponse.VisitSetAsideResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TakeBack operation middleware
+func (sh *strictHandler) TakeBack(w http.ResponseWriter, r *http.Request, aside string) {
+	var request TakeBackRequestObject
+
+	request.Aside = aside
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TakeBack(ctx, request.(TakeBackRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TakeBack")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TakeBackResponseObject); ok {
+		if err := validResponse.VisitTakeBackResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // ListAudit operation middleware
@@ -10084,6 +13242,39 @@ func (sh *strictHandler) GetPhone(w http.ResponseWriter, r *http.Request, phone 
 	}
 }
 
+// ApprovePhone operation middleware
+func (sh *strictHandler) ApprovePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+	var request ApprovePhoneRequestObject
+
+	request.Phone = phone
+
+	var body ApprovePhoneJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApprovePhone(ctx, request.(ApprovePhoneRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApprovePhone")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApprovePhoneResponseObject); ok {
+		if err := validResponse.VisitApprovePhoneResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListBoots operation middleware
 func (sh *strictHandler) ListBoots(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
 	var request ListBootsRequestObject
@@ -10110,6 +13301,65 @@ func (sh *strictHandler) ListBoots(w http.ResponseWriter, r *http.Request, phone
 	}
 }
 
+// ClearPhone operation middleware
+func (sh *strictHandler) ClearPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+	var request ClearPhoneRequestObject
+
+	request.Phone = phone
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ClearPhone(ctx, request.(ClearPhoneRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ClearPhone")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ClearPhoneResponseObject); ok {
+		if err := validResponse.VisitClearPhoneResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DenyPhone operation middleware
+func (sh *strictHandler) DenyPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+	var request DenyPhoneRequestObject
+
+	request.Phone = phone
+
+	var body DenyPhoneJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DenyPhone(ctx, request.(DenyPhoneRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DenyPhone")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DenyPhoneResponseObject); ok {
+		if err := validResponse.VisitDenyPhoneResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDrift operation middleware
 func (sh *strictHandler) ListDrift(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
 	var request ListDriftRequestObject
@@ -10129,6 +13379,65 @@ func (sh *strictHandler) ListDrift(w http.ResponseWriter, r *http.Request, phone
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListDriftResponseObject); ok {
 		if err := validResponse.VisitListDriftResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetirePhone operation middleware
+func (sh *strictHandler) RetirePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+	var request RetirePhoneRequestObject
+
+	request.Phone = phone
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetirePhone(ctx, request.(RetirePhoneRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetirePhone")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetirePhoneResponseObject); ok {
+		if err := validResponse.VisitRetirePhoneResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IssuePhoneToken operation middleware
+func (sh *strictHandler) IssuePhoneToken(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+	var request IssuePhoneTokenRequestObject
+
+	request.Phone = phone
+
+	var body IssuePhoneTokenJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IssuePhoneToken(ctx, request.(IssuePhoneTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssuePhoneToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IssuePhoneTokenResponseObject); ok {
+		if err := validResponse.VisitIssuePhoneTokenResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -10688,6 +13997,111 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetVersionResponseObject); ok {
 		if err := validResponse.VisitGetVersionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWaiting operation middleware
+func (sh *strictHandler) ListWaiting(w http.ResponseWriter, r *http.Request) {
+	var request ListWaitingRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWaiting(ctx, request.(ListWaitingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWaiting")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWaitingResponseObject); ok {
+		if err := validResponse.VisitListWaitingResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWindows operation middleware
+func (sh *strictHandler) ListWindows(w http.ResponseWriter, r *http.Request) {
+	var request ListWindowsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWindows(ctx, request.(ListWindowsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWindows")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWindowsResponseObject); ok {
+		if err := validResponse.VisitListWindowsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// OpenWindow operation middleware
+func (sh *strictHandler) OpenWindow(w http.ResponseWriter, r *http.Request) {
+	var request OpenWindowRequestObject
+
+	var body OpenWindowJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.OpenWindow(ctx, request.(OpenWindowRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "OpenWindow")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(OpenWindowResponseObject); ok {
+		if err := validResponse.VisitOpenWindowResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CloseWindow operation middleware
+func (sh *strictHandler) CloseWindow(w http.ResponseWriter, r *http.Request, window string) {
+	var request CloseWindowRequestObject
+
+	request.Window = window
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CloseWindow(ctx, request.(CloseWindowRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CloseWindow")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CloseWindowResponseObject); ok {
+		if err := validResponse.VisitCloseWindowResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
