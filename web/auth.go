@@ -55,7 +55,7 @@ func rules() map[string]rule {
 		"POST /phones/{phone}/deny":        {"denyPhone", access.PhonesWrite, changes},
 		"POST /phones/{phone}/retire":      {"retirePhone", access.PhonesWrite, changes},
 		"POST /phones/{phone}/clear":       {"clearPhone", access.PhonesWrite, changes},
-		"POST /phones/{phone}/token":       {"issuePhoneToken", access.PhonesWrite, changes},
+		"POST /phones/{phone}/token":       {"issuePhoneToken", access.SecretsRead, changes}, // it opens the phone's files
 		"GET /waiting":                     {"listWaiting", access.Read, looks},
 		"GET /windows":                     {"listWindows", access.Read, looks},
 		"POST /windows":                    {"openWindow", access.PhonesWrite, changes},
@@ -140,7 +140,7 @@ func (s *Server) guarded(mux *http.ServeMux, who func(*http.Request) (access.Act
 			return
 		case pattern == "": // 404 or 405, in the multiplexer's words
 		case !ok:
-			s.problem(w, r, fmt.Errorf("%s: %w", pattern, provision.ErrForbidden))
+			s.problem(w, r, fmt.Errorf("%s has no rule that says who may call it: %w", pattern, provision.ErrForbidden))
 			return
 		default:
 			if err := known.check(a); err != nil {

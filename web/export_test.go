@@ -22,3 +22,6 @@ func Rules() map[string]Rule {
 
 // Nearby is nearby, for tests.
 var Nearby = nearby
+
+// SessionCookie is sessionCookie, for tests.
+var SessionCookie = sessionCookie

@@ -85,6 +85,11 @@ func WithNote(ctx context.Context, a Actor, action string) (context.Context, *No
 	return context.WithValue(ctx, noteKey{}, n), n
 }
 
+// WithoutNote returns a context whose note, if it has one, isn't written: for what isn't the operation's change.
+func WithoutNote(ctx context.Context) context.Context {
+	return context.WithValue(ctx, noteKey{}, (*Note)(nil))
+}
+
 // NoteOf returns the note of a context; nil: nobody in particular changes something.
 func NoteOf(ctx context.Context) *Note {
 	n, _ := ctx.Value(noteKey{}).(*Note)

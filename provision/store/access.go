@@ -350,7 +350,8 @@ func (db *DB) entryOps(tx *bbolt.Tx, e access.Entry) ([]op, error) {
 
 // Append implements [access.AuditStore].
 func (db *DB) Append(ctx context.Context, e access.Entry) error {
-	err := db.do(context.WithoutCancel(ctx), func(tx *bbolt.Tx) ([]op, error) { return db.entryOps(tx, e) })
+	ctx = access.WithoutNote(context.WithoutCancel(ctx)) // both would take the same number
+	err := db.do(ctx, func(tx *bbolt.Tx) ([]op, error) { return db.entryOps(tx, e) })
 	if err != nil {
 		return fmt.Errorf("write the audit: %w", err)
 	}

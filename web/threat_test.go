@@ -1,0 +1,316 @@
+package web_test
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dialtone-project/dialtone/provision/access"
+	"github.com/dialtone-project/dialtone/web"
+)
+
+// The threats to the console and the API, by their numbers in the design.
+func TestThreat(t *testing.T) {
+	t.Parallel()
+	for id, test := range map[string]func(*testing.T){
+		"S16": crossSite, "S17": rebinding, "S18": fixedSession, "S18 end of sessions": endOfSessions, "S18 cookie over TLS": cookieOverTLS,
+		"S19": bruteForce, "S20": firstOwner, "S21": farAway, "S31": leakedToken, "S31 nothing in the log": silentLog,
+		"S35": alteredAudit, "S36": knownKey,
+	} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
+}
+
+func crossSite(t *testing.T) {
+	o := newOffice(t)
+	o.user(t, "ann", access.Owner)
+	// Signing a victim in as somebody else is a change, too.
+	for _, origin := range []string{"http://evil.example", "null"} {
+		a := o.ask(t, http.MethodPost, "/login", credentials("ann", ownersPassword), func(r *http.Request) { r.Header.Set("Origin", origin) })
+		if a.status != http.StatusForbidden || a.cookie() != nil {
+			t.Errorf("login by a page of %s: %d", origin, a.status)
+		}
+	}
+	a := o.ask(t, http.MethodPost, "/login", credentials("ann", ownersPassword), func(r *http.Request) {
+		r.Header.Set("Origin", "http://"+r.URL.Host)
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	})
+	if a.status != http.StatusOK || a.cookie().SameSite != http.SameSiteStrictMode {
+		t.Errorf("login by a page of ours: %d, %v", a.status, a.cookie())
+	}
+	for name, want := range map[string]string{
+		"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+		"Access-Control-Allow-Origin": "",
+	} {
+		if got := a.header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got := a.header.Get("Content-Security-Policy"); !strings.Contains(got, "frame-ancestors 'none'") {
+		t.Errorf("content security policy %q", got)
+	}
+}
+
+func rebinding(t *testing.T) {
+	o := newOffice(t)
+	o.user(t, "ann", access.Owner)
+	ann := o.login(t, "ann")
+	for host, want := range map[string]int{
+		"evil.example": http.StatusMisdirectedRequest, "localhost.evil.example:8080": http.StatusMisdirectedRequest,
+		"192.0.2.1.evil.example": http.StatusMisdirectedRequest, "localhost:8080": http.StatusOK, "Phones.Example.COM.": http.StatusOK,
+		"192.0.2.1": http.StatusOK, "[2001:db8::1]:8080": http.StatusOK,
+	} {
+		a := o.ask(t, http.MethodGet, "/me", "", func(r *http.Request) { ann(r); r.Host = host })
+		if a.status != want || a.header.Get("X-Frame-Options") == "" {
+			t.Errorf("Host %s: %d, want %d", host, a.status, want)
+		}
+	}
+}
+
+func fixedSession(t *testing.T) {
+	o := newOffice(t)
+	o.user(t, "ann", access.Owner)
+	plant := func(value string) func(*http.Request) {
+		return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "dialtone", Value: value}) }
+	}
+	a := o.ask(t, http.MethodPost, "/login", credentials("ann", ownersPassword), plant("planted"))
+	if a.status != http.StatusOK || a.cookie().Value == "planted" || !a.cookie().HttpOnly || a.cookie().Path != "/" || a.cookie().Domain != "" {
+		t.Fatalf("login with a planted cookie: %d %v", a.status, a.cookie())
+	}
+	if b := o.ask(t, http.MethodGet, "/me", "", plant("planted")); b.status != http.StatusUnauthorized {
+		t.Errorf("the planted cookie after the login: %d", b.status)
+	}
+	// A session that somebody else began in this browser doesn't go on beside the new one.
+	if b := o.ask(t, http.MethodPost, "/login", credentials("ann", ownersPassword), plant(a.cookie().Value)); b.cookie().Value == a.cookie().Value {
+		t.Error("a login goes on with the session that the browser had")
+	}
+	if b := o.ask(t, http.MethodGet, "/me", "", plant(a.cookie().Value)); b.status != http.StatusUnauthorized {
+		t.Errorf("the former session after a login: %d", b.status)
+	}
+	// What lists show of a session doesn't open it.
+	if b := o.ask(t, http.MethodGet, "/me", "", plant(o.Access.Sessions("")[0].ID)); b.status != http.StatusUnauthorized {
+		t.Errorf("a session's name in lists, as a cookie: %d", b.status)
+	}
+}
+
+func endOfSessions(t *testing.T) {
+	o := newOffice(t)
+	o.user(t, "ann", access.Owner)
+	me := func(as func(*http.Request)) int { return o.ask(t, http.MethodGet, "/me", "", as).status }
+	ann := o.login(t, "ann")
+	a := o.ask(t, http.MethodPost, "/logout", "", ann)
+	if a.status != http.StatusNoContent || a.cookie() == nil || a.cookie().MaxAge >= 0 || me(ann) != http.StatusUnauthorized {
+		t.Errorf("logout: %d %v; the cookie then: %d", a.status, a.cookie(), me(ann))
+	}
+	ann = o.login(t, "ann")
+	o.pass(29 * time.Minute)
+	if got := me(ann); got != http.StatusOK {
+		t.Errorf("after 29 minutes: %d", got)
+	}
+	o.pass(31 * time.Minute)
+	if got := me(ann); got != http.StatusUnauthorized {
+		t.Errorf("after 31 idle minutes: %d", got)
+	}
+}
+
+func cookieOverTLS(t *testing.T) {
+	c := web.SessionCookie("secret", true)
+	if c.Name != "__Host-dialtone" || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteStrictMode {
+		t.Errorf("cookie %v", c)
+	}
+}
+
+// bruteForce: many addresses guess; few guesses count, and somebody at another address still gets in.
+func bruteForce(t *testing.T) {
+	o := newOffice(t)
+	o.user(t, "ann", access.Owner)
+	wrong, body := 0, ""
+	for n := range 200 {
+		name := []string{"ann", "nobody"}[n%2]
+		a := o.askFrom(t, "127.0.1."+strconv.Itoa(n%15+1), http.MethodPost, "/login", credentials(name, "guess "+strconv.Itoa(n)), nil)
+		switch a.status {
+		case http.StatusUnauthorized:
+			wrong++
+			text := a.body[:strings.Index(a.body, "request_id")]
+			if body == "" {
+				body = text
+			}
+			if text != body {
+				t.Errorf("answers to wrong guesses differ: %s and %s", text, body)
+			}
+		case http.StatusTooManyRequests:
+			if s, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || s < 1 || s > 900 {
+				t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
+			}
+		default:
+			t.Fatalf("a guess: %d %s", a.status, a.body)
+		}
+	}
+	if wrong == 0 || wrong > 50 {
+		t.Errorf("%d of 200 guesses were looked at in a minute, want at most 50", wrong)
+	}
+	o.login(t, "ann")
+	refused := 0
+	for _, e := range o.audit(t) {
+		if e.Action == "login" && e.Refused != "" && strings.HasPrefix(e.Remote, "127.0.1.") {
+			refused++
+		}
+	}
+	if refused != wrong {
+		t.Errorf("%d failed logins in the audit, want %d: those that were looked at", refused, wrong)
+	}
+}
+
+// firstOwner: there is no default password. The code on the appliance itself makes the first owner, once.
+func firstOwner(t *testing.T) {
+	o := newOffice(t)
+	for _, password := range []string{"admin", "dialtone"} {
+		if a := o.ask(t, http.MethodPost, "/login", credentials("admin", password), nil); a.status != http.StatusUnauthorized {
+			t.Errorf("a default password: %d", a.status)
+		}
+	}
+	code, err := o.Access.SetupCode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	setup := func(code, name string) int {
+		return o.ask(t, http.MethodPost, "/setup", `{"code":"`+code+`","name":"`+name+`","password":"`+ownersPassword+`"}`, nil).status
+	}
+	if got := setup("AAAA-AAAA-AAAA-AAAA", "eve"); got != http.StatusUnauthorized {
+		t.Errorf("a wrong code: %d", got)
+	}
+	if got := setup(code, "ann"); got != http.StatusNoContent {
+		t.Errorf("the code: %d", got)
+	}
+	if got := setup(code, "eve"); got != http.StatusUnauthorized && got != http.StatusConflict {
+		t.Errorf("the code again: %d", got)
+	}
+	o.pass(time.Minute)
+	o.login(t, "ann")
+	entries := o.audit(t)
+	found := false
+	for _, e := range entries {
+		found = found || e.Action == "setup" && e.Object == "user ann" && e.Refused == ""
+	}
+	if !found {
+		t.Errorf("the first owner isn't in the audit: %+v", entries)
+	}
+}
+
+func farAway(t *testing.T) {
+	for addr, want := range map[string]bool{
+		"127.0.0.1": true, "10.1.2.3": true, "192.168.1.1": true, "100.64.0.9": true, "169.254.1.1": true, "fe80::1": true, "fd00::1": true,
+		"203.0.113.9": false, "2001:db8::9": false, "::ffff:203.0.113.9": false,
+	} {
+		if got := web.Nearby(netip.MustParseAddr(addr).Unmap()); got != want {
+			t.Errorf("%s is near: %v, want %v", addr, got, want)
+		}
+	}
+}
+
+func leakedToken(t *testing.T) {
+	o := newOffice(t)
+	o.user(t, "ann", access.Owner)
+	secret, token, err := o.Access.NewToken(t.Context(), "ann", "monitoring", []access.Scope{access.Read}, 24*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, path, body string) int { return o.ask(t, method, path, body, bearer(secret)).status }
+	if got := ask(http.MethodGet, "/phones", ""); got != http.StatusOK {
+		t.Errorf("what it is for: %d", got)
+	}
+	// It makes itself no successor and no room.
+	for path, body := range map[string]string{
+		"/tokens": `{"name":"x","scopes":["read"]}`, "/users": `{"name":"eve","password":"nine blue teapots","role":"owner"}`,
+	} {
+		if got := ask(http.MethodPost, path, body); got != http.StatusForbidden {
+			t.Errorf("POST %s: %d", path, got)
+		}
+	}
+	if got := ask(http.MethodGet, "/backup", ""); got != http.StatusForbidden {
+		t.Errorf("backup: %d", got)
+	}
+	if list := o.ask(t, http.MethodGet, "/tokens", "", bearer(secret)).body; strings.Contains(list, secret) || !strings.Contains(list, token.ID) {
+		t.Errorf("the list of tokens: %s", list)
+	}
+	o.pass(25 * time.Hour)
+	if got := ask(http.MethodGet, "/phones", ""); got != http.StatusUnauthorized {
+		t.Errorf("after its end: %d", got)
+	}
+}
+
+// silentLog: no credential is in the log, at any level, whatever goes wrong.
+func silentLog(t *testing.T) {
+	o := newOffice(t)
+	o.user(t, "ann", access.Owner)
+	token := o.token(t, "ann", access.Read)
+	a := o.ask(t, http.MethodPost, "/login", credentials("ann", ownersPassword), nil)
+	o.ask(t, http.MethodPost, "/login", credentials("ann", "wrong kettles"), nil)
+	for _, as := range []func(*http.Request){bearer(token), func(r *http.Request) { r.AddCookie(a.cookie()) }} {
+		o.ask(t, http.MethodGet, "/phones", "", as)
+		o.ask(t, http.MethodGet, "/phones/nobody", "", as)
+		o.ask(t, http.MethodPost, "/users", "{", as)
+	}
+	for _, planted := range []string{token, a.cookie().Value, "kettles"} {
+		if strings.Contains(o.log.String(), planted) {
+			t.Errorf("%q is in the log:\n%s", planted, o.log)
+		}
+	}
+}
+
+// altered is an audit whose store was tampered with.
+type altered struct{ access.AuditStore }
+
+func (a altered) Audit(ctx context.Context, before uint64, n int) ([]access.Entry, error) {
+	entries, err := a.AuditStore.Audit(ctx, before, n)
+	for i := range entries {
+		if entries[i].Seq == 2 {
+			entries[i].Actor = "somebody else"
+		}
+	}
+	return entries, err
+}
+
+func alteredAudit(t *testing.T) {
+	o := newOffice(t)
+	o.user(t, "ann", access.Owner)
+	for range 4 {
+		o.login(t, "ann")
+	}
+	admin := bearer(o.token(t, "ann", access.Admin))
+	if a := o.ask(t, http.MethodGet, "/audit/verify", "", admin); !strings.Contains(a.body, `"entries":4`) || !strings.Contains(a.body, `"whole":true`) {
+		t.Errorf("verdict: %s", a.body)
+	}
+	o.Audit = altered{o.Audit}
+	if a := o.ask(t, http.MethodGet, "/audit/verify", "", admin); !strings.Contains(a.body, `"whole":false`) || !strings.Contains(a.body, "entry 2") {
+		t.Errorf("verdict on an altered audit: %s", a.body)
+	}
+}
+
+// knownKey: nothing that opens one appliance opens another.
+func knownKey(t *testing.T) {
+	one, other := newOffice(t), newOffice(t)
+	first, err := one.Access.SetupCode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := other.Access.SetupCode(t.Context())
+	if err != nil || first == second || first == "" {
+		t.Errorf("setup codes of two appliances: %q and %q, %v", first, second, err)
+	}
+	one.user(t, "ann", access.Owner)
+	other.user(t, "ann", access.Owner)
+	token, cookie := one.token(t, "ann", access.Scopes()...), one.login(t, "ann")
+	for _, as := range []func(*http.Request){bearer(token), cookie, bearer(""), bearer("dialtone_pat_")} {
+		if a := other.ask(t, http.MethodGet, "/me", "", as); a.status != http.StatusUnauthorized {
+			t.Errorf("another appliance's credential: %d", a.status)
+		}
+	}
+}
