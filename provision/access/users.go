@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,7 +26,11 @@ func (g *Gate) NewUser(ctx context.Context, name, password string, role Role) (U
 	if err := NoteOf(ctx).Describe("user "+name, nil, u.shown()); err != nil {
 		return User{}, err
 	}
-	return g.Store.PutUser(ctx, u)
+	u, err := g.Store.PutUser(ctx, u)
+	if errors.Is(err, ErrConflict) {
+		return User{}, fmt.Errorf("user %q: there is one of that name: %w", name, ErrConflict)
+	}
+	return u, err
 }
 
 // shown is what the audit says of a user.
