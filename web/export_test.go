@@ -1,6 +1,10 @@
 package web
 
-import "github.com/dialtone-project/dialtone/provision/access"
+import (
+	"net/http"
+
+	"github.com/dialtone-project/dialtone/provision/access"
+)
 
 // Rule is a row of the rules, for tests.
 type Rule struct {
@@ -23,5 +27,5 @@ func Rules() map[string]Rule {
 // Nearby is nearby, for tests.
 var Nearby = nearby
 
-// SessionCookie is sessionCookie, for tests.
-var SessionCookie = sessionCookie
+// ConsoleHandler is consoleHandler, for tests.
+func (s *Server) ConsoleHandler() (http.Handler, error) { return s.consoleHandler() }

@@ -2,7 +2,9 @@ package web_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -120,9 +122,34 @@ func endOfSessions(t *testing.T) {
 	}
 }
 
+// from asks the console's handler as a client at an address that this machine doesn't have.
+func from(t *testing.T, o *office, addr string, state *tls.ConnectionState, method, path, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	h, err := o.ConsoleHandler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	r.Host, r.RemoteAddr, r.TLS = "192.168.7.1", netip.AddrPortFrom(netip.MustParseAddr(addr), 4711).String(), state
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
 func cookieOverTLS(t *testing.T) {
-	c := web.SessionCookie("secret", true)
-	if c.Name != "__Host-dialtone" || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteStrictMode {
+	o := newOffice(t)
+	o.user(t, "ann", access.Owner)
+	body := credentials("ann", ownersPassword)
+	if w := from(t, o, "192.168.7.9", nil, http.MethodPost, "/api/v1/login", body); w.Code != http.StatusForbidden {
+		t.Errorf("a password that crosses the network in clear: %d, want 403", w.Code)
+	}
+	w := from(t, o, "192.168.7.9", &tls.ConnectionState{}, http.MethodPost, "/api/v1/login", body)
+	c := w.Result().Cookies() //nolint:bodyclose // a recorder's
+	if w.Code != http.StatusOK || len(c) != 1 {
+		t.Fatalf("login over TLS: %d %v", w.Code, c)
+	}
+	if c := c[0]; c.Name != "__Host-dialtone" || !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite != http.SameSiteStrictMode {
 		t.Errorf("cookie %v", c)
 	}
 }
@@ -212,6 +239,16 @@ func farAway(t *testing.T) {
 		if got := web.Nearby(netip.MustParseAddr(addr).Unmap()); got != want {
 			t.Errorf("%s is near: %v, want %v", addr, got, want)
 		}
+	}
+	o := newOffice(t)
+	for _, path := range []string{"/", "/api/v1/login"} {
+		if w := from(t, o, "203.0.113.9", &tls.ConnectionState{}, http.MethodGet, path, ""); w.Code != http.StatusForbidden {
+			t.Errorf("GET %s from far away: %d, want 403", path, w.Code)
+		}
+	}
+	o.Public = true
+	if w := from(t, o, "203.0.113.9", &tls.ConnectionState{}, http.MethodGet, "/api/v1/me", ""); w.Code != http.StatusUnauthorized {
+		t.Errorf("from far away where that is allowed: %d, want 401", w.Code)
 	}
 }
 
