@@ -94,6 +94,13 @@ func ParseSite(name string, data []byte) (Site, error) {
 	return s, nil
 }
 
+// ParseConfig reads a file with one config, in YAML or JSON. Its form is checked, with file and line; what it says isn't.
+func ParseConfig(name string, data []byte) (SiteConfig, error) {
+	var c SiteConfig
+	_, err := decode(name, data, &c)
+	return c, err
+}
+
 // checkConfigs checks what names what. A site is imported into an empty state, so all that it names is in it.
 func (s *Site) checkConfigs(d *decoder) {
 	lines, roles := make(map[string]int), make(map[string]string)

@@ -19,19 +19,37 @@ import (
 // FormatSite writes a site as [ParseSite] reads it. The same site is always the same bytes: keys are in the order of their
 // fields, those of parameters in that of the alphabet, and what has its default is left out.
 func FormatSite(s *Site) ([]byte, error) {
+	data, err := format(s)
+	if err != nil {
+		return nil, fmt.Errorf("write site: %w", err)
+	}
+	return data, nil
+}
+
+// FormatConfig writes a config as [ParseConfig] reads it, in the order of FormatSite.
+func FormatConfig(c *SiteConfig) ([]byte, error) {
+	data, err := format(c)
+	if err != nil {
+		return nil, fmt.Errorf("write config: %w", err)
+	}
+	return data, nil
+}
+
+// format writes what v points to.
+func format(v any) ([]byte, error) {
 	var f formatter
-	n := f.structure(reflect.ValueOf(s).Elem(), reflect.Value{})
+	n := f.structure(reflect.ValueOf(v).Elem(), reflect.Value{})
 	if f.err != nil {
-		return nil, fmt.Errorf("write site: %w", f.err)
+		return nil, f.err
 	}
 	var buf bytes.Buffer
 	enc := yaml.NewEncoder(&buf)
 	enc.SetIndent(2)
 	if err := enc.Encode(n); err != nil {
-		return nil, fmt.Errorf("write site: %w", err)
+		return nil, fmt.Errorf("encode: %w", err)
 	}
 	if err := enc.Close(); err != nil {
-		return nil, fmt.Errorf("write site: %w", err)
+		return nil, fmt.Errorf("encode: %w", err)
 	}
 	return buf.Bytes(), nil
 }

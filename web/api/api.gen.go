@@ -361,6 +361,32 @@ type APITokenList struct {
 	Tokens []APIToken `json:"tokens"`
 }
 
+// AffectedFile defines model for AffectedFile.
+type AffectedFile struct {
+	// Change changed, added, removed; breaks, mends or broken of one that can't be made.
+	Change string `json:"change"`
+
+	// Diff In the unified format; [secret:…] stands for a secret.
+	Diff string `json:"diff,omitempty,omitzero"`
+	Err  string `json:"err,omitempty,omitzero"`
+	Note string `json:"note,omitempty,omitzero"`
+
+	// Path Empty of what DHCP says.
+	Path  string `json:"path"`
+	Proto string `json:"proto"`
+}
+
+// AffectedPhone defines model for AffectedPhone.
+type AffectedPhone struct {
+	Config string         `json:"config,omitempty,omitzero"`
+	Files  []AffectedFile `json:"files"`
+	Label  string         `json:"label,omitempty,omitzero"`
+	Mac    string         `json:"mac,omitempty,omitzero"`
+	Model  string         `json:"model,omitempty,omitzero"`
+	Phone  string         `json:"phone"`
+	Plugin string         `json:"plugin,omitempty,omitzero"`
+}
+
 // Approval defines model for Approval.
 type Approval struct {
 	// Config The config that it is given. Left out it keeps its own.
@@ -443,6 +469,62 @@ type BootList struct {
 	Boots []Boot `json:"boots"`
 }
 
+// Config defines model for Config.
+type Config struct {
+	ID    string `json:"id"`
+	Label string `json:"label,omitempty,omitzero"`
+
+	// Locked It may be edited, not deleted.
+	Locked bool `json:"locked,omitempty,omitzero"`
+
+	// Params What it says itself. Left out in lists.
+	Params map[string]interface{} `json:"params,omitempty,omitzero"`
+
+	// Parents What it inherits from, the first lowest.
+	Parents []string `json:"parents,omitempty,omitzero"`
+	Rev     int64    `json:"rev"`
+
+	// Role base, default, autocreate or none.
+	Role string `json:"role,omitempty,omitzero"`
+
+	// Transient It goes when no phone uses it any more.
+	Transient bool `json:"transient,omitempty,omitzero"`
+}
+
+// ConfigChange defines model for ConfigChange.
+type ConfigChange struct {
+	Config Config `json:"config,omitempty,omitzero"`
+
+	// Differences In what the config differs from what there was.
+	Differences []ConfigDifference `json:"differences"`
+
+	// Done False: it was a dry run.
+	Done bool `json:"done"`
+
+	// Effects What a change would mean to the phones' files. Of a dry run only.
+	Effects Effects `json:"effects,omitempty,omitzero"`
+}
+
+// ConfigDiff defines model for ConfigDiff.
+type ConfigDiff struct {
+	Differences []ConfigDifference `json:"differences"`
+}
+
+// ConfigDifference defines model for ConfigDifference.
+type ConfigDifference struct {
+	// New Likewise.
+	New string `json:"new,omitempty,omitzero"`
+
+	// Old As JSON. Left out where there is none.
+	Old  string `json:"old,omitempty,omitzero"`
+	Path string `json:"path"`
+}
+
+// ConfigList defines model for ConfigList.
+type ConfigList struct {
+	Configs []Config `json:"configs"`
+}
+
 // CreatedAPIToken defines model for CreatedAPIToken.
 type CreatedAPIToken struct {
 	Secret string   `json:"secret"`
@@ -494,6 +576,15 @@ type DriftState string
 // DriftList defines model for DriftList.
 type DriftList struct {
 	Files []Drift `json:"files"`
+}
+
+// Effects What a change would mean to the phones' files. Of a dry run only.
+type Effects struct {
+	// Changed Those with files that would be others.
+	Changed []AffectedPhone `json:"changed"`
+
+	// Phones That were compared.
+	Phones int64 `json:"phones"`
 }
 
 // Explanation defines model for Explanation.
@@ -617,6 +708,27 @@ type NewAside struct {
 	// Key A sighting's key, such as "serial 4711", or a MAC in any spelling.
 	Key string `json:"key"`
 	Why string `json:"why,omitempty,omitzero"`
+}
+
+// NewConfig defines model for NewConfig.
+type NewConfig struct {
+	Label string `json:"label,omitempty,omitzero"`
+
+	// Locked It may be edited, not deleted.
+	Locked bool                   `json:"locked,omitempty,omitzero"`
+	Params map[string]interface{} `json:"params,omitempty,omitzero"`
+
+	// Parents What it inherits from, the first lowest.
+	Parents []string `json:"parents,omitempty,omitzero"`
+
+	// Rev The state that was edited; 409 if there is another. Left out: whatever there is.
+	Rev int64 `json:"rev,omitempty,omitzero"`
+
+	// Role base, default, autocreate or none.
+	Role string `json:"role,omitempty,omitzero"`
+
+	// Transient It goes when no phone uses it any more.
+	Transient bool `json:"transient,omitempty,omitzero"`
 }
 
 // NewPassword defines model for NewPassword.
@@ -790,6 +902,32 @@ type Replay struct {
 
 	// Then All that a request came to. It has keys and where their values came from, never a secret.
 	Then Outcome `json:"then"`
+}
+
+// ResolvedConfig defines model for ResolvedConfig.
+type ResolvedConfig struct {
+	// From For each value, by its path, the config that it comes from.
+	From   map[string]string      `json:"from"`
+	Params map[string]interface{} `json:"params"`
+}
+
+// Restoration defines model for Restoration.
+type Restoration struct {
+	Revision int64 `json:"revision"`
+}
+
+// Revision defines model for Revision.
+type Revision struct {
+	At      time.Time `json:"at"`
+	By      string    `json:"by"`
+	Deleted bool      `json:"deleted"`
+	Number  int64     `json:"number"`
+	Why     string    `json:"why,omitempty,omitzero"`
+}
+
+// RevisionList defines model for RevisionList.
+type RevisionList struct {
+	Revisions []Revision `json:"revisions"`
 }
 
 // Role defines model for Role.
@@ -970,11 +1108,20 @@ type WindowList struct {
 	Windows []Window `json:"windows"`
 }
 
+// ConfigID defines model for ConfigID.
+type ConfigID = string
+
+// DryRun defines model for DryRun.
+type DryRun = bool
+
 // PhoneKey defines model for PhoneKey.
 type PhoneKey = string
 
 // RequestNumber defines model for RequestNumber.
 type RequestNumber = int64
+
+// Why defines model for Why.
+type Why = string
 
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {
@@ -982,6 +1129,42 @@ type ListAuditParams struct {
 
 	// Before Only entries before the one of this number.
 	Before int64 `form:"before,omitempty" json:"before,omitempty,omitzero"`
+}
+
+// DeleteConfigParams defines parameters for DeleteConfig.
+type DeleteConfigParams struct {
+	// DryRun Only check it, and tell whose files would be others.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// Why The reason, for the history.
+	Why Why `form:"why,omitempty" json:"why,omitempty,omitzero"`
+}
+
+// PutConfigParams defines parameters for PutConfig.
+type PutConfigParams struct {
+	// DryRun Only check it, and tell whose files would be others.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// Why The reason, for the history.
+	Why Why `form:"why,omitempty" json:"why,omitempty,omitzero"`
+}
+
+// DiffConfigParams defines parameters for DiffConfig.
+type DiffConfigParams struct {
+	// From The older one. Left out: that before the newer one.
+	From int64 `form:"from,omitempty" json:"from,omitempty,omitzero"`
+
+	// To The newer one. Left out: the newest.
+	To int64 `form:"to,omitempty" json:"to,omitempty,omitzero"`
+}
+
+// RestoreConfigParams defines parameters for RestoreConfig.
+type RestoreConfigParams struct {
+	// DryRun Only check it, and tell whose files would be others.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// Why The reason, for the history.
+	Why Why `form:"why,omitempty" json:"why,omitempty,omitzero"`
 }
 
 // ListLeasesParams defines parameters for ListLeases.
@@ -1000,6 +1183,12 @@ type ListRequestsParams struct {
 
 // SetAsideJSONRequestBody defines body for SetAside for application/json ContentType.
 type SetAsideJSONRequestBody = NewAside
+
+// PutConfigJSONRequestBody defines body for PutConfig for application/json ContentType.
+type PutConfigJSONRequestBody = NewConfig
+
+// RestoreConfigJSONRequestBody defines body for RestoreConfig for application/json ContentType.
+type RestoreConfigJSONRequestBody = Restoration
 
 // ExplainJSONRequestBody defines body for Explain for application/json ContentType.
 type ExplainJSONRequestBody = Question
@@ -1158,6 +1347,68 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /backup (the `GetBackup` operationId).
 	GetBackup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListConfigs Every config, without its parameters.
+	//
+	// Corresponds with GET /configs (the `ListConfigs` operationId).
+	ListConfigs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteConfig Deletes a config that nobody uses. Its history stays.
+	//
+	// Corresponds with DELETE /configs/{config} (the `DeleteConfig` operationId).
+	DeleteConfig(ctx context.Context, config ConfigID, params *DeleteConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetConfig One config, as it is written. Secrets read [secret].
+	//
+	// Corresponds with GET /configs/{config} (the `GetConfig` operationId).
+	GetConfig(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutConfigWithBody Writes a config, a new one or in the place of what there is, as a new revision.
+	//
+	// A secret that reads [secret] keeps the value that it has.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /configs/{config} (the `PutConfig` operationId).
+	PutConfigWithBody(ctx context.Context, config ConfigID, params *PutConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutConfig Writes a config, a new one or in the place of what there is, as a new revision.
+	//
+	// A secret that reads [secret] keeps the value that it has.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /configs/{config} (the `PutConfig` operationId).
+	PutConfig(ctx context.Context, config ConfigID, params *PutConfigParams, body PutConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiffConfig In what two revisions of a config differ.
+	//
+	// Corresponds with GET /configs/{config}/diff (the `DiffConfig` operationId).
+	DiffConfig(ctx context.Context, config ConfigID, params *DiffConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRevisions A config's revisions; also those of one that was deleted.
+	//
+	// Corresponds with GET /configs/{config}/history (the `ListRevisions` operationId).
+	ListRevisions(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResolveConfig A config with all that it inherits, and where each value comes from.
+	//
+	// Corresponds with GET /configs/{config}/resolved (the `ResolveConfig` operationId).
+	ResolveConfig(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RestoreConfigWithBody Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
+	RestoreConfigWithBody(ctx context.Context, config ConfigID, params *RestoreConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RestoreConfig Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
+	RestoreConfig(ctx context.Context, config ConfigID, params *RestoreConfigParams, body RestoreConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExplainWithBody What a request would come to, stage by stage. Nothing is changed.
 	//
@@ -1611,6 +1862,168 @@ func (c *Client) VerifyAudit(ctx context.Context, reqEditors ...RequestEditorFn)
 // Corresponds with GET /backup (the `GetBackup` operationId).
 func (c *Client) GetBackup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetBackupRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListConfigs Every config, without its parameters.
+//
+// Corresponds with GET /configs (the `ListConfigs` operationId).
+func (c *Client) ListConfigs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListConfigsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteConfig Deletes a config that nobody uses. Its history stays.
+//
+// Corresponds with DELETE /configs/{config} (the `DeleteConfig` operationId).
+func (c *Client) DeleteConfig(ctx context.Context, config ConfigID, params *DeleteConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteConfigRequest(c.Server, config, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetConfig One config, as it is written. Secrets read [secret].
+//
+// Corresponds with GET /configs/{config} (the `GetConfig` operationId).
+func (c *Client) GetConfig(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConfigRequest(c.Server, config)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutConfigWithBody Writes a config, a new one or in the place of what there is, as a new revision.
+//
+// A secret that reads [secret] keeps the value that it has.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /configs/{config} (the `PutConfig` operationId).
+func (c *Client) PutConfigWithBody(ctx context.Context, config ConfigID, params *PutConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutConfigRequestWithBody(c.Server, config, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutConfig Writes a config, a new one or in the place of what there is, as a new revision.
+//
+// A secret that reads [secret] keeps the value that it has.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /configs/{config} (the `PutConfig` operationId).
+func (c *Client) PutConfig(ctx context.Context, config ConfigID, params *PutConfigParams, body PutConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutConfigRequest(c.Server, config, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiffConfig In what two revisions of a config differ.
+//
+// Corresponds with GET /configs/{config}/diff (the `DiffConfig` operationId).
+func (c *Client) DiffConfig(ctx context.Context, config ConfigID, params *DiffConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiffConfigRequest(c.Server, config, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListRevisions A config's revisions; also those of one that was deleted.
+//
+// Corresponds with GET /configs/{config}/history (the `ListRevisions` operationId).
+func (c *Client) ListRevisions(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRevisionsRequest(c.Server, config)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResolveConfig A config with all that it inherits, and where each value comes from.
+//
+// Corresponds with GET /configs/{config}/resolved (the `ResolveConfig` operationId).
+func (c *Client) ResolveConfig(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResolveConfigRequest(c.Server, config)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RestoreConfigWithBody Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
+func (c *Client) RestoreConfigWithBody(ctx context.Context, config ConfigID, params *RestoreConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRestoreConfigRequestWithBody(c.Server, config, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RestoreConfig Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
+func (c *Client) RestoreConfig(ctx context.Context, config ConfigID, params *RestoreConfigParams, body RestoreConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRestoreConfigRequest(c.Server, config, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2749,6 +3162,421 @@ func NewGetBackupRequest(server string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewListConfigsRequest constructs an http.Request for the ListConfigs method
+func NewListConfigsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/configs")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteConfigRequest constructs an http.Request for the DeleteConfig method
+func NewDeleteConfigRequest(server string, config ConfigID, params *DeleteConfigParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "config", config, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/configs/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetConfigRequest constructs an http.Request for the GetConfig method
+func NewGetConfigRequest(server string, config ConfigID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "config", config, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/configs/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutConfigRequest calls the generic PutConfig builder with application/json body
+func NewPutConfigRequest(server string, config ConfigID, params *PutConfigParams, body PutConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutConfigRequestWithBody(server, config, params, "application/json", bodyReader)
+}
+
+// NewPutConfigRequestWithBody constructs an http.Request for the PutConfig method, with any body, and a specified content type
+func NewPutConfigRequestWithBody(server string, config ConfigID, params *PutConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "config", config, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/configs/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDiffConfigRequest constructs an http.Request for the DiffConfig method
+func NewDiffConfigRequest(server string, config ConfigID, params *DiffConfigParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "config", config, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/configs/%s/diff", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListRevisionsRequest constructs an http.Request for the ListRevisions method
+func NewListRevisionsRequest(server string, config ConfigID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "config", config, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/configs/%s/history", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResolveConfigRequest constructs an http.Request for the ResolveConfig method
+func NewResolveConfigRequest(server string, config ConfigID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "config", config, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/configs/%s/resolved", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRestoreConfigRequest calls the generic RestoreConfig builder with application/json body
+func NewRestoreConfigRequest(server string, config ConfigID, params *RestoreConfigParams, body RestoreConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRestoreConfigRequestWithBody(server, config, params, "application/json", bodyReader)
+}
+
+// NewRestoreConfigRequestWithBody constructs an http.Request for the RestoreConfig method, with any body, and a specified content type
+func NewRestoreConfigRequestWithBody(server string, config ConfigID, params *RestoreConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "config", config, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/configs/%s/restore", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -4372,6 +5200,80 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /backup (the `GetBackup` operationId).
 	GetBackupWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetBackupResponse, error)
 
+	// ListConfigsWithResponse Every config, without its parameters.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /configs (the `ListConfigs` operationId).
+	ListConfigsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListConfigsResponse, error)
+
+	// DeleteConfigWithResponse Deletes a config that nobody uses. Its history stays.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /configs/{config} (the `DeleteConfig` operationId).
+	DeleteConfigWithResponse(ctx context.Context, config ConfigID, params *DeleteConfigParams, reqEditors ...RequestEditorFn) (*DeleteConfigResponse, error)
+
+	// GetConfigWithResponse One config, as it is written. Secrets read [secret].
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /configs/{config} (the `GetConfig` operationId).
+	GetConfigWithResponse(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*GetConfigResponse, error)
+
+	// PutConfigWithBodyWithResponse Writes a config, a new one or in the place of what there is, as a new revision.
+	//
+	// A secret that reads [secret] keeps the value that it has.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /configs/{config} (the `PutConfig` operationId).
+	PutConfigWithBodyWithResponse(ctx context.Context, config ConfigID, params *PutConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutConfigResponse, error)
+
+	// PutConfigWithResponse Writes a config, a new one or in the place of what there is, as a new revision.
+	//
+	// A secret that reads [secret] keeps the value that it has.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /configs/{config} (the `PutConfig` operationId).
+	PutConfigWithResponse(ctx context.Context, config ConfigID, params *PutConfigParams, body PutConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*PutConfigResponse, error)
+
+	// DiffConfigWithResponse In what two revisions of a config differ.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /configs/{config}/diff (the `DiffConfig` operationId).
+	DiffConfigWithResponse(ctx context.Context, config ConfigID, params *DiffConfigParams, reqEditors ...RequestEditorFn) (*DiffConfigResponse, error)
+
+	// ListRevisionsWithResponse A config's revisions; also those of one that was deleted.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /configs/{config}/history (the `ListRevisions` operationId).
+	ListRevisionsWithResponse(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*ListRevisionsResponse, error)
+
+	// ResolveConfigWithResponse A config with all that it inherits, and where each value comes from.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /configs/{config}/resolved (the `ResolveConfig` operationId).
+	ResolveConfigWithResponse(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*ResolveConfigResponse, error)
+
+	// RestoreConfigWithBodyWithResponse Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
+	RestoreConfigWithBodyWithResponse(ctx context.Context, config ConfigID, params *RestoreConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RestoreConfigResponse, error)
+
+	// RestoreConfigWithResponse Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
+	RestoreConfigWithResponse(ctx context.Context, config ConfigID, params *RestoreConfigParams, body RestoreConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*RestoreConfigResponse, error)
+
 	// ExplainWithBodyWithResponse What a request would come to, stage by stage. Nothing is changed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -5041,6 +5943,390 @@ func (r GetBackupResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetBackupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListConfigsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfigList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListConfigsResponse) GetJSON200() *ConfigList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListConfigsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListConfigsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListConfigsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListConfigsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListConfigsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfigChange
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteConfigResponse) GetJSON200() *ConfigChange {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteConfigResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Config
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetConfigResponse) GetJSON200() *Config {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConfigResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PutConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfigChange
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutConfigResponse) GetJSON200() *ConfigChange {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutConfigResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DiffConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfigDiff
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DiffConfigResponse) GetJSON200() *ConfigDiff {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DiffConfigResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DiffConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DiffConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DiffConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DiffConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListRevisionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevisionList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRevisionsResponse) GetJSON200() *RevisionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListRevisionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRevisionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRevisionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRevisionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRevisionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ResolveConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResolvedConfig
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResolveConfigResponse) GetJSON200() *ResolvedConfig {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResolveConfigResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResolveConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResolveConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResolveConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResolveConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RestoreConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfigChange
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RestoreConfigResponse) GetJSON200() *ConfigChange {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RestoreConfigResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RestoreConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RestoreConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RestoreConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RestoreConfigResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7128,6 +8414,140 @@ func (c *ClientWithResponses) GetBackupWithResponse(ctx context.Context, reqEdit
 	return ParseGetBackupResponse(rsp)
 }
 
+// ListConfigsWithResponse Every config, without its parameters.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /configs (the `ListConfigs` operationId).
+func (c *ClientWithResponses) ListConfigsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListConfigsResponse, error) {
+	rsp, err := c.ListConfigs(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListConfigsResponse(rsp)
+}
+
+// DeleteConfigWithResponse Deletes a config that nobody uses. Its history stays.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /configs/{config} (the `DeleteConfig` operationId).
+func (c *ClientWithResponses) DeleteConfigWithResponse(ctx context.Context, config ConfigID, params *DeleteConfigParams, reqEditors ...RequestEditorFn) (*DeleteConfigResponse, error) {
+	rsp, err := c.DeleteConfig(ctx, config, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteConfigResponse(rsp)
+}
+
+// GetConfigWithResponse One config, as it is written. Secrets read [secret].
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /configs/{config} (the `GetConfig` operationId).
+func (c *ClientWithResponses) GetConfigWithResponse(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*GetConfigResponse, error) {
+	rsp, err := c.GetConfig(ctx, config, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetConfigResponse(rsp)
+}
+
+// PutConfigWithBodyWithResponse Writes a config, a new one or in the place of what there is, as a new revision.
+//
+// A secret that reads [secret] keeps the value that it has.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /configs/{config} (the `PutConfig` operationId).
+func (c *ClientWithResponses) PutConfigWithBodyWithResponse(ctx context.Context, config ConfigID, params *PutConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutConfigResponse, error) {
+	rsp, err := c.PutConfigWithBody(ctx, config, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutConfigResponse(rsp)
+}
+
+// PutConfigWithResponse Writes a config, a new one or in the place of what there is, as a new revision.
+//
+// A secret that reads [secret] keeps the value that it has.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /configs/{config} (the `PutConfig` operationId).
+func (c *ClientWithResponses) PutConfigWithResponse(ctx context.Context, config ConfigID, params *PutConfigParams, body PutConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*PutConfigResponse, error) {
+	rsp, err := c.PutConfig(ctx, config, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutConfigResponse(rsp)
+}
+
+// DiffConfigWithResponse In what two revisions of a config differ.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /configs/{config}/diff (the `DiffConfig` operationId).
+func (c *ClientWithResponses) DiffConfigWithResponse(ctx context.Context, config ConfigID, params *DiffConfigParams, reqEditors ...RequestEditorFn) (*DiffConfigResponse, error) {
+	rsp, err := c.DiffConfig(ctx, config, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiffConfigResponse(rsp)
+}
+
+// ListRevisionsWithResponse A config's revisions; also those of one that was deleted.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /configs/{config}/history (the `ListRevisions` operationId).
+func (c *ClientWithResponses) ListRevisionsWithResponse(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*ListRevisionsResponse, error) {
+	rsp, err := c.ListRevisions(ctx, config, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRevisionsResponse(rsp)
+}
+
+// ResolveConfigWithResponse A config with all that it inherits, and where each value comes from.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /configs/{config}/resolved (the `ResolveConfig` operationId).
+func (c *ClientWithResponses) ResolveConfigWithResponse(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*ResolveConfigResponse, error) {
+	rsp, err := c.ResolveConfig(ctx, config, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResolveConfigResponse(rsp)
+}
+
+// RestoreConfigWithBodyWithResponse Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
+func (c *ClientWithResponses) RestoreConfigWithBodyWithResponse(ctx context.Context, config ConfigID, params *RestoreConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RestoreConfigResponse, error) {
+	rsp, err := c.RestoreConfigWithBody(ctx, config, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRestoreConfigResponse(rsp)
+}
+
+// RestoreConfigWithResponse Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
+func (c *ClientWithResponses) RestoreConfigWithResponse(ctx context.Context, config ConfigID, params *RestoreConfigParams, body RestoreConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*RestoreConfigResponse, error) {
+	rsp, err := c.RestoreConfig(ctx, config, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRestoreConfigResponse(rsp)
+}
+
 // ExplainWithBodyWithResponse What a request would come to, stage by stage. Nothing is changed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8048,6 +9468,270 @@ func ParseGetBackupResponse(rsp *http.Response) (*GetBackupResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListConfigsResponse parses an HTTP response from a ListConfigsWithResponse call
+func ParseListConfigsResponse(rsp *http.Response) (*ListConfigsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListConfigsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfigList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteConfigResponse parses an HTTP response from a DeleteConfigWithResponse call
+func ParseDeleteConfigResponse(rsp *http.Response) (*DeleteConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfigChange
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetConfigResponse parses an HTTP response from a GetConfigWithResponse call
+func ParseGetConfigResponse(rsp *http.Response) (*GetConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Config
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutConfigResponse parses an HTTP response from a PutConfigWithResponse call
+func ParsePutConfigResponse(rsp *http.Response) (*PutConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfigChange
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDiffConfigResponse parses an HTTP response from a DiffConfigWithResponse call
+func ParseDiffConfigResponse(rsp *http.Response) (*DiffConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DiffConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfigDiff
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListRevisionsResponse parses an HTTP response from a ListRevisionsWithResponse call
+func ParseListRevisionsResponse(rsp *http.Response) (*ListRevisionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRevisionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevisionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseResolveConfigResponse parses an HTTP response from a ResolveConfigWithResponse call
+func ParseResolveConfigResponse(rsp *http.Response) (*ResolveConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResolveConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResolvedConfig
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRestoreConfigResponse parses an HTTP response from a RestoreConfigWithResponse call
+func ParseRestoreConfigResponse(rsp *http.Response) (*RestoreConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RestoreConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfigChange
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9455,6 +11139,30 @@ type ServerInterface interface {
 	// GetBackup The whole state in one file, as it is now. It holds every secret of the appliance.
 	// (GET /backup)
 	GetBackup(w http.ResponseWriter, r *http.Request)
+	// ListConfigs Every config, without its parameters.
+	// (GET /configs)
+	ListConfigs(w http.ResponseWriter, r *http.Request)
+	// DeleteConfig Deletes a config that nobody uses. Its history stays.
+	// (DELETE /configs/{config})
+	DeleteConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params DeleteConfigParams)
+	// GetConfig One config, as it is written. Secrets read [secret].
+	// (GET /configs/{config})
+	GetConfig(w http.ResponseWriter, r *http.Request, config ConfigID)
+	// PutConfig Writes a config, a new one or in the place of what there is, as a new revision.
+	// (PUT /configs/{config})
+	PutConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params PutConfigParams)
+	// DiffConfig In what two revisions of a config differ.
+	// (GET /configs/{config}/diff)
+	DiffConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params DiffConfigParams)
+	// ListRevisions A config's revisions; also those of one that was deleted.
+	// (GET /configs/{config}/history)
+	ListRevisions(w http.ResponseWriter, r *http.Request, config ConfigID)
+	// ResolveConfig A config with all that it inherits, and where each value comes from.
+	// (GET /configs/{config}/resolved)
+	ResolveConfig(w http.ResponseWriter, r *http.Request, config ConfigID)
+	// RestoreConfig Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
+	// (POST /configs/{config}/restore)
+	RestoreConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params RestoreConfigParams)
 	// Explain What a request would come to, stage by stage. Nothing is changed.
 	// (POST /explain)
 	Explain(w http.ResponseWriter, r *http.Request)
@@ -9714,6 +11422,318 @@ func (siw *ServerInterfaceWrapper) GetBackup(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetBackup(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListConfigs operation middleware
+func (siw *ServerInterfaceWrapper) ListConfigs(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListConfigs(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteConfig operation middleware
+func (siw *ServerInterfaceWrapper) DeleteConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "config" -------------
+	var config ConfigID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "config", r.PathValue("config"), &config, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "config", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteConfigParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "why" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "why", r.URL.Query(), &params.Why, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "why"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "why", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteConfig(w, r, config, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetConfig operation middleware
+func (siw *ServerInterfaceWrapper) GetConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "config" -------------
+	var config ConfigID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "config", r.PathValue("config"), &config, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "config", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetConfig(w, r, config)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutConfig operation middleware
+func (siw *ServerInterfaceWrapper) PutConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "config" -------------
+	var config ConfigID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "config", r.PathValue("config"), &config, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "config", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutConfigParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "why" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "why", r.URL.Query(), &params.Why, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "why"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "why", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutConfig(w, r, config, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiffConfig operation middleware
+func (siw *ServerInterfaceWrapper) DiffConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "config" -------------
+	var config ConfigID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "config", r.PathValue("config"), &config, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "config", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiffConfigParams
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiffConfig(w, r, config, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListRevisions operation middleware
+func (siw *ServerInterfaceWrapper) ListRevisions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "config" -------------
+	var config ConfigID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "config", r.PathValue("config"), &config, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "config", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRevisions(w, r, config)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResolveConfig operation middleware
+func (siw *ServerInterfaceWrapper) ResolveConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "config" -------------
+	var config ConfigID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "config", r.PathValue("config"), &config, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "config", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResolveConfig(w, r, config)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RestoreConfig operation middleware
+func (siw *ServerInterfaceWrapper) RestoreConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "config" -------------
+	var config ConfigID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "config", r.PathValue("config"), &config, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "config", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RestoreConfigParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "why" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "why", r.URL.Query(), &params.Why, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "why"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "why", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RestoreConfig(w, r, config, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10731,6 +12751,14 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/asides", wrapper.ListAsides)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/asides", wrapper.SetAside)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/asides/{aside}", wrapper.TakeBack)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs", wrapper.ListConfigs)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/configs/{config}", wrapper.DeleteConfig)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs/{config}", wrapper.GetConfig)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/configs/{config}", wrapper.PutConfig)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs/{config}/resolved", wrapper.ResolveConfig)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs/{config}/history", wrapper.ListRevisions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs/{config}/diff", wrapper.DiffConfig)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/configs/{config}/restore", wrapper.RestoreConfig)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/sightings", wrapper.ListSightings)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/sightings/{sighting}/adopt", wrapper.AdoptSighting)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/plugins", wrapper.ListPlugins)
@@ -10981,6 +13009,323 @@ type GetBackupdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetBackupdefaultApplicationProblemPlusJSONResponse) VisitGetBackupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConfigsRequestObject struct {
+}
+
+type ListConfigsResponseObject interface {
+	VisitListConfigsResponse(w http.ResponseWriter) error
+}
+
+type ListConfigs200JSONResponse ConfigList
+
+func (response ListConfigs200JSONResponse) VisitListConfigsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListConfigsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListConfigsdefaultApplicationProblemPlusJSONResponse) VisitListConfigsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteConfigRequestObject struct {
+	Config ConfigID `json:"config"`
+	Params DeleteConfigParams
+}
+
+type DeleteConfigResponseObject interface {
+	VisitDeleteConfigResponse(w http.ResponseWriter) error
+}
+
+type DeleteConfig200JSONResponse ConfigChange
+
+func (response DeleteConfig200JSONResponse) VisitDeleteConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteConfigdefaultApplicationProblemPlusJSONResponse) VisitDeleteConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConfigRequestObject struct {
+	Config ConfigID `json:"config"`
+}
+
+type GetConfigResponseObject interface {
+	VisitGetConfigResponse(w http.ResponseWriter) error
+}
+
+type GetConfig200JSONResponse Config
+
+func (response GetConfig200JSONResponse) VisitGetConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetConfigdefaultApplicationProblemPlusJSONResponse) VisitGetConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutConfigRequestObject struct {
+	Config ConfigID `json:"config"`
+	Params PutConfigParams
+	Body   *PutConfigJSONRequestBody
+}
+
+type PutConfigResponseObject interface {
+	VisitPutConfigResponse(w http.ResponseWriter) error
+}
+
+type PutConfig200JSONResponse ConfigChange
+
+func (response PutConfig200JSONResponse) VisitPutConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutConfigdefaultApplicationProblemPlusJSONResponse) VisitPutConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffConfigRequestObject struct {
+	Config ConfigID `json:"config"`
+	Params DiffConfigParams
+}
+
+type DiffConfigResponseObject interface {
+	VisitDiffConfigResponse(w http.ResponseWriter) error
+}
+
+type DiffConfig200JSONResponse ConfigDiff
+
+func (response DiffConfig200JSONResponse) VisitDiffConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DiffConfigdefaultApplicationProblemPlusJSONResponse) VisitDiffConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRevisionsRequestObject struct {
+	Config ConfigID `json:"config"`
+}
+
+type ListRevisionsResponseObject interface {
+	VisitListRevisionsResponse(w http.ResponseWriter) error
+}
+
+type ListRevisions200JSONResponse RevisionList
+
+func (response ListRevisions200JSONResponse) VisitListRevisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRevisionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRevisionsdefaultApplicationProblemPlusJSONResponse) VisitListRevisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveConfigRequestObject struct {
+	Config ConfigID `json:"config"`
+}
+
+type ResolveConfigResponseObject interface {
+	VisitResolveConfigResponse(w http.ResponseWriter) error
+}
+
+type ResolveConfig200JSONResponse ResolvedConfig
+
+func (response ResolveConfig200JSONResponse) VisitResolveConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResolveConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResolveConfigdefaultApplicationProblemPlusJSONResponse) VisitResolveConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreConfigRequestObject struct {
+	Config ConfigID `json:"config"`
+	Params RestoreConfigParams
+	Body   *RestoreConfigJSONRequestBody
+}
+
+type RestoreConfigResponseObject interface {
+	VisitRestoreConfigResponse(w http.ResponseWriter) error
+}
+
+type RestoreConfig200JSONResponse ConfigChange
+
+func (response RestoreConfig200JSONResponse) VisitRestoreConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RestoreConfigdefaultApplicationProblemPlusJSONResponse) VisitRestoreConfigResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12614,6 +14959,30 @@ type StrictServerInterface interface {
 	// GetBackup The whole state in one file, as it is now. It holds every secret of the appliance.
 	// (GET /backup)
 	GetBackup(ctx context.Context, request GetBackupRequestObject) (GetBackupResponseObject, error)
+	// ListConfigs Every config, without its parameters.
+	// (GET /configs)
+	ListConfigs(ctx context.Context, request ListConfigsRequestObject) (ListConfigsResponseObject, error)
+	// DeleteConfig Deletes a config that nobody uses. Its history stays.
+	// (DELETE /configs/{config})
+	DeleteConfig(ctx context.Context, request DeleteConfigRequestObject) (DeleteConfigResponseObject, error)
+	// GetConfig One config, as it is written. Secrets read [secret].
+	// (GET /configs/{config})
+	GetConfig(ctx context.Context, request GetConfigRequestObject) (GetConfigResponseObject, error)
+	// PutConfig Writes a config, a new one or in the place of what there is, as a new revision.
+	// (PUT /configs/{config})
+	PutConfig(ctx context.Context, request PutConfigRequestObject) (PutConfigResponseObject, error)
+	// DiffConfig In what two revisions of a config differ.
+	// (GET /configs/{config}/diff)
+	DiffConfig(ctx context.Context, request DiffConfigRequestObject) (DiffConfigResponseObject, error)
+	// ListRevisions A config's revisions; also those of one that was deleted.
+	// (GET /configs/{config}/history)
+	ListRevisions(ctx context.Context, request ListRevisionsRequestObject) (ListRevisionsResponseObject, error)
+	// ResolveConfig A config with all that it inherits, and where each value comes from.
+	// (GET /configs/{config}/resolved)
+	ResolveConfig(ctx context.Context, request ResolveConfigRequestObject) (ResolveConfigResponseObject, error)
+	// RestoreConfig Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
+	// (POST /configs/{config}/restore)
+	RestoreConfig(ctx context.Context, request RestoreConfigRequestObject) (RestoreConfigResponseObject, error)
 	// Explain What a request would come to, stage by stage. Nothing is changed.
 	// (POST /explain)
 	Explain(ctx context.Context, request ExplainRequestObject) (ExplainResponseObject, error)
@@ -12932,6 +15301,230 @@ func (sh *strictHandler) GetBackup(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetBackupResponseObject); ok {
 		if err := validResponse.VisitGetBackupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListConfigs operation middleware
+func (sh *strictHandler) ListConfigs(w http.ResponseWriter, r *http.Request) {
+	var request ListConfigsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListConfigs(ctx, request.(ListConfigsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListConfigs")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListConfigsResponseObject); ok {
+		if err := validResponse.VisitListConfigsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteConfig operation middleware
+func (sh *strictHandler) DeleteConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params DeleteConfigParams) {
+	var request DeleteConfigRequestObject
+
+	request.Config = config
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteConfig(ctx, request.(DeleteConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteConfigResponseObject); ok {
+		if err := validResponse.VisitDeleteConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetConfig operation middleware
+func (sh *strictHandler) GetConfig(w http.ResponseWriter, r *http.Request, config ConfigID) {
+	var request GetConfigRequestObject
+
+	request.Config = config
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConfig(ctx, request.(GetConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConfigResponseObject); ok {
+		if err := validResponse.VisitGetConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutConfig operation middleware
+func (sh *strictHandler) PutConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params PutConfigParams) {
+	var request PutConfigRequestObject
+
+	request.Config = config
+	request.Params = params
+
+	var body PutConfigJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutConfig(ctx, request.(PutConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutConfigResponseObject); ok {
+		if err := validResponse.VisitPutConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiffConfig operation middleware
+func (sh *strictHandler) DiffConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params DiffConfigParams) {
+	var request DiffConfigRequestObject
+
+	request.Config = config
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiffConfig(ctx, request.(DiffConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiffConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiffConfigResponseObject); ok {
+		if err := validResponse.VisitDiffConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListRevisions operation middleware
+func (sh *strictHandler) ListRevisions(w http.ResponseWriter, r *http.Request, config ConfigID) {
+	var request ListRevisionsRequestObject
+
+	request.Config = config
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRevisions(ctx, request.(ListRevisionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRevisions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRevisionsResponseObject); ok {
+		if err := validResponse.VisitListRevisionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResolveConfig operation middleware
+func (sh *strictHandler) ResolveConfig(w http.ResponseWriter, r *http.Request, config ConfigID) {
+	var request ResolveConfigRequestObject
+
+	request.Config = config
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResolveConfig(ctx, request.(ResolveConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResolveConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResolveConfigResponseObject); ok {
+		if err := validResponse.VisitResolveConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RestoreConfig operation middleware
+func (sh *strictHandler) RestoreConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params RestoreConfigParams) {
+	var request RestoreConfigRequestObject
+
+	request.Config = config
+	request.Params = params
+
+	var body RestoreConfigJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RestoreConfig(ctx, request.(RestoreConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RestoreConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RestoreConfigResponseObject); ok {
+		if err := validResponse.VisitRestoreConfigResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -1,0 +1,128 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/dialtone-project/dialtone/provision"
+)
+
+// ConfigResult is what came of a change of a config, or would come of it.
+type ConfigResult struct {
+	Config  provision.Config // afterwards; zero after a deletion
+	Changes []provision.Difference
+	Effects provision.Blast // what it means to the phones' files; of a dry run only
+}
+
+// PutConfig is SaveConfig that can be tried. A Rev of 0 is any: it writes over whatever there is.
+func (s *Service) PutConfig(ctx context.Context, c provision.Config, w Write) (ConfigResult, error) {
+	old, err := s.Configs.Config(ctx, c.ID)
+	if err != nil && !isNotFound(err) {
+		return ConfigResult{}, fmt.Errorf("config %s: %w", provision.Printable(string(c.ID)), err)
+	}
+	if c.Rev == 0 {
+		c.Rev = old.Rev
+	}
+	if w.DryRun {
+		return s.tryConfig(ctx, old, c)
+	}
+	if err := describe(ctx, "config "+provision.Printable(string(c.ID)), configRecord(&old), configRecord(&c)); err != nil {
+		return ConfigResult{}, err
+	}
+	saved, err := s.SaveConfig(ctx, c, w.By)
+	if err != nil {
+		return ConfigResult{}, err
+	}
+	return ConfigResult{Config: saved, Changes: provision.DiffConfigs(&old, &saved)}, nil
+}
+
+func (s *Service) tryConfig(ctx context.Context, old, c provision.Config) (ConfigResult, error) {
+	switch other, err := s.Configs.ConfigByRole(ctx, c.Role); {
+	case c.Role == provision.RoleNone || isNotFound(err):
+	case err != nil:
+		return ConfigResult{}, fmt.Errorf("config %s: %w", c.ID, err)
+	case other.ID != c.ID:
+		return ConfigResult{}, fmt.Errorf("config %s: config %s has the role %s: %w", c.ID, other.ID, c.Role, provision.ErrConflict)
+	}
+	blast, err := s.Preview(ctx, Change{Configs: []provision.Config{c}})
+	if err != nil {
+		return ConfigResult{}, err
+	}
+	next, err := s.prepare(ctx, c, s.Configs)
+	if err != nil {
+		return ConfigResult{}, fmt.Errorf("config %s: %w", c.ID, err)
+	}
+	return ConfigResult{Config: next, Changes: provision.DiffConfigs(&old, &next), Effects: blast}, nil
+}
+
+// RemoveConfig is DeleteConfig that can be tried.
+func (s *Service) RemoveConfig(ctx context.Context, id provision.ConfigID, w Write) (ConfigResult, error) {
+	old, err := s.Configs.Config(ctx, id)
+	if err != nil {
+		return ConfigResult{}, fmt.Errorf("delete config: %w", err)
+	}
+	r := ConfigResult{Changes: provision.DiffConfigs(&old, &provision.Config{})}
+	if !w.DryRun {
+		if err := describe(ctx, "config "+string(id), configRecord(&old), nil); err != nil {
+			return ConfigResult{}, err
+		}
+		return r, s.DeleteConfig(ctx, id, w.By)
+	}
+	if err := s.deletable(ctx, &old); err != nil {
+		return ConfigResult{}, fmt.Errorf("delete config %s: %w", id, err)
+	}
+	r.Effects, err = s.Preview(ctx, Change{DeleteConfigs: []provision.ConfigID{id}})
+	return r, err
+}
+
+// deletable returns what keeps a config from being deleted.
+func (s *Service) deletable(ctx context.Context, c *provision.Config) error {
+	devices, err := s.Devices.Devices(ctx)
+	if err != nil {
+		return fmt.Errorf("list phones: %w", err)
+	}
+	for i := range devices {
+		if devices[i].Config == c.ID {
+			return fmt.Errorf("phone %s uses it: %w", devices[i].ID, provision.ErrConflict)
+		}
+	}
+	all, err := s.ListConfigs(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if slices.Contains(all[i].Parents, c.ID) {
+			return fmt.Errorf("config %s uses it: %w", all[i].ID, provision.ErrConflict)
+		}
+	}
+	if c.Locked {
+		return fmt.Errorf("it is locked: %w", provision.ErrForbidden)
+	}
+	return nil
+}
+
+// Restore is RestoreConfig that can be tried, over whatever there is.
+func (s *Service) Restore(ctx context.Context, id provision.ConfigID, number uint64, w Write) (ConfigResult, error) {
+	list, err := s.Configs.Revisions(ctx, id)
+	if err != nil {
+		return ConfigResult{}, fmt.Errorf("restore config: %w", err)
+	}
+	r, err := revision(list, number)
+	if err != nil {
+		return ConfigResult{}, fmt.Errorf("restore config %s: %w", id, err)
+	}
+	if w.By.Why == "" {
+		w.By.Why = fmt.Sprintf("restores revision %d", number)
+	}
+	r.State.ID, r.State.Rev = id, 0
+	return s.PutConfig(ctx, r.State, w)
+}
+
+// configRecord is a config for the audit, where secrets mask themselves; nil for none.
+func configRecord(c *provision.Config) any {
+	if c.ID == "" {
+		return nil
+	}
+	return map[string]any{"label": c.Label, "parents": c.Parents, "role": c.Role, "transient": c.Transient, "locked": c.Locked, "params": provision.Wrap(c.Params)}
+}
