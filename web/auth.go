@@ -78,7 +78,9 @@ func rules() map[string]rule {
 		"POST /requests/{number}/replay":   {"replayRequest", access.Read, looks},
 		"GET /problems":                    {"listProblems", access.Read, looks},
 		"POST /explain":                    {"explain", access.Read, looks},
-		"GET /backup":                      {"getBackup", access.Admin, changes}, // nothing, but who has it has every secret
+		"GET /backup":                      {"getBackup", access.Admin, changes},  // nothing, but who has it has every secret
+		"GET /site":                        {"exportSite", access.Admin, changes}, // as GET /backup
+		"PUT /site":                        {"applySite", access.Admin, changes},
 
 		"POST /login":                {"login", anybody, changes},
 		"POST /setup":                {"setup", anybody, changes},

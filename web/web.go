@@ -44,7 +44,9 @@ type Server struct {
 	Public bool
 	Access *access.Gate
 	Audit  access.AuditStore
-	Log    *slog.Logger
+	// Site turns the whole site into a file and back; nil: it can't be exported.
+	Site SiteFile
+	Log  *slog.Logger
 
 	socket, console net.Listener
 }

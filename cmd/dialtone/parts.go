@@ -221,6 +221,7 @@ func (p *parts) openServers(ctx context.Context) error {
 		Admin: service, Keys: p.keys(service), Build: build(), Socket: filepath.Join(s.State, socketName), Names: s.Console.Names, Public: s.Console.Public,
 		Access: p.access, Audit: p.db, Log: p.log,
 	}
+	srv.Site = siteFile{srv.Admin}
 	if s.Console.Enabled {
 		srv.Console, srv.TLS = s.Console.Listen.String(), p.consoleTLS()
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dialtone-project/dialtone/configs"
@@ -16,6 +17,8 @@ import (
 // content is a site file in the types that the store keeps.
 type content struct {
 	name     string // of the file
+	site     configs.Site
+	declared network.Declared
 	networks *network.Set
 	configs  []provision.Config
 	devices  []provision.Device
@@ -33,10 +36,11 @@ func readSite(name string, data []byte) (content, error) {
 			errs = append(errs, fmt.Errorf("%s:%d: %s: %w", name, line, what, err))
 		}
 	}
-	c := content{name: name}
-	declared, err := toDeclared(name, &site)
-	if err == nil {
-		c.networks, err = checkDeclared(name, &site, declared)
+	c := content{name: name, site: site}
+	if c.declared, err = toDeclared(name, &site); err == nil {
+		filled := c.declared
+		filled.Networks = slices.Clone(c.declared.Networks) // New fills in defaults
+		c.networks, err = checkDeclared(name, &site, filled)
 	}
 	if err != nil {
 		errs = append(errs, err)
@@ -93,7 +97,8 @@ func toDevice(x configs.SiteDevice) (provision.Device, error) {
 	d := provision.Device{
 		Serial: x.SN, UUID: x.UUID, Vendor: x.Vendor, Model: x.Model, Version: x.Version,
 		Plugin: provision.PluginID(x.Plugin), Pinned: x.Pinned, Config: provision.ConfigID(x.Config),
-		Override: provision.Wrap(x.Override), Options: x.Options, Label: x.Label, Created: time.Now(),
+		Override: provision.Wrap(x.Override), Options: x.Options, Label: x.Label, Created: x.Created, State: provision.DeviceState(x.State),
+		Remote: x.Remote, Static: x.Static, Port: x.Port, Auto: x.Auto, Network: x.Network,
 	}
 	var errs []error
 	if x.MAC != "" {
@@ -102,10 +107,8 @@ func toDevice(x configs.SiteDevice) (provision.Device, error) {
 			errs = append(errs, err)
 		}
 		d.HW = hw
-		d.ID = provision.DeviceID(hw.Join(""))
-	} else {
-		d.ID = provision.DeviceID(cmp.Or(x.SN, x.UUID))
 	}
+	d.ID = cmp.Or(provision.DeviceID(x.ID), usualID(&d))
 	if err := provision.CheckLayer(d.Override); err != nil {
 		errs = append(errs, fmt.Errorf("override: %w", err))
 	}
@@ -140,10 +143,11 @@ func (c content) fill(ctx context.Context, to siteStore) error {
 			}
 			continue
 		}
+		x.Created = cmp.Or(x.Created, time.Now())
 		if _, err := to.PutDevice(ctx, x); err != nil {
 			return err
 		}
 	}
-	_, err := to.SaveDeclared(ctx, c.networks.Declared(), 0)
+	_, err := to.SaveDeclared(ctx, c.declared, 0)
 	return err
 }

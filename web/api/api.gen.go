@@ -266,6 +266,27 @@ func (e Role) Valid() bool {
 	}
 }
 
+// Defines values for SiteChangeAction.
+const (
+	Add    SiteChangeAction = "add"
+	Change SiteChangeAction = "change"
+	Remove SiteChangeAction = "remove"
+)
+
+// Valid indicates whether the value is a known member of the SiteChangeAction enum.
+func (e SiteChangeAction) Valid() bool {
+	switch e {
+	case Add:
+		return true
+	case Change:
+		return true
+	case Remove:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for StageProto.
 const (
 	StageProtoDhcp StageProto = "dhcp"
@@ -989,6 +1010,26 @@ type SightingList struct {
 	Sightings []Sighting `json:"sightings"`
 }
 
+// SiteChange defines model for SiteChange.
+type SiteChange struct {
+	Action SiteChangeAction `json:"action"`
+
+	// Fields Of a config or a phone that changes.
+	Fields []string `json:"fields"`
+
+	// Kind config, phone, network, class, shared or all networks
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// SiteChangeAction defines model for SiteChange.Action.
+type SiteChangeAction string
+
+// SiteChanges defines model for SiteChanges.
+type SiteChanges struct {
+	Changes []SiteChange `json:"changes"`
+}
+
 // Stage defines model for Stage.
 type Stage struct {
 	At time.Time `json:"at,omitempty,omitzero"`
@@ -1179,6 +1220,21 @@ type ListRequestsParams struct {
 
 	// Phone Only those of this phone, as far back as the trace reaches.
 	Phone string `form:"phone,omitempty" json:"phone,omitempty,omitzero"`
+}
+
+// ExportSiteParams defines parameters for ExportSite.
+type ExportSiteParams struct {
+	// Secrets Whether secrets are in it; else "[secret]" stands for each, which keeps those that are there when it is applied.
+	Secrets bool `form:"secrets,omitempty" json:"secrets,omitempty,omitzero"`
+}
+
+// ApplySiteParams defines parameters for ApplySite.
+type ApplySiteParams struct {
+	// DryRun Only tell what would change.
+	DryRun bool `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// Prune Remove what the file lacks.
+	Prune bool `form:"prune,omitempty" json:"prune,omitempty,omitzero"`
 }
 
 // SetAsideJSONRequestBody defines body for SetAside for application/json ContentType.
@@ -1643,6 +1699,18 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /sightings/{sighting}/adopt (the `AdoptSighting` operationId).
 	AdoptSighting(ctx context.Context, sighting string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportSite The whole site as one YAML file, networks, configs and phones.
+	//
+	// Corresponds with GET /site (the `ExportSite` operationId).
+	ExportSite(ctx context.Context, params *ExportSiteParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApplySiteWithBody Make the site what a YAML file says. Nothing is written if anything is wrong with it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /site (the `ApplySite` operationId).
+	ApplySiteWithBody(ctx context.Context, params *ApplySiteParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAPITokens The tokens that let programs in; one's own, or everybody's for whom that is allowed.
 	//
@@ -2638,6 +2706,38 @@ func (c *Client) ListSightings(ctx context.Context, reqEditors ...RequestEditorF
 // Corresponds with POST /sightings/{sighting}/adopt (the `AdoptSighting` operationId).
 func (c *Client) AdoptSighting(ctx context.Context, sighting string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAdoptSightingRequest(c.Server, sighting)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportSite The whole site as one YAML file, networks, configs and phones.
+//
+// Corresponds with GET /site (the `ExportSite` operationId).
+func (c *Client) ExportSite(ctx context.Context, params *ExportSiteParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportSiteRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApplySiteWithBody Make the site what a YAML file says. Nothing is written if anything is wrong with it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /site (the `ApplySite` operationId).
+func (c *Client) ApplySiteWithBody(ctx context.Context, params *ApplySiteParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApplySiteRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4619,6 +4719,116 @@ func NewAdoptSightingRequest(server string, sighting string) (*http.Request, err
 	return req, nil
 }
 
+// NewExportSiteRequest constructs an http.Request for the ExportSite method
+func NewExportSiteRequest(server string, params *ExportSiteParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/site")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "secrets", params.Secrets, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewApplySiteRequestWithBody constructs an http.Request for the ApplySite method, with any body, and a specified content type
+func NewApplySiteRequestWithBody(server string, params *ApplySiteParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/site")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "prune", params.Prune, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListAPITokensRequest constructs an http.Request for the ListAPITokens method
 func NewListAPITokensRequest(server string) (*http.Request, error) {
 	var err error
@@ -5547,6 +5757,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /sightings/{sighting}/adopt (the `AdoptSighting` operationId).
 	AdoptSightingWithResponse(ctx context.Context, sighting string, reqEditors ...RequestEditorFn) (*AdoptSightingResponse, error)
+
+	// ExportSiteWithResponse The whole site as one YAML file, networks, configs and phones.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /site (the `ExportSite` operationId).
+	ExportSiteWithResponse(ctx context.Context, params *ExportSiteParams, reqEditors ...RequestEditorFn) (*ExportSiteResponse, error)
+
+	// ApplySiteWithBodyWithResponse Make the site what a YAML file says. Nothing is written if anything is wrong with it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /site (the `ApplySite` operationId).
+	ApplySiteWithBodyWithResponse(ctx context.Context, params *ApplySiteParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApplySiteResponse, error)
 
 	// ListAPITokensWithResponse The tokens that let programs in; one's own, or everybody's for whom that is allowed.
 	//
@@ -7690,6 +7914,95 @@ func (r AdoptSightingResponse) ContentType() string {
 	return ""
 }
 
+type ExportSiteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportSiteResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportSiteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportSiteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportSiteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportSiteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ApplySiteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SiteChanges
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApplySiteResponse) GetJSON200() *SiteChanges {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApplySiteResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApplySiteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApplySiteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApplySiteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApplySiteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListAPITokensResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9048,6 +9361,32 @@ func (c *ClientWithResponses) AdoptSightingWithResponse(ctx context.Context, sig
 		return nil, err
 	}
 	return ParseAdoptSightingResponse(rsp)
+}
+
+// ExportSiteWithResponse The whole site as one YAML file, networks, configs and phones.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /site (the `ExportSite` operationId).
+func (c *ClientWithResponses) ExportSiteWithResponse(ctx context.Context, params *ExportSiteParams, reqEditors ...RequestEditorFn) (*ExportSiteResponse, error) {
+	rsp, err := c.ExportSite(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportSiteResponse(rsp)
+}
+
+// ApplySiteWithBodyWithResponse Make the site what a YAML file says. Nothing is written if anything is wrong with it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /site (the `ApplySite` operationId).
+func (c *ClientWithResponses) ApplySiteWithBodyWithResponse(ctx context.Context, params *ApplySiteParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApplySiteResponse, error) {
+	rsp, err := c.ApplySiteWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApplySiteResponse(rsp)
 }
 
 // ListAPITokensWithResponse The tokens that let programs in; one's own, or everybody's for whom that is allowed.
@@ -10681,6 +11020,65 @@ func ParseAdoptSightingResponse(rsp *http.Response) (*AdoptSightingResponse, err
 	return response, nil
 }
 
+// ParseExportSiteResponse parses an HTTP response from a ExportSiteWithResponse call
+func ParseExportSiteResponse(rsp *http.Response) (*ExportSiteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportSiteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseApplySiteResponse parses an HTTP response from a ApplySiteWithResponse call
+func ParseApplySiteResponse(rsp *http.Response) (*ApplySiteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApplySiteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SiteChanges
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListAPITokensResponse parses an HTTP response from a ListAPITokensWithResponse call
 func ParseListAPITokensResponse(rsp *http.Response) (*ListAPITokensResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11250,6 +11648,12 @@ type ServerInterface interface {
 	// AdoptSighting Makes a sighting a phone.
 	// (POST /sightings/{sighting}/adopt)
 	AdoptSighting(w http.ResponseWriter, r *http.Request, sighting string)
+	// ExportSite The whole site as one YAML file, networks, configs and phones.
+	// (GET /site)
+	ExportSite(w http.ResponseWriter, r *http.Request, params ExportSiteParams)
+	// ApplySite Make the site what a YAML file says. Nothing is written if anything is wrong with it.
+	// (PUT /site)
+	ApplySite(w http.ResponseWriter, r *http.Request, params ApplySiteParams)
 	// ListAPITokens The tokens that let programs in; one's own, or everybody's for whom that is allowed.
 	// (GET /tokens)
 	ListAPITokens(w http.ResponseWriter, r *http.Request)
@@ -12344,6 +12748,85 @@ func (siw *ServerInterfaceWrapper) AdoptSighting(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// ExportSite operation middleware
+func (siw *ServerInterfaceWrapper) ExportSite(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportSiteParams
+
+	// ------------- Optional query parameter "secrets" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "secrets", r.URL.Query(), &params.Secrets, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "secrets"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "secrets", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportSite(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ApplySite operation middleware
+func (siw *ServerInterfaceWrapper) ApplySite(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApplySiteParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "prune" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "prune", r.URL.Query(), &params.Prune, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "prune"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "prune", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ApplySite(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListAPITokens operation middleware
 func (siw *ServerInterfaceWrapper) ListAPITokens(w http.ResponseWriter, r *http.Request) {
 
@@ -12769,6 +13252,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/problems", wrapper.ListProblems)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/explain", wrapper.Explain)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/backup", wrapper.GetBackup)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/site", wrapper.ExportSite)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/site", wrapper.ApplySite)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/login", wrapper.Login)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/logout", wrapper.Logout)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/setup", wrapper.Setup)
@@ -14432,6 +14917,91 @@ func (response AdoptSightingdefaultApplicationProblemPlusJSONResponse) VisitAdop
 	return err
 }
 
+type ExportSiteRequestObject struct {
+	Params ExportSiteParams
+}
+
+type ExportSiteResponseObject interface {
+	VisitExportSiteResponse(w http.ResponseWriter) error
+}
+
+type ExportSite200ApplicationVndDialtoneSiteYamlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportSite200ApplicationVndDialtoneSiteYamlResponse) VisitExportSiteResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/vnd.dialtone.site+yaml")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportSitedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExportSitedefaultApplicationProblemPlusJSONResponse) VisitExportSiteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApplySiteRequestObject struct {
+	Params ApplySiteParams
+	Body   io.Reader
+}
+
+type ApplySiteResponseObject interface {
+	VisitApplySiteResponse(w http.ResponseWriter) error
+}
+
+type ApplySite200JSONResponse SiteChanges
+
+func (response ApplySite200JSONResponse) VisitApplySiteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApplySitedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApplySitedefaultApplicationProblemPlusJSONResponse) VisitApplySiteResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListAPITokensRequestObject struct {
 }
 
@@ -15070,6 +15640,12 @@ type StrictServerInterface interface {
 	// AdoptSighting Makes a sighting a phone.
 	// (POST /sightings/{sighting}/adopt)
 	AdoptSighting(ctx context.Context, request AdoptSightingRequestObject) (AdoptSightingResponseObject, error)
+	// ExportSite The whole site as one YAML file, networks, configs and phones.
+	// (GET /site)
+	ExportSite(ctx context.Context, request ExportSiteRequestObject) (ExportSiteResponseObject, error)
+	// ApplySite Make the site what a YAML file says. Nothing is written if anything is wrong with it.
+	// (PUT /site)
+	ApplySite(ctx context.Context, request ApplySiteRequestObject) (ApplySiteResponseObject, error)
 	// ListAPITokens The tokens that let programs in; one's own, or everybody's for whom that is allowed.
 	// (GET /tokens)
 	ListAPITokens(ctx context.Context, request ListAPITokensRequestObject) (ListAPITokensResponseObject, error)
@@ -16312,6 +16888,60 @@ func (sh *strictHandler) AdoptSighting(w http.ResponseWriter, r *http.Request, s
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(AdoptSightingResponseObject); ok {
 		if err := validResponse.VisitAdoptSightingResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExportSite operation middleware
+func (sh *strictHandler) ExportSite(w http.ResponseWriter, r *http.Request, params ExportSiteParams) {
+	var request ExportSiteRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportSite(ctx, request.(ExportSiteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportSite")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportSiteResponseObject); ok {
+		if err := validResponse.VisitExportSiteResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ApplySite operation middleware
+func (sh *strictHandler) ApplySite(w http.ResponseWriter, r *http.Request, params ApplySiteParams) {
+	var request ApplySiteRequestObject
+
+	request.Params = params
+
+	request.Body = r.Body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ApplySite(ctx, request.(ApplySiteRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApplySite")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ApplySiteResponseObject); ok {
+		if err := validResponse.VisitApplySiteResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
