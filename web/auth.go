@@ -218,7 +218,9 @@ func cookieName(tls bool) string {
 
 // sessionCookie carries a session's secret; an empty one ends it.
 func sessionCookie(secret string, tls bool) *http.Cookie {
-	c := &http.Cookie{Name: cookieName(tls), Value: secret, Path: "/", HttpOnly: true, Secure: tls, SameSite: http.SameSiteStrictMode}
+	c := &http.Cookie{ //nolint:gosec // HTTP is for this host only; a cookie that is Secure wouldn't be sent by it
+		Name: cookieName(tls), Value: secret, Path: "/", HttpOnly: true, Secure: tls, SameSite: http.SameSiteStrictMode,
+	}
 	if secret == "" {
 		c.MaxAge = -1
 	}

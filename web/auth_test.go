@@ -298,9 +298,15 @@ func TestChangesAreAudited(t *testing.T) {
 	}
 	got[6].object = "session"
 	want := []line{
-		{"createUser", "user bob"}, {"setUserRole", "user bob"}, {"setUserPassword", "user bob"}, {"resetUserTotp", "user bob"},
-		{"createAPIToken", "token bob/ansible"}, {"revokeAPIToken", "token bob/ansible"}, {"revokeSession", "session"},
-		{"rescanPlugins", "plugins"}, {"deleteUser", "user bob"},
+		{"createUser", "user bob"},
+		{"setUserRole", "user bob"},
+		{"setUserPassword", "user bob"},
+		{"resetUserTotp", "user bob"},
+		{"createAPIToken", "token bob/ansible"},
+		{"revokeAPIToken", "token bob/ansible"},
+		{"revokeSession", "session"},
+		{"rescanPlugins", "plugins"},
+		{"deleteUser", "user bob"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(line{})); diff != "" {
 		t.Errorf("audit (-want +got):\n%s", diff)
