@@ -46,6 +46,7 @@ var imports = map[string][]string{
 	"provision/doctor":        {"golang.org/x/sys"},
 	"provision/backup":        {"filippo.io/age"},
 	"provision/trace":         {"provision"},
+	"provision/port":          {"dhcp/hwaddr"},
 	"provision/admin":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/access", "provision/trace"},
 
 	"web":     {"dhcp/hwaddr", "dhcp/lease", "dhcp/network", "provision", "provision/access", "provision/admin", "web/api", echo, "golang.org/x/sync"},

@@ -1,0 +1,93 @@
+// Package port reads lists of phones that other programs have written. It says of each row what became of it, and knows
+// nothing of the site that the phones are to be in.
+package port
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+)
+
+// Row is one phone of a list.
+type Row struct {
+	Line                             int // in the file
+	HW                               hwaddr.Addr
+	Label, Config, SN, Vendor, Model string
+	// Fault is why the row is no phone; empty: it is one.
+	Fault string
+}
+
+// columns are the names of the columns, with other words for each.
+func columns() map[string][]string {
+	return map[string][]string{
+		"mac": {"mac", "mac address", "hwaddr", "ethernet"}, "label": {"label", "name", "description"}, "config": {"config"},
+		"sn": {"sn", "serial", "serial number"}, "vendor": {"vendor", "brand"}, "model": {"model"},
+	}
+}
+
+// CSV reads a table with a heading. Columns are separated by commas, semicolons or tabs, whichever the heading has most of,
+// and found by their names in any order and case; unknown ones are left out. The error says why it is no such table. A row
+// that is wrong, or of a phone that stands in an earlier one, has its Fault.
+func CSV(data []byte) ([]Row, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	heading, _, _ := bytes.Cut(data, []byte("\n"))
+	r := csv.NewReader(bytes.NewReader(data))
+	r.FieldsPerRecord, r.TrimLeadingSpace, r.LazyQuotes = -1, true, true
+	for _, c := range ";\t" {
+		if bytes.Count(heading, []byte(string(c))) > bytes.Count(heading, []byte(string(r.Comma))) {
+			r.Comma = c
+		}
+	}
+	names, err := r.Read()
+	if err != nil {
+		return nil, fmt.Errorf("there is no heading: %w", err)
+	}
+	place := make(map[string]int)
+	for name, words := range columns() {
+		place[name] = slices.IndexFunc(names, func(s string) bool { return slices.Contains(words, strings.ToLower(strings.TrimSpace(s))) })
+	}
+	if place["mac"] < 0 {
+		return nil, errors.New("its heading has no column mac")
+	}
+	var rows []Row
+	macs, serials := make(map[hwaddr.Addr]int), make(map[string]int)
+	for {
+		fields, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return rows, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		get := func(name string) string {
+			if i := place[name]; i >= 0 && i < len(fields) {
+				return strings.TrimSpace(fields[i])
+			}
+			return ""
+		}
+		row := Row{Label: get("label"), Config: get("config"), SN: get("sn"), Vendor: get("vendor"), Model: get("model")}
+		row.Line, _ = r.FieldPos(0)
+		row.HW, err = hwaddr.Parse(get("mac"))
+		switch {
+		case get("mac") == "":
+			row.Fault = "it has no mac"
+		case err != nil:
+			row.Fault = err.Error()
+		case row.HW.IsGroup():
+			row.Fault = row.HW.String() + " is the address of a group, not of a phone"
+		case macs[row.HW] > 0:
+			row.Fault = fmt.Sprintf("%s stands in line %d already", row.HW, macs[row.HW])
+		case row.SN != "" && serials[row.SN] > 0:
+			row.Fault = fmt.Sprintf("serial number %s stands in line %d already", row.SN, serials[row.SN])
+		default:
+			macs[row.HW], serials[row.SN] = row.Line, row.Line
+		}
+		rows = append(rows, row)
+	}
+}
