@@ -27,7 +27,8 @@ func described(n int) admin.Site {
 		},
 		Configs: []provision.Config{
 			{ID: "child", Parents: []provision.ConfigID{"site"}, Params: params{"vlan_id": int64(20)}},
-			{ID: "lobby"}, {ID: "office"},
+			{ID: "lobby"},
+			{ID: "office"},
 			{ID: "site", Role: provision.RoleBase, Label: "All", Locked: true, Params: params{"admin_password": provision.Secret(planted)}},
 		},
 	}
@@ -103,9 +104,13 @@ func TestApplySiteChangesAndPrunes(t *testing.T) {
 	s.Configs = append(s.Configs[:1:1], s.Configs[3])
 	s.Networks.Classes = nil
 	want := []admin.SiteChange{
-		{"change", "config", "child", []string{"parents", "role"}}, {"change", "config", "site", []string{"role"}},
-		{"remove", "config", "lobby", nil}, {"remove", "config", "office", nil}, {"remove", "class", "boot", nil},
-		{"change", "phone", "001565010000", []string{"label"}}, {"remove", "phone", "001565010002", nil},
+		{"change", "config", "child", []string{"parents", "role"}},
+		{"change", "config", "site", []string{"role"}},
+		{"remove", "config", "lobby", nil},
+		{"remove", "config", "office", nil},
+		{"remove", "class", "boot", nil},
+		{"change", "phone", "001565010000", []string{"label"}},
+		{"remove", "phone", "001565010002", nil},
 	}
 	for _, w := range []admin.Write{dry, do} {
 		got, err := x.ApplySite(t.Context(), s, true, w)
