@@ -69,47 +69,6 @@ func (o operations) GetVersion(context.Context, api.GetVersionRequestObject) (ap
 	return api.GetVersion200JSONResponse(o.build), nil
 }
 
-// ListLeases lists the leases.
-func (o operations) ListLeases(_ context.Context, r api.ListLeasesRequestObject) (api.ListLeasesResponseObject, error) {
-	now := time.Now()
-	list := api.ListLeases200JSONResponse{Leases: []api.Lease{}}
-	for _, l := range o.admin.ListLeases(r.Params.Active, now) {
-		list.Leases = append(list.Leases, toLease(l, now))
-	}
-	return list, nil
-}
-
-// ListPhones lists the phones.
-func (o operations) ListPhones(ctx context.Context, _ api.ListPhonesRequestObject) (api.ListPhonesResponseObject, error) {
-	phones, err := o.admin.Phones(ctx)
-	if err != nil {
-		return nil, err
-	}
-	list := api.ListPhones200JSONResponse{Phones: []api.Phone{}}
-	for _, p := range phones {
-		list.Phones = append(list.Phones, toPhone(p))
-	}
-	return list, nil
-}
-
-// GetPhone returns one phone.
-func (o operations) GetPhone(ctx context.Context, r api.GetPhoneRequestObject) (api.GetPhoneResponseObject, error) {
-	p, err := o.admin.Phone(ctx, r.Phone)
-	if err != nil {
-		return nil, err
-	}
-	return api.GetPhone200JSONResponse(toPhone(p)), nil
-}
-
-// ListSightings lists who was seen but not added.
-func (o operations) ListSightings(context.Context, api.ListSightingsRequestObject) (api.ListSightingsResponseObject, error) {
-	list := api.ListSightings200JSONResponse{Sightings: []api.Sighting{}}
-	for _, x := range o.admin.ListSightings() {
-		list.Sightings = append(list.Sightings, toSighting(x))
-	}
-	return list, nil
-}
-
 // AdoptSighting makes a sighting a phone.
 func (o operations) AdoptSighting(ctx context.Context, r api.AdoptSightingRequestObject) (api.AdoptSightingResponseObject, error) {
 	p, err := o.admin.Adopt(ctx, r.Sighting)
@@ -164,25 +123,14 @@ func (o operations) Explain(ctx context.Context, r api.ExplainRequestObject) (ap
 	return api.Explain200JSONResponse(x), nil
 }
 
-func toLease(l lease.Lease, now time.Time) api.Lease {
+func toLease(l lease.Lease) api.Lease {
+	now := time.Now()
 	return api.Lease{
 		IP: l.Addr.String(), Mac: l.Client.HW.String(), Network: string(l.Network), Active: l.Active(now),
 		State: api.LeaseState(l.State.String()), Origin: api.LeaseOrigin(l.Origin.String()),
 		Hostname: provision.Printable(l.Client.Hostname), VendorClass: provision.Printable(l.Client.VendorClass),
 		Start: l.Start, Expiry: l.Expiry,
 	}
-}
-
-func toPhone(p admin.Phone) api.Phone {
-	x := api.Phone{
-		ID: string(p.ID), Mac: p.HW.String(), Sn: p.Serial, UUID: p.UUID, Vendor: p.Vendor, Model: p.Model, Version: p.Version,
-		Label: p.Label, Plugin: string(p.Plugin), Pinned: p.Pinned, Config: string(p.Config), Auto: p.Auto, Created: p.Created,
-		Addresses: []string{}, Seen: p.Seen, State: toState(p.Trust()), Remote: p.Remote, Static: p.Static, Port: provision.Printable(p.Port),
-	}
-	for _, a := range p.Addresses {
-		x.Addresses = append(x.Addresses, a.String())
-	}
-	return x
 }
 
 func toSighting(x provision.Sighting) api.Sighting {

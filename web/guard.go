@@ -169,7 +169,7 @@ func (o operations) TakeBack(ctx context.Context, r api.TakeBackRequestObject) (
 // toState names a state; that of a phone which nobody has confirmed has no name inside.
 func toState(s provision.DeviceState) api.PhoneState {
 	if s == provision.StateNew {
-		return api.New
+		return api.PhoneStateNew
 	}
 	return api.PhoneState(s)
 }

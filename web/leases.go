@@ -25,7 +25,20 @@ func (o operations) TellLease(ctx context.Context, r api.TellLeaseRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return api.TellLease200JSONResponse(toLease(l, time.Now())), nil
+	return api.TellLease200JSONResponse(toLease(l)), nil
+}
+
+// ReleaseLease ends the lease of an address.
+func (o operations) ReleaseLease(ctx context.Context, r api.ReleaseLeaseRequestObject) (api.ReleaseLeaseResponseObject, error) {
+	addr, err := netip.ParseAddr(r.Address)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not an address: %w", r.Address, provision.ErrInvalid)
+	}
+	l, err := o.admin.ReleaseLease(ctx, addr, toWrite(ctx, r.Params.DryRun))
+	if err != nil {
+		return nil, err
+	}
+	return api.ReleaseLease200JSONResponse(toLease(l)), nil
 }
 
 func fromLeaseEvent(b *api.LeaseEvent) (e admin.LeaseEvent, err error) {

@@ -11,33 +11,6 @@ import (
 	"github.com/dialtone-project/dialtone/web/api"
 )
 
-// ListRequests lists the last outcomes, of all phones or of one.
-func (o operations) ListRequests(ctx context.Context, r api.ListRequestsRequestObject) (api.ListRequestsResponseObject, error) {
-	limit := int(r.Params.Limit)
-	if limit < 0 || limit > 1000 {
-		return nil, fmt.Errorf("limit %d: between 1 and 1000: %w", limit, provision.ErrInvalid)
-	}
-	if limit == 0 {
-		limit = 50
-	}
-	outcomes := o.admin.Requests(limit)
-	if r.Params.Phone != "" {
-		var err error
-		if outcomes, err = o.admin.RequestsOf(ctx, r.Params.Phone, limit); err != nil {
-			return nil, err
-		}
-	}
-	list := api.ListRequests200JSONResponse{Requests: []api.Outcome{}}
-	for _, outcome := range outcomes {
-		x, err := toOutcome(outcome)
-		if err != nil {
-			return nil, err
-		}
-		list.Requests = append(list.Requests, x)
-	}
-	return list, nil
-}
-
 // GetRequest returns one outcome.
 func (o operations) GetRequest(ctx context.Context, r api.GetRequestRequestObject) (api.GetRequestResponseObject, error) {
 	outcome, err := o.admin.Request(ctx, requestID(r.Number))

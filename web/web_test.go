@@ -244,7 +244,7 @@ func TestAPIProblems(t *testing.T) {
 	if status, _ := post("/explain", `{"path":"`+strings.Repeat("x", 2<<20)+`"}`); status != http.StatusBadRequest {
 		t.Errorf("a huge body: %d", status)
 	}
-	r, err := c.ListPhonesWithResponse(ctx)
+	r, err := c.ListPhonesWithResponse(ctx, &api.ListPhonesParams{})
 	if err != nil || r.StatusCode() != http.StatusInternalServerError || strings.Contains(string(r.Body), "secret") {
 		t.Errorf("a failure of ours: %d %s, %v; its details are for the log", r.StatusCode(), r.Body, err)
 	}

@@ -33,6 +33,7 @@ const (
 	exitConflict    = 5
 	exitInvalid     = 6
 	exitUnreachable = 7
+	exitPartly      = 8
 	exitWarnings    = 10 // of the doctor
 	exitErrors      = 11
 )
@@ -60,6 +61,7 @@ var (
 	errUsage       = errors.New("usage")
 	errUnreachable = errors.New("the daemon can't be reached")
 	errReported    = errors.New("reported already")
+	errPartly      = errors.New("done in part only")
 )
 
 func exitCode(err error) int {
@@ -68,6 +70,7 @@ func exitCode(err error) int {
 		code int
 	}{
 		{errUsage, exitUsage},
+		{errPartly, exitPartly},
 		{errWarnings, exitWarnings},
 		{errErrors, exitErrors},
 		{errUnreachable, exitUnreachable},

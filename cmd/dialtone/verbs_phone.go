@@ -14,32 +14,47 @@ import (
 
 func (a *app) phone() *cobra.Command {
 	return parent("phone", "The phones that are known", a.phoneList(), a.phoneShow(), a.phoneAdopt(), a.phoneWaiting(), a.phoneApprove(), a.phoneDeny(),
-		a.phoneRetire(), a.phoneClear(), a.phoneToken(), a.phoneBoots(), a.phoneDrift())
+		a.phoneRetire(), a.phoneClear(), a.phoneToken(), a.phoneBoots(), a.phoneDrift(),
+		a.phoneAdd(), a.phoneEdit(), a.phoneRemove(), a.phoneReplace(), a.phoneLabel())
 }
 
 func (a *app) phoneList() *cobra.Command {
-	var seen bool
+	var (
+		seen         bool
+		filter, sort string
+	)
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the phones", Args: usage(cobra.NoArgs),
-		Example: "  dialtone phone list\n  dialtone phone list --seen   # those that asked but were not added",
+		Example: "  dialtone phone list --filter 'model:T46U state:new' --sort -seen\n  dialtone phone list --seen   # those that asked but were not added",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
 			if seen {
-				return a.listSightings(cmd, c)
+				return a.listSightings(cmd, c, filter, sort)
 			}
-			r, err := c.ListPhonesWithResponse(cmd.Context())
+			list := api.PhoneList{Phones: []api.Phone{}}
+			params := api.ListPhonesParams{Limit: maxPage, Filter: filter, Sort: sort}
+			err = pages(func(cursor string) (string, error) {
+				params.Cursor = cursor
+				r, err := c.ListPhonesWithResponse(cmd.Context(), &params)
+				if err != nil {
+					return "", fmt.Errorf("list phones: %w", err)
+				}
+				if r.JSON200 == nil {
+					return "", answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
+				}
+				list.Phones = append(list.Phones, r.JSON200.Phones...)
+				list.Total = r.JSON200.Total
+				return r.JSON200.Next, nil
+			})
 			if err != nil {
-				return fmt.Errorf("list phones: %w", err)
+				return err
 			}
-			if r.JSON200 == nil {
-				return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
-			}
-			return a.print(r.JSON200, func(w io.Writer) error {
+			return a.print(list, func(w io.Writer) error {
 				var rows [][]string
-				for _, p := range r.JSON200.Phones {
+				for _, p := range list.Phones {
 					rows = append(rows, []string{p.Mac, strings.Join(p.Addresses, ","), strings.TrimSpace(p.Vendor + " " + p.Model), p.Version, p.Plugin, p.Config, string(p.State), p.Label})
 				}
 				return table(w, []string{"MAC", "ADDRESS", "MODEL", "FIRMWARE", "PLUGIN", "CONFIG", "STATE", "LABEL"}, rows)
@@ -47,20 +62,51 @@ func (a *app) phoneList() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&seen, "seen", false, "list devices that asked for something but were not added")
+	listFlags(cmd, &filter, &sort)
 	return cmd
 }
 
-func (a *app) listSightings(cmd *cobra.Command, c *api.ClientWithResponses) error {
-	r, err := c.ListSightingsWithResponse(cmd.Context())
+const maxPage = 1000 // items that the daemon gives at once
+
+// pages gets a list, page by page. get returns the cursor of the page after the one with a cursor, empty if there is none.
+func pages(get func(cursor string) (next string, err error)) error {
+	for cursor := ""; ; {
+		next, err := get(cursor)
+		if err != nil || next == "" {
+			return err
+		}
+		cursor = next
+	}
+}
+
+// listFlags are those that every long list has.
+func listFlags(cmd *cobra.Command, filter, sort *string) {
+	cmd.Flags().StringVar(filter, "filter", "", "only those that meet all of these `conditions`, such as 'model:T46U reception'")
+	cmd.Flags().StringVar(sort, "sort", "", "the `field` to sort by, after a minus in falling order")
+}
+
+func (a *app) listSightings(cmd *cobra.Command, c *api.ClientWithResponses, filter, sort string) error {
+	list := api.SightingList{Sightings: []api.Sighting{}}
+	params := api.ListSightingsParams{Limit: maxPage, Filter: filter, Sort: sort}
+	err := pages(func(cursor string) (string, error) {
+		params.Cursor = cursor
+		r, err := c.ListSightingsWithResponse(cmd.Context(), &params)
+		if err != nil {
+			return "", fmt.Errorf("list sightings: %w", err)
+		}
+		if r.JSON200 == nil {
+			return "", answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
+		}
+		list.Sightings = append(list.Sightings, r.JSON200.Sightings...)
+		list.Total = r.JSON200.Total
+		return r.JSON200.Next, nil
+	})
 	if err != nil {
-		return fmt.Errorf("list sightings: %w", err)
+		return err
 	}
-	if r.JSON200 == nil {
-		return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
-	}
-	return a.print(r.JSON200, func(w io.Writer) error {
+	return a.print(list, func(w io.Writer) error {
 		var rows [][]string
-		for _, s := range r.JSON200.Sightings {
+		for _, s := range list.Sightings {
 			rows = append(rows, []string{s.Mac, s.IP, strings.TrimSpace(s.Vendor + " " + s.Model), strconv.FormatInt(s.Count, 10), s.Last.Local().Format(time.DateTime), s.Proto + " " + s.Path, s.Why})
 		}
 		return table(w, []string{"MAC", "ADDRESS", "MODEL", "TIMES", "LAST", "ASKED FOR", "WHY NOT ADDED"}, rows)
@@ -121,7 +167,7 @@ func writePhone(w io.Writer, p api.Phone) error {
 		added += ", by its first request"
 	}
 	state := string(p.State)
-	if p.State == api.New {
+	if p.State == api.PhoneStateNew {
 		state += ", nobody has confirmed it"
 	}
 	if p.Remote {

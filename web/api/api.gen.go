@@ -197,27 +197,51 @@ func (e MeVia) Valid() bool {
 	}
 }
 
+// Defines values for NewPhoneState.
+const (
+	NewPhoneStateEnrolled    NewPhoneState = "enrolled"
+	NewPhoneStateProvisioned NewPhoneState = "provisioned"
+	NewPhoneStateRetired     NewPhoneState = "retired"
+	NewPhoneStateSuspicious  NewPhoneState = "suspicious"
+)
+
+// Valid indicates whether the value is a known member of the NewPhoneState enum.
+func (e NewPhoneState) Valid() bool {
+	switch e {
+	case NewPhoneStateEnrolled:
+		return true
+	case NewPhoneStateProvisioned:
+		return true
+	case NewPhoneStateRetired:
+		return true
+	case NewPhoneStateSuspicious:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PhoneState.
 const (
-	Enrolled    PhoneState = "enrolled"
-	New         PhoneState = "new"
-	Provisioned PhoneState = "provisioned"
-	Retired     PhoneState = "retired"
-	Suspicious  PhoneState = "suspicious"
+	PhoneStateEnrolled    PhoneState = "enrolled"
+	PhoneStateNew         PhoneState = "new"
+	PhoneStateProvisioned PhoneState = "provisioned"
+	PhoneStateRetired     PhoneState = "retired"
+	PhoneStateSuspicious  PhoneState = "suspicious"
 )
 
 // Valid indicates whether the value is a known member of the PhoneState enum.
 func (e PhoneState) Valid() bool {
 	switch e {
-	case Enrolled:
+	case PhoneStateEnrolled:
 		return true
-	case New:
+	case PhoneStateNew:
 		return true
-	case Provisioned:
+	case PhoneStateProvisioned:
 		return true
-	case Retired:
+	case PhoneStateRetired:
 		return true
-	case Suspicious:
+	case PhoneStateSuspicious:
 		return true
 	default:
 		return false
@@ -268,19 +292,19 @@ func (e Role) Valid() bool {
 
 // Defines values for SiteChangeAction.
 const (
-	Add    SiteChangeAction = "add"
-	Change SiteChangeAction = "change"
-	Remove SiteChangeAction = "remove"
+	SiteChangeActionAdd    SiteChangeAction = "add"
+	SiteChangeActionChange SiteChangeAction = "change"
+	SiteChangeActionRemove SiteChangeAction = "remove"
 )
 
 // Valid indicates whether the value is a known member of the SiteChangeAction enum.
 func (e SiteChangeAction) Valid() bool {
 	switch e {
-	case Add:
+	case SiteChangeActionAdd:
 		return true
-	case Change:
+	case SiteChangeActionChange:
 		return true
-	case Remove:
+	case SiteChangeActionRemove:
 		return true
 	default:
 		return false
@@ -490,6 +514,13 @@ type BootList struct {
 	Boots []Boot `json:"boots"`
 }
 
+// Change defines model for Change.
+type Change struct {
+	New  string `json:"new"`
+	Old  string `json:"old"`
+	Path string `json:"path"`
+}
+
 // Config defines model for Config.
 type Config struct {
 	ID    string `json:"id"`
@@ -522,7 +553,7 @@ type ConfigChange struct {
 	// Done False: it was a dry run.
 	Done bool `json:"done"`
 
-	// Effects What a change would mean to the phones' files. Of a dry run only.
+	// Effects What a change would mean to the phones' files; of a config, after a dry run only.
 	Effects Effects `json:"effects,omitempty,omitzero"`
 }
 
@@ -599,7 +630,7 @@ type DriftList struct {
 	Files []Drift `json:"files"`
 }
 
-// Effects What a change would mean to the phones' files. Of a dry run only.
+// Effects What a change would mean to the phones' files; of a config, after a dry run only.
 type Effects struct {
 	// Changed Those with files that would be others.
 	Changed []AffectedPhone `json:"changed"`
@@ -695,6 +726,12 @@ type LeaseEventEvent string
 // LeaseList defines model for LeaseList.
 type LeaseList struct {
 	Leases []Lease `json:"leases"`
+
+	// Next The cursor of the next page. It is missing on the last one.
+	Next string `json:"next,omitempty,omitzero"`
+
+	// Total Items on all pages.
+	Total int64 `json:"total,omitempty,omitzero"`
 }
 
 // Me defines model for Me.
@@ -757,6 +794,39 @@ type NewPassword struct {
 	Password string `json:"password"`
 }
 
+// NewPhone defines model for NewPhone.
+type NewPhone struct {
+	Config string `json:"config,omitempty,omitzero"`
+
+	// ID Made of the MAC if it is missing.
+	ID    string `json:"id,omitempty,omitzero"`
+	Label string `json:"label,omitempty,omitzero"`
+
+	// Mac In any usual spelling.
+	Mac   string `json:"mac,omitempty,omitzero"`
+	Model string `json:"model,omitempty,omitzero"`
+
+	// Options Values by name. Secrets are masked as "[secret]"; one that is written so stays as it is.
+	Options Values `json:"options,omitempty,omitzero"`
+
+	// Override Values by name. Secrets are masked as "[secret]"; one that is written so stays as it is.
+	Override Values `json:"override,omitempty,omitzero"`
+	Pinned   bool   `json:"pinned,omitempty,omitzero"`
+	Plugin   string `json:"plugin,omitempty,omitzero"`
+	Remote   bool   `json:"remote,omitempty,omitzero"`
+	Sn       string `json:"sn,omitempty,omitzero"`
+
+	// State enrolled if it is missing.
+	State   NewPhoneState `json:"state,omitempty,omitzero"`
+	Static  bool          `json:"static,omitempty,omitzero"`
+	UUID    string        `json:"uuid,omitempty,omitzero"`
+	Vendor  string        `json:"vendor,omitempty,omitzero"`
+	Version string        `json:"version,omitempty,omitzero"`
+}
+
+// NewPhoneState enrolled if it is missing.
+type NewPhoneState string
+
 // NewPhoneToken defines model for NewPhoneToken.
 type NewPhoneToken struct {
 	// From The address that the phone's requests come from, such as its NAT's. It decides which address of ours is in the URL.
@@ -794,7 +864,12 @@ type Outcome map[string]interface{}
 
 // OutcomeList defines model for OutcomeList.
 type OutcomeList struct {
+	// Next The cursor of the next page. It is missing on the last one.
+	Next     string    `json:"next,omitempty,omitzero"`
 	Requests []Outcome `json:"requests"`
+
+	// Total Items on all pages.
+	Total int64 `json:"total,omitempty,omitzero"`
 }
 
 // PasswordChange defines model for PasswordChange.
@@ -814,14 +889,26 @@ type Phone struct {
 	Label     string    `json:"label,omitempty,omitzero"`
 	Mac       string    `json:"mac,omitempty,omitzero"`
 	Model     string    `json:"model,omitempty,omitzero"`
-	Pinned    bool      `json:"pinned"`
-	Plugin    string    `json:"plugin,omitempty,omitzero"`
+
+	// Network Where its first request came from, if it was added by that.
+	Network string `json:"network,omitempty,omitzero"`
+
+	// Options Values by name. Secrets are masked as "[secret]"; one that is written so stays as it is.
+	Options Values `json:"options,omitempty,omitzero"`
+
+	// Override Values by name. Secrets are masked as "[secret]"; one that is written so stays as it is.
+	Override Values `json:"override,omitempty,omitzero"`
+	Pinned   bool   `json:"pinned"`
+	Plugin   string `json:"plugin,omitempty,omitzero"`
 
 	// Port The switch port that it belongs to.
 	Port string `json:"port,omitempty,omitzero"`
 
 	// Remote It is elsewhere and proves itself by a token.
 	Remote bool `json:"remote,omitempty,omitzero"`
+
+	// Rev Counts its changes. It is in the ETag.
+	Rev int64 `json:"rev"`
 
 	// Seen When it last asked for something, since the program started.
 	Seen time.Time `json:"seen,omitempty,omitzero"`
@@ -840,9 +927,57 @@ type Phone struct {
 // PhoneState How far it is trusted. New: nobody has confirmed it.
 type PhoneState string
 
+// PhoneFields All of a phone that an administrator sets. What is left out is empty.
+type PhoneFields struct {
+	Config string `json:"config,omitempty,omitzero"`
+	Label  string `json:"label,omitempty,omitzero"`
+
+	// Mac In any usual spelling.
+	Mac   string `json:"mac,omitempty,omitzero"`
+	Model string `json:"model,omitempty,omitzero"`
+
+	// Options Values by name. Secrets are masked as "[secret]"; one that is written so stays as it is.
+	Options Values `json:"options,omitempty,omitzero"`
+
+	// Override Values by name. Secrets are masked as "[secret]"; one that is written so stays as it is.
+	Override Values `json:"override,omitempty,omitzero"`
+
+	// Pinned Association leaves the plugin alone.
+	Pinned  bool   `json:"pinned,omitempty,omitzero"`
+	Plugin  string `json:"plugin,omitempty,omitzero"`
+	Remote  bool   `json:"remote,omitempty,omitzero"`
+	Sn      string `json:"sn,omitempty,omitzero"`
+	Static  bool   `json:"static,omitempty,omitzero"`
+	UUID    string `json:"uuid,omitempty,omitzero"`
+	Vendor  string `json:"vendor,omitempty,omitzero"`
+	Version string `json:"version,omitempty,omitzero"`
+}
+
+// PhoneKeys defines model for PhoneKeys.
+type PhoneKeys struct {
+	Phones []string `json:"phones"`
+}
+
 // PhoneList defines model for PhoneList.
 type PhoneList struct {
+	// Next The cursor of the next page. It is missing on the last one.
+	Next   string  `json:"next,omitempty,omitzero"`
 	Phones []Phone `json:"phones"`
+
+	// Total Items on all pages.
+	Total int64 `json:"total,omitempty,omitzero"`
+}
+
+// PhonePatch The fields to change. Null empties one; override and options are merged.
+type PhonePatch = json.RawMessage
+
+// PhoneResult defines model for PhoneResult.
+type PhoneResult struct {
+	Changes []Change `json:"changes"`
+
+	// Effects What a change would mean to the phones' files; of a config, after a dry run only.
+	Effects Effects `json:"effects"`
+	Phone   Phone   `json:"phone"`
 }
 
 // PhoneToken defines model for PhoneToken.
@@ -855,6 +990,24 @@ type PhoneToken struct {
 
 	// URL The whole, where it is known how the phone reaches us.
 	URL string `json:"url,omitempty,omitzero"`
+}
+
+// PhoneVerdict defines model for PhoneVerdict.
+type PhoneVerdict struct {
+	// Detail Why it failed.
+	Detail string `json:"detail,omitempty,omitzero"`
+
+	// Key As it was given.
+	Key    string      `json:"key"`
+	Result PhoneResult `json:"result,omitempty,omitzero"`
+
+	// Status What a request for it alone would have been answered.
+	Status int32 `json:"status"`
+}
+
+// PhoneVerdictList defines model for PhoneVerdictList.
+type PhoneVerdictList struct {
+	Verdicts []PhoneVerdict `json:"verdicts"`
 }
 
 // Plugin defines model for Plugin.
@@ -910,6 +1063,26 @@ type Question struct {
 
 // QuestionProto defines model for Question.Proto.
 type QuestionProto string
+
+// Replaced defines model for Replaced.
+type Replaced struct {
+	// Effects What a change would mean to the phones' files; of a config, after a dry run only.
+	Effects Effects `json:"effects"`
+
+	// Networks Those with reservations that are the new phone's.
+	Networks   []string `json:"networks"`
+	New        Phone    `json:"new"`
+	NewChanges []Change `json:"new_changes"`
+	Old        Phone    `json:"old"`
+	OldChanges []Change `json:"old_changes"`
+}
+
+// Replacement The phone that takes the place of a broken one.
+type Replacement struct {
+	Mac  string `json:"mac"`
+	Sn   string `json:"sn,omitempty,omitzero"`
+	UUID string `json:"uuid,omitempty,omitzero"`
+}
 
 // Replay defines model for Replay.
 type Replay struct {
@@ -1007,7 +1180,12 @@ type Sighting struct {
 
 // SightingList defines model for SightingList.
 type SightingList struct {
+	// Next The cursor of the next page. It is missing on the last one.
+	Next      string     `json:"next,omitempty,omitzero"`
 	Sightings []Sighting `json:"sightings"`
+
+	// Total Items on all pages.
+	Total int64 `json:"total,omitempty,omitzero"`
 }
 
 // SiteChange defines model for SiteChange.
@@ -1089,6 +1267,9 @@ type UserRole struct {
 	Role     Role `json:"role"`
 }
 
+// Values Values by name. Secrets are masked as "[secret]"; one that is written so stays as it is.
+type Values map[string]interface{}
+
 // Version defines model for Version.
 type Version struct {
 	Go       string `json:"go"`
@@ -1149,17 +1330,35 @@ type WindowList struct {
 	Windows []Window `json:"windows"`
 }
 
+// Address defines model for Address.
+type Address = string
+
 // ConfigID defines model for ConfigID.
 type ConfigID = string
 
+// Cursor defines model for Cursor.
+type Cursor = string
+
 // DryRun defines model for DryRun.
 type DryRun = bool
+
+// Filter defines model for Filter.
+type Filter = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
+// Limit defines model for Limit.
+type Limit = int32
 
 // PhoneKey defines model for PhoneKey.
 type PhoneKey = string
 
 // RequestNumber defines model for RequestNumber.
 type RequestNumber = int64
+
+// Sort defines model for Sort.
+type Sort = string
 
 // Why defines model for Why.
 type Why = string
@@ -1174,7 +1373,7 @@ type ListAuditParams struct {
 
 // DeleteConfigParams defines parameters for DeleteConfig.
 type DeleteConfigParams struct {
-	// DryRun Only check it, and tell whose files would be others.
+	// DryRun Nothing is changed; the answer says what would be.
 	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 
 	// Why The reason, for the history.
@@ -1183,7 +1382,7 @@ type DeleteConfigParams struct {
 
 // PutConfigParams defines parameters for PutConfig.
 type PutConfigParams struct {
-	// DryRun Only check it, and tell whose files would be others.
+	// DryRun Nothing is changed; the answer says what would be.
 	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 
 	// Why The reason, for the history.
@@ -1201,7 +1400,7 @@ type DiffConfigParams struct {
 
 // RestoreConfigParams defines parameters for RestoreConfig.
 type RestoreConfigParams struct {
-	// DryRun Only check it, and tell whose files would be others.
+	// DryRun Nothing is changed; the answer says what would be.
 	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 
 	// Why The reason, for the history.
@@ -1212,14 +1411,123 @@ type RestoreConfigParams struct {
 type ListLeasesParams struct {
 	// Active Only leases whose client holds the address now.
 	Active bool `form:"active,omitempty" json:"active,omitempty,omitzero"`
+
+	// Limit How many items a page has at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor The page before's next; without it, the first page is given.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Sort The field to sort by, after a minus in falling order, such as -seen.
+	Sort Sort `form:"sort,omitempty" json:"sort,omitempty,omitzero"`
+
+	// Filter Conditions that must all hold, between blanks: "model:T46U", where the field has that in it; "model:", where it is
+	// empty; and words that are in any field that people look for. What has blanks in it stands in quotation marks.
+	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
+}
+
+// ReleaseLeaseParams defines parameters for ReleaseLease.
+type ReleaseLeaseParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// ListPhonesParams defines parameters for ListPhones.
+type ListPhonesParams struct {
+	// Limit How many items a page has at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor The page before's next; without it, the first page is given.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Sort The field to sort by, after a minus in falling order, such as -seen.
+	Sort Sort `form:"sort,omitempty" json:"sort,omitempty,omitzero"`
+
+	// Filter Conditions that must all hold, between blanks: "model:T46U", where the field has that in it; "model:", where it is
+	// empty; and words that are in any field that people look for. What has blanks in it stands in quotation marks.
+	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
+}
+
+// CreatePhoneParams defines parameters for CreatePhone.
+type CreatePhoneParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// DeletePhonesParams defines parameters for DeletePhones.
+type DeletePhonesParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// DeletePhoneParams defines parameters for DeletePhone.
+type DeletePhoneParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// PatchPhoneParams defines parameters for PatchPhone.
+type PatchPhoneParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// UpdatePhoneParams defines parameters for UpdatePhone.
+type UpdatePhoneParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// ReplacePhoneParams defines parameters for ReplacePhone.
+type ReplacePhoneParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
 }
 
 // ListRequestsParams defines parameters for ListRequests.
 type ListRequestsParams struct {
 	Limit int32 `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// Phone Only those of this phone, as far back as the trace reaches.
+	// Phone Only those of this phone, as far back as the trace reaches; all in one page, in their own order.
 	Phone string `form:"phone,omitempty" json:"phone,omitempty,omitzero"`
+
+	// Cursor The page before's next; without it, the first page is given.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Sort The field to sort by, after a minus in falling order, such as -seen.
+	Sort Sort `form:"sort,omitempty" json:"sort,omitempty,omitzero"`
+
+	// Filter Conditions that must all hold, between blanks: "model:T46U", where the field has that in it; "model:", where it is
+	// empty; and words that are in any field that people look for. What has blanks in it stands in quotation marks.
+	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
+}
+
+// ListSightingsParams defines parameters for ListSightings.
+type ListSightingsParams struct {
+	// Limit How many items a page has at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor The page before's next; without it, the first page is given.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Sort The field to sort by, after a minus in falling order, such as -seen.
+	Sort Sort `form:"sort,omitempty" json:"sort,omitempty,omitzero"`
+
+	// Filter Conditions that must all hold, between blanks: "model:T46U", where the field has that in it; "model:", where it is
+	// empty; and words that are in any field that people look for. What has blanks in it stands in quotation marks.
+	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
 }
 
 // ExportSiteParams defines parameters for ExportSite.
@@ -1261,11 +1569,26 @@ type SetMyPasswordJSONRequestBody = PasswordChange
 // ConfirmMyTotpJSONRequestBody defines body for ConfirmMyTotp for application/json ContentType.
 type ConfirmMyTotpJSONRequestBody = SecondFactorProof
 
+// CreatePhoneJSONRequestBody defines body for CreatePhone for application/json ContentType.
+type CreatePhoneJSONRequestBody = NewPhone
+
+// DeletePhonesJSONRequestBody defines body for DeletePhones for application/json ContentType.
+type DeletePhonesJSONRequestBody = PhoneKeys
+
+// PatchPhoneJSONRequestBody defines body for PatchPhone for application/json ContentType.
+type PatchPhoneJSONRequestBody = PhonePatch
+
+// UpdatePhoneJSONRequestBody defines body for UpdatePhone for application/json ContentType.
+type UpdatePhoneJSONRequestBody = PhoneFields
+
 // ApprovePhoneJSONRequestBody defines body for ApprovePhone for application/json ContentType.
 type ApprovePhoneJSONRequestBody = Approval
 
 // DenyPhoneJSONRequestBody defines body for DenyPhone for application/json ContentType.
 type DenyPhoneJSONRequestBody = Denial
+
+// ReplacePhoneJSONRequestBody defines body for ReplacePhone for application/json ContentType.
+type ReplacePhoneJSONRequestBody = Replacement
 
 // IssuePhoneTokenJSONRequestBody defines body for IssuePhoneToken for application/json ContentType.
 type IssuePhoneTokenJSONRequestBody = NewPhoneToken
@@ -1499,6 +1822,13 @@ type ClientInterface interface {
 	// Corresponds with GET /leases (the `ListLeases` operationId).
 	ListLeases(ctx context.Context, params *ListLeasesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ReleaseLease Ends the lease of an address, as if its holder had given it back.
+	//
+	// Who holds it isn't told: it goes on using the address until it renews, and may be leased it again then.
+	//
+	// Corresponds with DELETE /leases/{address} (the `ReleaseLease` operationId).
+	ReleaseLease(ctx context.Context, address Address, params *ReleaseLeaseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// LoginWithBody A person signs in. The answer sets a cookie, which later requests prove themselves by.
 	//
 	// 401: the name, the password or the code is wrong; which one isn't said. 429: too many attempts; Retry-After says when the next one counts.
@@ -1563,12 +1893,73 @@ type ClientInterface interface {
 	// ListPhones Every phone that is known.
 	//
 	// Corresponds with GET /phones (the `ListPhones` operationId).
-	ListPhones(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListPhones(ctx context.Context, params *ListPhonesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreatePhoneWithBody Makes a phone known.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /phones (the `CreatePhone` operationId).
+	CreatePhoneWithBody(ctx context.Context, params *CreatePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreatePhone Makes a phone known.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /phones (the `CreatePhone` operationId).
+	CreatePhone(ctx context.Context, params *CreatePhoneParams, body CreatePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeletePhonesWithBody Forgets several phones, each by itself. What fails with one doesn't keep the others.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /phones/delete (the `DeletePhones` operationId).
+	DeletePhonesWithBody(ctx context.Context, params *DeletePhonesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeletePhones Forgets several phones, each by itself. What fails with one doesn't keep the others.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /phones/delete (the `DeletePhones` operationId).
+	DeletePhones(ctx context.Context, params *DeletePhonesParams, body DeletePhonesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeletePhone Forgets a phone, and its config if that is transient and nobody else's. One that asks again is a new one.
+	//
+	// Corresponds with DELETE /phones/{phone} (the `DeletePhone` operationId).
+	DeletePhone(ctx context.Context, phone PhoneKey, params *DeletePhoneParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetPhone One phone, by its ID, its MAC in any spelling, its serial number or the address that it holds.
 	//
 	// Corresponds with GET /phones/{phone} (the `GetPhone` operationId).
-	GetPhone(ctx context.Context, phone string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetPhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchPhoneWithBody Changes some fields of a phone, as a merge patch (RFC 7396).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /phones/{phone} (the `PatchPhone` operationId).
+	PatchPhoneWithBody(ctx context.Context, phone PhoneKey, params *PatchPhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchPhone Changes some fields of a phone, as a merge patch (RFC 7396).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /phones/{phone} (the `PatchPhone` operationId).
+	PatchPhone(ctx context.Context, phone PhoneKey, params *PatchPhoneParams, body PatchPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdatePhoneWithBody Replaces all that an administrator sets of a phone. It needs If-Match; a secret that is masked stays.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /phones/{phone} (the `UpdatePhone` operationId).
+	UpdatePhoneWithBody(ctx context.Context, phone PhoneKey, params *UpdatePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdatePhone Replaces all that an administrator sets of a phone. It needs If-Match; a secret that is masked stays.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /phones/{phone} (the `UpdatePhone` operationId).
+	UpdatePhone(ctx context.Context, phone PhoneKey, params *UpdatePhoneParams, body UpdatePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ApprovePhoneWithBody Confirms a phone. From now on it gets what its evidence is good for.
 	//
@@ -1616,6 +2007,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 	ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplacePhoneWithBody Puts another phone in a phone's place.
+	//
+	// It gets the old one's label, config, override, options and reservations, and is confirmed by that. The old one is
+	// retired without any of these.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /phones/{phone}/replace (the `ReplacePhone` operationId).
+	ReplacePhoneWithBody(ctx context.Context, phone PhoneKey, params *ReplacePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplacePhone Puts another phone in a phone's place.
+	//
+	// It gets the old one's label, config, override, options and reservations, and is confirmed by that. The old one is
+	// retired without any of these.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /phones/{phone}/replace (the `ReplacePhone` operationId).
+	ReplacePhone(ctx context.Context, phone PhoneKey, params *ReplacePhoneParams, body ReplacePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
 	//
@@ -1693,7 +2104,7 @@ type ClientInterface interface {
 	// ListSightings Devices that asked for something, were not added, and may be adopted.
 	//
 	// Corresponds with GET /sightings (the `ListSightings` operationId).
-	ListSightings(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListSightings(ctx context.Context, params *ListSightingsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AdoptSighting Makes a sighting a phone.
 	//
@@ -2185,6 +2596,23 @@ func (c *Client) ListLeases(ctx context.Context, params *ListLeasesParams, reqEd
 	return c.Client.Do(req)
 }
 
+// ReleaseLease Ends the lease of an address, as if its holder had given it back.
+//
+// Who holds it isn't told: it goes on using the address until it renews, and may be leased it again then.
+//
+// Corresponds with DELETE /leases/{address} (the `ReleaseLease` operationId).
+func (c *Client) ReleaseLease(ctx context.Context, address Address, params *ReleaseLeaseParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseLeaseRequest(c.Server, address, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // LoginWithBody A person signs in. The answer sets a cookie, which later requests prove themselves by.
 //
 // 401: the name, the password or the code is wrong; which one isn't said. 429: too many attempts; Retry-After says when the next one counts.
@@ -2339,8 +2767,91 @@ func (c *Client) ConfirmMyTotp(ctx context.Context, body ConfirmMyTotpJSONReques
 // ListPhones Every phone that is known.
 //
 // Corresponds with GET /phones (the `ListPhones` operationId).
-func (c *Client) ListPhones(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListPhonesRequest(c.Server)
+func (c *Client) ListPhones(ctx context.Context, params *ListPhonesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListPhonesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreatePhoneWithBody Makes a phone known.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /phones (the `CreatePhone` operationId).
+func (c *Client) CreatePhoneWithBody(ctx context.Context, params *CreatePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePhoneRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreatePhone Makes a phone known.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /phones (the `CreatePhone` operationId).
+func (c *Client) CreatePhone(ctx context.Context, params *CreatePhoneParams, body CreatePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePhoneRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeletePhonesWithBody Forgets several phones, each by itself. What fails with one doesn't keep the others.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /phones/delete (the `DeletePhones` operationId).
+func (c *Client) DeletePhonesWithBody(ctx context.Context, params *DeletePhonesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeletePhonesRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeletePhones Forgets several phones, each by itself. What fails with one doesn't keep the others.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /phones/delete (the `DeletePhones` operationId).
+func (c *Client) DeletePhones(ctx context.Context, params *DeletePhonesParams, body DeletePhonesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeletePhonesRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeletePhone Forgets a phone, and its config if that is transient and nobody else's. One that asks again is a new one.
+//
+// Corresponds with DELETE /phones/{phone} (the `DeletePhone` operationId).
+func (c *Client) DeletePhone(ctx context.Context, phone PhoneKey, params *DeletePhoneParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeletePhoneRequest(c.Server, phone, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2354,8 +2865,76 @@ func (c *Client) ListPhones(ctx context.Context, reqEditors ...RequestEditorFn) 
 // GetPhone One phone, by its ID, its MAC in any spelling, its serial number or the address that it holds.
 //
 // Corresponds with GET /phones/{phone} (the `GetPhone` operationId).
-func (c *Client) GetPhone(ctx context.Context, phone string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) GetPhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetPhoneRequest(c.Server, phone)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchPhoneWithBody Changes some fields of a phone, as a merge patch (RFC 7396).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /phones/{phone} (the `PatchPhone` operationId).
+func (c *Client) PatchPhoneWithBody(ctx context.Context, phone PhoneKey, params *PatchPhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchPhoneRequestWithBody(c.Server, phone, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchPhone Changes some fields of a phone, as a merge patch (RFC 7396).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /phones/{phone} (the `PatchPhone` operationId).
+func (c *Client) PatchPhone(ctx context.Context, phone PhoneKey, params *PatchPhoneParams, body PatchPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchPhoneRequest(c.Server, phone, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdatePhoneWithBody Replaces all that an administrator sets of a phone. It needs If-Match; a secret that is masked stays.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /phones/{phone} (the `UpdatePhone` operationId).
+func (c *Client) UpdatePhoneWithBody(ctx context.Context, phone PhoneKey, params *UpdatePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdatePhoneRequestWithBody(c.Server, phone, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdatePhone Replaces all that an administrator sets of a phone. It needs If-Match; a secret that is masked stays.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /phones/{phone} (the `UpdatePhone` operationId).
+func (c *Client) UpdatePhone(ctx context.Context, phone PhoneKey, params *UpdatePhoneParams, body UpdatePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdatePhoneRequest(c.Server, phone, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2473,6 +3052,46 @@ func (c *Client) DenyPhone(ctx context.Context, phone PhoneKey, body DenyPhoneJS
 // Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 func (c *Client) ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListDriftRequest(c.Server, phone)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReplacePhoneWithBody Puts another phone in a phone's place.
+//
+// It gets the old one's label, config, override, options and reservations, and is confirmed by that. The old one is
+// retired without any of these.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /phones/{phone}/replace (the `ReplacePhone` operationId).
+func (c *Client) ReplacePhoneWithBody(ctx context.Context, phone PhoneKey, params *ReplacePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplacePhoneRequestWithBody(c.Server, phone, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReplacePhone Puts another phone in a phone's place.
+//
+// It gets the old one's label, config, override, options and reservations, and is confirmed by that. The old one is
+// retired without any of these.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /phones/{phone}/replace (the `ReplacePhone` operationId).
+func (c *Client) ReplacePhone(ctx context.Context, phone PhoneKey, params *ReplacePhoneParams, body ReplacePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplacePhoneRequest(c.Server, phone, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2689,8 +3308,8 @@ func (c *Client) Setup(ctx context.Context, body SetupJSONRequestBody, reqEditor
 // ListSightings Devices that asked for something, were not added, and may be adopted.
 //
 // Corresponds with GET /sightings (the `ListSightings` operationId).
-func (c *Client) ListSightings(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListSightingsRequest(c.Server)
+func (c *Client) ListSightings(ctx context.Context, params *ListSightingsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSightingsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3797,6 +4416,38 @@ func NewListLeasesRequest(server string, params *ListLeasesParams) (*http.Reques
 			}
 		}
 
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter", params.Filter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -3804,6 +4455,63 @@ func NewListLeasesRequest(server string, params *ListLeasesParams) (*http.Reques
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReleaseLeaseRequest constructs an http.Request for the ReleaseLease method
+func NewReleaseLeaseRequest(server string, address Address, params *ReleaseLeaseParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "address", address, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/leases/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4013,7 +4721,7 @@ func NewConfirmMyTotpRequestWithBody(server string, contentType string, body io.
 }
 
 // NewListPhonesRequest constructs an http.Request for the ListPhones method
-func NewListPhonesRequest(server string) (*http.Request, error) {
+func NewListPhonesRequest(server string, params *ListPhonesParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -4031,6 +4739,53 @@ func NewListPhonesRequest(server string) (*http.Request, error) {
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter", params.Filter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
@@ -4039,8 +4794,204 @@ func NewListPhonesRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewCreatePhoneRequest calls the generic CreatePhone builder with application/json body
+func NewCreatePhoneRequest(server string, params *CreatePhoneParams, body CreatePhoneJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreatePhoneRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreatePhoneRequestWithBody constructs an http.Request for the CreatePhone method, with any body, and a specified content type
+func NewCreatePhoneRequestWithBody(server string, params *CreatePhoneParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeletePhonesRequest calls the generic DeletePhones builder with application/json body
+func NewDeletePhonesRequest(server string, params *DeletePhonesParams, body DeletePhonesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDeletePhonesRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewDeletePhonesRequestWithBody constructs an http.Request for the DeletePhones method, with any body, and a specified content type
+func NewDeletePhonesRequestWithBody(server string, params *DeletePhonesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/delete")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeletePhoneRequest constructs an http.Request for the DeletePhone method
+func NewDeletePhoneRequest(server string, phone PhoneKey, params *DeletePhoneParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewGetPhoneRequest constructs an http.Request for the GetPhone method
-func NewGetPhoneRequest(server string, phone string) (*http.Request, error) {
+func NewGetPhoneRequest(server string, phone PhoneKey) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4068,6 +5019,172 @@ func NewGetPhoneRequest(server string, phone string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPatchPhoneRequest calls the generic PatchPhone builder with application/json body
+func NewPatchPhoneRequest(server string, phone PhoneKey, params *PatchPhoneParams, body PatchPhoneJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPatchPhoneRequestWithBody(server, phone, params, "application/json", bodyReader)
+}
+
+// NewPatchPhoneRequestWithBody constructs an http.Request for the PatchPhone method, with any body, and a specified content type
+func NewPatchPhoneRequestWithBody(server string, phone PhoneKey, params *PatchPhoneParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewUpdatePhoneRequest calls the generic UpdatePhone builder with application/json body
+func NewUpdatePhoneRequest(server string, phone PhoneKey, params *UpdatePhoneParams, body UpdatePhoneJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdatePhoneRequestWithBody(server, phone, params, "application/json", bodyReader)
+}
+
+// NewUpdatePhoneRequestWithBody constructs an http.Request for the UpdatePhone method, with any body, and a specified content type
+func NewUpdatePhoneRequestWithBody(server string, phone PhoneKey, params *UpdatePhoneParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
 	}
 
 	return req, nil
@@ -4264,6 +5381,89 @@ func NewListDriftRequest(server string, phone PhoneKey) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReplacePhoneRequest calls the generic ReplacePhone builder with application/json body
+func NewReplacePhoneRequest(server string, phone PhoneKey, params *ReplacePhoneParams, body ReplacePhoneJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReplacePhoneRequestWithBody(server, phone, params, "application/json", bodyReader)
+}
+
+// NewReplacePhoneRequestWithBody constructs an http.Request for the ReplacePhone method, with any body, and a specified content type
+func NewReplacePhoneRequestWithBody(server string, phone PhoneKey, params *ReplacePhoneParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/replace", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
 	}
 
 	return req, nil
@@ -4475,6 +5675,30 @@ func NewListRequestsRequest(server string, params *ListRequestsParams) (*http.Re
 			}
 		}
 
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter", params.Filter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -4659,7 +5883,7 @@ func NewSetupRequestWithBody(server string, contentType string, body io.Reader) 
 }
 
 // NewListSightingsRequest constructs an http.Request for the ListSightings method
-func NewListSightingsRequest(server string) (*http.Request, error) {
+func NewListSightingsRequest(server string, params *ListSightingsParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -4675,6 +5899,53 @@ func NewListSightingsRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter", params.Filter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -5519,6 +6790,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /leases (the `ListLeases` operationId).
 	ListLeasesWithResponse(ctx context.Context, params *ListLeasesParams, reqEditors ...RequestEditorFn) (*ListLeasesResponse, error)
 
+	// ReleaseLeaseWithResponse Ends the lease of an address, as if its holder had given it back.
+	//
+	// Who holds it isn't told: it goes on using the address until it renews, and may be leased it again then.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /leases/{address} (the `ReleaseLease` operationId).
+	ReleaseLeaseWithResponse(ctx context.Context, address Address, params *ReleaseLeaseParams, reqEditors ...RequestEditorFn) (*ReleaseLeaseResponse, error)
+
 	// LoginWithBodyWithResponse A person signs in. The answer sets a cookie, which later requests prove themselves by.
 	//
 	// 401: the name, the password or the code is wrong; which one isn't said. 429: too many attempts; Retry-After says when the next one counts.
@@ -5591,14 +6871,77 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /phones (the `ListPhones` operationId).
-	ListPhonesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListPhonesResponse, error)
+	ListPhonesWithResponse(ctx context.Context, params *ListPhonesParams, reqEditors ...RequestEditorFn) (*ListPhonesResponse, error)
+
+	// CreatePhoneWithBodyWithResponse Makes a phone known.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones (the `CreatePhone` operationId).
+	CreatePhoneWithBodyWithResponse(ctx context.Context, params *CreatePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePhoneResponse, error)
+
+	// CreatePhoneWithResponse Makes a phone known.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones (the `CreatePhone` operationId).
+	CreatePhoneWithResponse(ctx context.Context, params *CreatePhoneParams, body CreatePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePhoneResponse, error)
+
+	// DeletePhonesWithBodyWithResponse Forgets several phones, each by itself. What fails with one doesn't keep the others.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/delete (the `DeletePhones` operationId).
+	DeletePhonesWithBodyWithResponse(ctx context.Context, params *DeletePhonesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DeletePhonesResponse, error)
+
+	// DeletePhonesWithResponse Forgets several phones, each by itself. What fails with one doesn't keep the others.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/delete (the `DeletePhones` operationId).
+	DeletePhonesWithResponse(ctx context.Context, params *DeletePhonesParams, body DeletePhonesJSONRequestBody, reqEditors ...RequestEditorFn) (*DeletePhonesResponse, error)
+
+	// DeletePhoneWithResponse Forgets a phone, and its config if that is transient and nobody else's. One that asks again is a new one.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /phones/{phone} (the `DeletePhone` operationId).
+	DeletePhoneWithResponse(ctx context.Context, phone PhoneKey, params *DeletePhoneParams, reqEditors ...RequestEditorFn) (*DeletePhoneResponse, error)
 
 	// GetPhoneWithResponse One phone, by its ID, its MAC in any spelling, its serial number or the address that it holds.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /phones/{phone} (the `GetPhone` operationId).
-	GetPhoneWithResponse(ctx context.Context, phone string, reqEditors ...RequestEditorFn) (*GetPhoneResponse, error)
+	GetPhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*GetPhoneResponse, error)
+
+	// PatchPhoneWithBodyWithResponse Changes some fields of a phone, as a merge patch (RFC 7396).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /phones/{phone} (the `PatchPhone` operationId).
+	PatchPhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *PatchPhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchPhoneResponse, error)
+
+	// PatchPhoneWithResponse Changes some fields of a phone, as a merge patch (RFC 7396).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /phones/{phone} (the `PatchPhone` operationId).
+	PatchPhoneWithResponse(ctx context.Context, phone PhoneKey, params *PatchPhoneParams, body PatchPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchPhoneResponse, error)
+
+	// UpdatePhoneWithBodyWithResponse Replaces all that an administrator sets of a phone. It needs If-Match; a secret that is masked stays.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /phones/{phone} (the `UpdatePhone` operationId).
+	UpdatePhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *UpdatePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdatePhoneResponse, error)
+
+	// UpdatePhoneWithResponse Replaces all that an administrator sets of a phone. It needs If-Match; a secret that is masked stays.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /phones/{phone} (the `UpdatePhone` operationId).
+	UpdatePhoneWithResponse(ctx context.Context, phone PhoneKey, params *UpdatePhoneParams, body UpdatePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdatePhoneResponse, error)
 
 	// ApprovePhoneWithBodyWithResponse Confirms a phone. From now on it gets what its evidence is good for.
 	//
@@ -5652,6 +6995,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 	ListDriftWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ListDriftResponse, error)
+
+	// ReplacePhoneWithBodyWithResponse Puts another phone in a phone's place.
+	//
+	// It gets the old one's label, config, override, options and reservations, and is confirmed by that. The old one is
+	// retired without any of these.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/replace (the `ReplacePhone` operationId).
+	ReplacePhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *ReplacePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplacePhoneResponse, error)
+
+	// ReplacePhoneWithResponse Puts another phone in a phone's place.
+	//
+	// It gets the old one's label, config, override, options and reservations, and is confirmed by that. The old one is
+	// retired without any of these.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/replace (the `ReplacePhone` operationId).
+	ReplacePhoneWithResponse(ctx context.Context, phone PhoneKey, params *ReplacePhoneParams, body ReplacePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplacePhoneResponse, error)
 
 	// RetirePhoneWithResponse Ends that a phone is one of ours. It gets nothing but public files.
 	//
@@ -5749,7 +7112,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /sightings (the `ListSightings` operationId).
-	ListSightingsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSightingsResponse, error)
+	ListSightingsWithResponse(ctx context.Context, params *ListSightingsParams, reqEditors ...RequestEditorFn) (*ListSightingsResponse, error)
 
 	// AdoptSightingWithResponse Makes a sighting a phone.
 	//
@@ -6701,6 +8064,54 @@ func (r ListLeasesResponse) ContentType() string {
 	return ""
 }
 
+type ReleaseLeaseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Lease
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReleaseLeaseResponse) GetJSON200() *Lease {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReleaseLeaseResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReleaseLeaseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseLeaseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseLeaseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReleaseLeaseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type LoginResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7016,6 +8427,176 @@ func (r ListPhonesResponse) ContentType() string {
 	return ""
 }
 
+// CreatePhoneResponse200Headers the declared response headers of an HTTP 200 response for CreatePhone
+type CreatePhoneResponse200Headers struct {
+	ETag string
+}
+
+// CreatePhoneResponse201Headers the declared response headers of an HTTP 201 response for CreatePhone
+type CreatePhoneResponse201Headers struct {
+	ETag string
+}
+
+type CreatePhoneResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PhoneResult
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *PhoneResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreatePhoneResponse200Headers
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreatePhoneResponse201Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreatePhoneResponse) GetJSON200() *PhoneResult {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreatePhoneResponse) GetJSON201() *PhoneResult {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreatePhoneResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreatePhoneResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreatePhoneResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreatePhoneResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreatePhoneResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeletePhonesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PhoneVerdictList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeletePhonesResponse) GetJSON200() *PhoneVerdictList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeletePhonesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeletePhonesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeletePhonesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeletePhonesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeletePhonesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeletePhoneResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PhoneResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeletePhoneResponse) GetJSON200() *PhoneResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeletePhoneResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeletePhoneResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeletePhoneResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeletePhoneResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeletePhoneResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetPhoneResponse200Headers the declared response headers of an HTTP 200 response for GetPhone
+type GetPhoneResponse200Headers struct {
+	ETag string
+}
+
 type GetPhoneResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7023,6 +8604,8 @@ type GetPhoneResponse struct {
 	JSON200 *Phone
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetPhoneResponse200Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -7058,6 +8641,116 @@ func (r GetPhoneResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetPhoneResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PatchPhoneResponse200Headers the declared response headers of an HTTP 200 response for PatchPhone
+type PatchPhoneResponse200Headers struct {
+	ETag string
+}
+
+type PatchPhoneResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PhoneResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PatchPhoneResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PatchPhoneResponse) GetJSON200() *PhoneResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PatchPhoneResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PatchPhoneResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PatchPhoneResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PatchPhoneResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PatchPhoneResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdatePhoneResponse200Headers the declared response headers of an HTTP 200 response for UpdatePhone
+type UpdatePhoneResponse200Headers struct {
+	ETag string
+}
+
+type UpdatePhoneResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PhoneResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdatePhoneResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdatePhoneResponse) GetJSON200() *PhoneResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdatePhoneResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdatePhoneResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdatePhoneResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdatePhoneResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdatePhoneResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7298,6 +8991,54 @@ func (r ListDriftResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListDriftResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReplacePhoneResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Replaced
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReplacePhoneResponse) GetJSON200() *Replaced {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReplacePhoneResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReplacePhoneResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReplacePhoneResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReplacePhoneResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReplacePhoneResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8926,6 +10667,21 @@ func (c *ClientWithResponses) ListLeasesWithResponse(ctx context.Context, params
 	return ParseListLeasesResponse(rsp)
 }
 
+// ReleaseLeaseWithResponse Ends the lease of an address, as if its holder had given it back.
+//
+// Who holds it isn't told: it goes on using the address until it renews, and may be leased it again then.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /leases/{address} (the `ReleaseLease` operationId).
+func (c *ClientWithResponses) ReleaseLeaseWithResponse(ctx context.Context, address Address, params *ReleaseLeaseParams, reqEditors ...RequestEditorFn) (*ReleaseLeaseResponse, error) {
+	rsp, err := c.ReleaseLease(ctx, address, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseLeaseResponse(rsp)
+}
+
 // LoginWithBodyWithResponse A person signs in. The answer sets a cookie, which later requests prove themselves by.
 //
 // 401: the name, the password or the code is wrong; which one isn't said. 429: too many attempts; Retry-After says when the next one counts.
@@ -9052,12 +10808,77 @@ func (c *ClientWithResponses) ConfirmMyTotpWithResponse(ctx context.Context, bod
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /phones (the `ListPhones` operationId).
-func (c *ClientWithResponses) ListPhonesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListPhonesResponse, error) {
-	rsp, err := c.ListPhones(ctx, reqEditors...)
+func (c *ClientWithResponses) ListPhonesWithResponse(ctx context.Context, params *ListPhonesParams, reqEditors ...RequestEditorFn) (*ListPhonesResponse, error) {
+	rsp, err := c.ListPhones(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseListPhonesResponse(rsp)
+}
+
+// CreatePhoneWithBodyWithResponse Makes a phone known.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones (the `CreatePhone` operationId).
+func (c *ClientWithResponses) CreatePhoneWithBodyWithResponse(ctx context.Context, params *CreatePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePhoneResponse, error) {
+	rsp, err := c.CreatePhoneWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePhoneResponse(rsp)
+}
+
+// CreatePhoneWithResponse Makes a phone known.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones (the `CreatePhone` operationId).
+func (c *ClientWithResponses) CreatePhoneWithResponse(ctx context.Context, params *CreatePhoneParams, body CreatePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePhoneResponse, error) {
+	rsp, err := c.CreatePhone(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePhoneResponse(rsp)
+}
+
+// DeletePhonesWithBodyWithResponse Forgets several phones, each by itself. What fails with one doesn't keep the others.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/delete (the `DeletePhones` operationId).
+func (c *ClientWithResponses) DeletePhonesWithBodyWithResponse(ctx context.Context, params *DeletePhonesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DeletePhonesResponse, error) {
+	rsp, err := c.DeletePhonesWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeletePhonesResponse(rsp)
+}
+
+// DeletePhonesWithResponse Forgets several phones, each by itself. What fails with one doesn't keep the others.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/delete (the `DeletePhones` operationId).
+func (c *ClientWithResponses) DeletePhonesWithResponse(ctx context.Context, params *DeletePhonesParams, body DeletePhonesJSONRequestBody, reqEditors ...RequestEditorFn) (*DeletePhonesResponse, error) {
+	rsp, err := c.DeletePhones(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeletePhonesResponse(rsp)
+}
+
+// DeletePhoneWithResponse Forgets a phone, and its config if that is transient and nobody else's. One that asks again is a new one.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /phones/{phone} (the `DeletePhone` operationId).
+func (c *ClientWithResponses) DeletePhoneWithResponse(ctx context.Context, phone PhoneKey, params *DeletePhoneParams, reqEditors ...RequestEditorFn) (*DeletePhoneResponse, error) {
+	rsp, err := c.DeletePhone(ctx, phone, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeletePhoneResponse(rsp)
 }
 
 // GetPhoneWithResponse One phone, by its ID, its MAC in any spelling, its serial number or the address that it holds.
@@ -9065,12 +10886,64 @@ func (c *ClientWithResponses) ListPhonesWithResponse(ctx context.Context, reqEdi
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /phones/{phone} (the `GetPhone` operationId).
-func (c *ClientWithResponses) GetPhoneWithResponse(ctx context.Context, phone string, reqEditors ...RequestEditorFn) (*GetPhoneResponse, error) {
+func (c *ClientWithResponses) GetPhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*GetPhoneResponse, error) {
 	rsp, err := c.GetPhone(ctx, phone, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseGetPhoneResponse(rsp)
+}
+
+// PatchPhoneWithBodyWithResponse Changes some fields of a phone, as a merge patch (RFC 7396).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /phones/{phone} (the `PatchPhone` operationId).
+func (c *ClientWithResponses) PatchPhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *PatchPhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchPhoneResponse, error) {
+	rsp, err := c.PatchPhoneWithBody(ctx, phone, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchPhoneResponse(rsp)
+}
+
+// PatchPhoneWithResponse Changes some fields of a phone, as a merge patch (RFC 7396).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /phones/{phone} (the `PatchPhone` operationId).
+func (c *ClientWithResponses) PatchPhoneWithResponse(ctx context.Context, phone PhoneKey, params *PatchPhoneParams, body PatchPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchPhoneResponse, error) {
+	rsp, err := c.PatchPhone(ctx, phone, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchPhoneResponse(rsp)
+}
+
+// UpdatePhoneWithBodyWithResponse Replaces all that an administrator sets of a phone. It needs If-Match; a secret that is masked stays.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /phones/{phone} (the `UpdatePhone` operationId).
+func (c *ClientWithResponses) UpdatePhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *UpdatePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdatePhoneResponse, error) {
+	rsp, err := c.UpdatePhoneWithBody(ctx, phone, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdatePhoneResponse(rsp)
+}
+
+// UpdatePhoneWithResponse Replaces all that an administrator sets of a phone. It needs If-Match; a secret that is masked stays.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /phones/{phone} (the `UpdatePhone` operationId).
+func (c *ClientWithResponses) UpdatePhoneWithResponse(ctx context.Context, phone PhoneKey, params *UpdatePhoneParams, body UpdatePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdatePhoneResponse, error) {
+	rsp, err := c.UpdatePhone(ctx, phone, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdatePhoneResponse(rsp)
 }
 
 // ApprovePhoneWithBodyWithResponse Confirms a phone. From now on it gets what its evidence is good for.
@@ -9166,6 +11039,38 @@ func (c *ClientWithResponses) ListDriftWithResponse(ctx context.Context, phone P
 		return nil, err
 	}
 	return ParseListDriftResponse(rsp)
+}
+
+// ReplacePhoneWithBodyWithResponse Puts another phone in a phone's place.
+//
+// It gets the old one's label, config, override, options and reservations, and is confirmed by that. The old one is
+// retired without any of these.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/replace (the `ReplacePhone` operationId).
+func (c *ClientWithResponses) ReplacePhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *ReplacePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplacePhoneResponse, error) {
+	rsp, err := c.ReplacePhoneWithBody(ctx, phone, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplacePhoneResponse(rsp)
+}
+
+// ReplacePhoneWithResponse Puts another phone in a phone's place.
+//
+// It gets the old one's label, config, override, options and reservations, and is confirmed by that. The old one is
+// retired without any of these.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/replace (the `ReplacePhone` operationId).
+func (c *ClientWithResponses) ReplacePhoneWithResponse(ctx context.Context, phone PhoneKey, params *ReplacePhoneParams, body ReplacePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplacePhoneResponse, error) {
+	rsp, err := c.ReplacePhone(ctx, phone, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplacePhoneResponse(rsp)
 }
 
 // RetirePhoneWithResponse Ends that a phone is one of ours. It gets nothing but public files.
@@ -9342,8 +11247,8 @@ func (c *ClientWithResponses) SetupWithResponse(ctx context.Context, body SetupJ
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /sightings (the `ListSightings` operationId).
-func (c *ClientWithResponses) ListSightingsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSightingsResponse, error) {
-	rsp, err := c.ListSightings(ctx, reqEditors...)
+func (c *ClientWithResponses) ListSightingsWithResponse(ctx context.Context, params *ListSightingsParams, reqEditors ...RequestEditorFn) (*ListSightingsResponse, error) {
+	rsp, err := c.ListSightings(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -10182,6 +12087,39 @@ func ParseListLeasesResponse(rsp *http.Response) (*ListLeasesResponse, error) {
 	return response, nil
 }
 
+// ParseReleaseLeaseResponse parses an HTTP response from a ReleaseLeaseWithResponse call
+func ParseReleaseLeaseResponse(rsp *http.Response) (*ReleaseLeaseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseLeaseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Lease
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseLoginResponse parses an HTTP response from a LoginWithResponse call
 func ParseLoginResponse(rsp *http.Response) (*LoginResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10401,6 +12339,135 @@ func ParseListPhonesResponse(rsp *http.Response) (*ListPhonesResponse, error) {
 	return response, nil
 }
 
+// ParseCreatePhoneResponse parses an HTTP response from a CreatePhoneWithResponse call
+func ParseCreatePhoneResponse(rsp *http.Response) (*CreatePhoneResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreatePhoneResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PhoneResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest PhoneResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreatePhoneResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 201:
+		var headers CreatePhoneResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeletePhonesResponse parses an HTTP response from a DeletePhonesWithResponse call
+func ParseDeletePhonesResponse(rsp *http.Response) (*DeletePhonesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeletePhonesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PhoneVerdictList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeletePhoneResponse parses an HTTP response from a DeletePhoneWithResponse call
+func ParseDeletePhoneResponse(rsp *http.Response) (*DeletePhoneResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeletePhoneResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PhoneResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetPhoneResponse parses an HTTP response from a GetPhoneWithResponse call
 func ParseGetPhoneResponse(rsp *http.Response) (*GetPhoneResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10429,6 +12496,111 @@ func ParseGetPhoneResponse(rsp *http.Response) (*GetPhoneResponse, error) {
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetPhoneResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePatchPhoneResponse parses an HTTP response from a PatchPhoneWithResponse call
+func ParsePatchPhoneResponse(rsp *http.Response) (*PatchPhoneResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PatchPhoneResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PhoneResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PatchPhoneResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdatePhoneResponse parses an HTTP response from a UpdatePhoneWithResponse call
+func ParseUpdatePhoneResponse(rsp *http.Response) (*UpdatePhoneResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdatePhoneResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PhoneResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdatePhoneResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -10582,6 +12754,39 @@ func ParseListDriftResponse(rsp *http.Response) (*ListDriftResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest DriftList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReplacePhoneResponse parses an HTTP response from a ReplacePhoneWithResponse call
+func ParseReplacePhoneResponse(rsp *http.Response) (*ReplacePhoneResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReplacePhoneResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Replaced
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -11570,6 +13775,9 @@ type ServerInterface interface {
 	// ListLeases Every address that is, or was, leased.
 	// (GET /leases)
 	ListLeases(w http.ResponseWriter, r *http.Request, params ListLeasesParams)
+	// ReleaseLease Ends the lease of an address, as if its holder had given it back.
+	// (DELETE /leases/{address})
+	ReleaseLease(w http.ResponseWriter, r *http.Request, address Address, params ReleaseLeaseParams)
 	// Login A person signs in. The answer sets a cookie, which later requests prove themselves by.
 	// (POST /login)
 	Login(w http.ResponseWriter, r *http.Request)
@@ -11590,10 +13798,25 @@ type ServerInterface interface {
 	ConfirmMyTotp(w http.ResponseWriter, r *http.Request)
 	// ListPhones Every phone that is known.
 	// (GET /phones)
-	ListPhones(w http.ResponseWriter, r *http.Request)
+	ListPhones(w http.ResponseWriter, r *http.Request, params ListPhonesParams)
+	// CreatePhone Makes a phone known.
+	// (POST /phones)
+	CreatePhone(w http.ResponseWriter, r *http.Request, params CreatePhoneParams)
+	// DeletePhones Forgets several phones, each by itself. What fails with one doesn't keep the others.
+	// (POST /phones/delete)
+	DeletePhones(w http.ResponseWriter, r *http.Request, params DeletePhonesParams)
+	// DeletePhone Forgets a phone, and its config if that is transient and nobody else's. One that asks again is a new one.
+	// (DELETE /phones/{phone})
+	DeletePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params DeletePhoneParams)
 	// GetPhone One phone, by its ID, its MAC in any spelling, its serial number or the address that it holds.
 	// (GET /phones/{phone})
-	GetPhone(w http.ResponseWriter, r *http.Request, phone string)
+	GetPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	// PatchPhone Changes some fields of a phone, as a merge patch (RFC 7396).
+	// (PATCH /phones/{phone})
+	PatchPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params PatchPhoneParams)
+	// UpdatePhone Replaces all that an administrator sets of a phone. It needs If-Match; a secret that is masked stays.
+	// (PUT /phones/{phone})
+	UpdatePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params UpdatePhoneParams)
 	// ApprovePhone Confirms a phone. From now on it gets what its evidence is good for.
 	// (POST /phones/{phone}/approve)
 	ApprovePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
@@ -11609,6 +13832,9 @@ type ServerInterface interface {
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	// (GET /phones/{phone}/drift)
 	ListDrift(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	// ReplacePhone Puts another phone in a phone's place.
+	// (POST /phones/{phone}/replace)
+	ReplacePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ReplacePhoneParams)
 	// RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
 	// (POST /phones/{phone}/retire)
 	RetirePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
@@ -11644,7 +13870,7 @@ type ServerInterface interface {
 	Setup(w http.ResponseWriter, r *http.Request)
 	// ListSightings Devices that asked for something, were not added, and may be adopted.
 	// (GET /sightings)
-	ListSightings(w http.ResponseWriter, r *http.Request)
+	ListSightings(w http.ResponseWriter, r *http.Request, params ListSightingsParams)
 	// AdoptSighting Makes a sighting a phone.
 	// (POST /sightings/{sighting}/adopt)
 	AdoptSighting(w http.ResponseWriter, r *http.Request, sighting string)
@@ -12197,8 +14423,102 @@ func (siw *ServerInterfaceWrapper) ListLeases(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListLeases(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReleaseLease operation middleware
+func (siw *ServerInterfaceWrapper) ReleaseLease(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "address" -------------
+	var address Address
+
+	err = runtime.BindStyledParameterWithOptions("simple", "address", r.PathValue("address"), &address, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "address", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseLeaseParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReleaseLease(w, r, address, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -12295,8 +14615,195 @@ func (siw *ServerInterfaceWrapper) ConfirmMyTotp(w http.ResponseWriter, r *http.
 // ListPhones operation middleware
 func (siw *ServerInterfaceWrapper) ListPhones(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPhonesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListPhones(w, r)
+		siw.Handler.ListPhones(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreatePhone operation middleware
+func (siw *ServerInterfaceWrapper) CreatePhone(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreatePhoneParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreatePhone(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeletePhones operation middleware
+func (siw *ServerInterfaceWrapper) DeletePhones(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeletePhonesParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeletePhones(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeletePhone operation middleware
+func (siw *ServerInterfaceWrapper) DeletePhone(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeletePhoneParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeletePhone(w, r, phone, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -12313,7 +14820,7 @@ func (siw *ServerInterfaceWrapper) GetPhone(w http.ResponseWriter, r *http.Reque
 	_ = err
 
 	// ------------- Path parameter "phone" -------------
-	var phone string
+	var phone PhoneKey
 
 	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
@@ -12323,6 +14830,132 @@ func (siw *ServerInterfaceWrapper) GetPhone(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetPhone(w, r, phone)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PatchPhone operation middleware
+func (siw *ServerInterfaceWrapper) PatchPhone(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PatchPhoneParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PatchPhone(w, r, phone, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdatePhone operation middleware
+func (siw *ServerInterfaceWrapper) UpdatePhone(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdatePhoneParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdatePhone(w, r, phone, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -12462,6 +15095,69 @@ func (siw *ServerInterfaceWrapper) ListDrift(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// ReplacePhone operation middleware
+func (siw *ServerInterfaceWrapper) ReplacePhone(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReplacePhoneParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplacePhone(w, r, phone, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // RetirePhone operation middleware
 func (siw *ServerInterfaceWrapper) RetirePhone(w http.ResponseWriter, r *http.Request) {
 
@@ -12591,6 +15287,45 @@ func (siw *ServerInterfaceWrapper) ListRequests(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListRequests(w, r, params)
 	}))
@@ -12711,8 +15446,66 @@ func (siw *ServerInterfaceWrapper) Setup(w http.ResponseWriter, r *http.Request)
 // ListSightings operation middleware
 func (siw *ServerInterfaceWrapper) ListSightings(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSightingsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListSightings(w, r)
+		siw.Handler.ListSightings(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13217,9 +16010,16 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/version", wrapper.GetVersion)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/leases", wrapper.ListLeases)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/leases/{address}", wrapper.ReleaseLease)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/lease-events", wrapper.TellLease)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones", wrapper.ListPhones)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones", wrapper.CreatePhone)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/delete", wrapper.DeletePhones)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/phones/{phone}", wrapper.DeletePhone)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}", wrapper.GetPhone)
+	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/phones/{phone}", wrapper.PatchPhone)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/phones/{phone}", wrapper.UpdatePhone)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/replace", wrapper.ReplacePhone)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/boots", wrapper.ListBoots)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/drift", wrapper.ListDrift)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/approve", wrapper.ApprovePhone)
@@ -13939,6 +16739,46 @@ func (response ListLeasesdefaultApplicationProblemPlusJSONResponse) VisitListLea
 	return err
 }
 
+type ReleaseLeaseRequestObject struct {
+	Address Address `json:"address"`
+	Params  ReleaseLeaseParams
+}
+
+type ReleaseLeaseResponseObject interface {
+	VisitReleaseLeaseResponse(w http.ResponseWriter) error
+}
+
+type ReleaseLease200JSONResponse Lease
+
+func (response ReleaseLease200JSONResponse) VisitReleaseLeaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseLeasedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReleaseLeasedefaultApplicationProblemPlusJSONResponse) VisitReleaseLeaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type LoginRequestObject struct {
 	Body *LoginJSONRequestBody
 }
@@ -14153,6 +16993,7 @@ func (response ConfirmMyTotpdefaultApplicationProblemPlusJSONResponse) VisitConf
 }
 
 type ListPhonesRequestObject struct {
+	Params ListPhonesParams
 }
 
 type ListPhonesResponseObject interface {
@@ -14190,17 +17031,88 @@ func (response ListPhonesdefaultApplicationProblemPlusJSONResponse) VisitListPho
 	return err
 }
 
-type GetPhoneRequestObject struct {
-	Phone string `json:"phone"`
+type CreatePhoneRequestObject struct {
+	Params CreatePhoneParams
+	Body   *CreatePhoneJSONRequestBody
 }
 
-type GetPhoneResponseObject interface {
-	VisitGetPhoneResponse(w http.ResponseWriter) error
+type CreatePhoneResponseObject interface {
+	VisitCreatePhoneResponse(w http.ResponseWriter) error
 }
 
-type GetPhone200JSONResponse Phone
+type CreatePhone200ResponseHeaders struct {
+	ETag string
+}
 
-func (response GetPhone200JSONResponse) VisitGetPhoneResponse(w http.ResponseWriter) error {
+type CreatePhone200JSONResponse struct {
+	Body    PhoneResult
+	Headers CreatePhone200ResponseHeaders
+}
+
+func (response CreatePhone200JSONResponse) VisitCreatePhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreatePhone201ResponseHeaders struct {
+	ETag string
+}
+
+type CreatePhone201JSONResponse struct {
+	Body    PhoneResult
+	Headers CreatePhone201ResponseHeaders
+}
+
+func (response CreatePhone201JSONResponse) VisitCreatePhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreatePhonedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreatePhonedefaultApplicationProblemPlusJSONResponse) VisitCreatePhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePhonesRequestObject struct {
+	Params DeletePhonesParams
+	Body   *DeletePhonesJSONRequestBody
+}
+
+type DeletePhonesResponseObject interface {
+	VisitDeletePhonesResponse(w http.ResponseWriter) error
+}
+
+type DeletePhones200JSONResponse PhoneVerdictList
+
+func (response DeletePhones200JSONResponse) VisitDeletePhonesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -14212,12 +17124,197 @@ func (response GetPhone200JSONResponse) VisitGetPhoneResponse(w http.ResponseWri
 	return err
 }
 
+type DeletePhonesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeletePhonesdefaultApplicationProblemPlusJSONResponse) VisitDeletePhonesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePhoneRequestObject struct {
+	Phone  PhoneKey `json:"phone"`
+	Params DeletePhoneParams
+}
+
+type DeletePhoneResponseObject interface {
+	VisitDeletePhoneResponse(w http.ResponseWriter) error
+}
+
+type DeletePhone200JSONResponse PhoneResult
+
+func (response DeletePhone200JSONResponse) VisitDeletePhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePhonedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeletePhonedefaultApplicationProblemPlusJSONResponse) VisitDeletePhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPhoneRequestObject struct {
+	Phone PhoneKey `json:"phone"`
+}
+
+type GetPhoneResponseObject interface {
+	VisitGetPhoneResponse(w http.ResponseWriter) error
+}
+
+type GetPhone200ResponseHeaders struct {
+	ETag string
+}
+
+type GetPhone200JSONResponse struct {
+	Body    Phone
+	Headers GetPhone200ResponseHeaders
+}
+
+func (response GetPhone200JSONResponse) VisitGetPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetPhonedefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
 func (response GetPhonedefaultApplicationProblemPlusJSONResponse) VisitGetPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchPhoneRequestObject struct {
+	Phone  PhoneKey `json:"phone"`
+	Params PatchPhoneParams
+	Body   *PatchPhoneJSONRequestBody
+}
+
+type PatchPhoneResponseObject interface {
+	VisitPatchPhoneResponse(w http.ResponseWriter) error
+}
+
+type PatchPhone200ResponseHeaders struct {
+	ETag string
+}
+
+type PatchPhone200JSONResponse struct {
+	Body    PhoneResult
+	Headers PatchPhone200ResponseHeaders
+}
+
+func (response PatchPhone200JSONResponse) VisitPatchPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchPhonedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PatchPhonedefaultApplicationProblemPlusJSONResponse) VisitPatchPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdatePhoneRequestObject struct {
+	Phone  PhoneKey `json:"phone"`
+	Params UpdatePhoneParams
+	Body   *UpdatePhoneJSONRequestBody
+}
+
+type UpdatePhoneResponseObject interface {
+	VisitUpdatePhoneResponse(w http.ResponseWriter) error
+}
+
+type UpdatePhone200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdatePhone200JSONResponse struct {
+	Body    PhoneResult
+	Headers UpdatePhone200ResponseHeaders
+}
+
+func (response UpdatePhone200JSONResponse) VisitUpdatePhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdatePhonedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UpdatePhonedefaultApplicationProblemPlusJSONResponse) VisitUpdatePhoneResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14415,6 +17512,47 @@ type ListDriftdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListDriftdefaultApplicationProblemPlusJSONResponse) VisitListDriftResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplacePhoneRequestObject struct {
+	Phone  PhoneKey `json:"phone"`
+	Params ReplacePhoneParams
+	Body   *ReplacePhoneJSONRequestBody
+}
+
+type ReplacePhoneResponseObject interface {
+	VisitReplacePhoneResponse(w http.ResponseWriter) error
+}
+
+type ReplacePhone200JSONResponse Replaced
+
+func (response ReplacePhone200JSONResponse) VisitReplacePhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplacePhonedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReplacePhonedefaultApplicationProblemPlusJSONResponse) VisitReplacePhoneResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14841,6 +17979,7 @@ func (response SetupdefaultApplicationProblemPlusJSONResponse) VisitSetupRespons
 }
 
 type ListSightingsRequestObject struct {
+	Params ListSightingsParams
 }
 
 type ListSightingsResponseObject interface {
@@ -15562,6 +18701,9 @@ type StrictServerInterface interface {
 	// ListLeases Every address that is, or was, leased.
 	// (GET /leases)
 	ListLeases(ctx context.Context, request ListLeasesRequestObject) (ListLeasesResponseObject, error)
+	// ReleaseLease Ends the lease of an address, as if its holder had given it back.
+	// (DELETE /leases/{address})
+	ReleaseLease(ctx context.Context, request ReleaseLeaseRequestObject) (ReleaseLeaseResponseObject, error)
 	// Login A person signs in. The answer sets a cookie, which later requests prove themselves by.
 	// (POST /login)
 	Login(ctx context.Context, request LoginRequestObject) (LoginResponseObject, error)
@@ -15583,9 +18725,24 @@ type StrictServerInterface interface {
 	// ListPhones Every phone that is known.
 	// (GET /phones)
 	ListPhones(ctx context.Context, request ListPhonesRequestObject) (ListPhonesResponseObject, error)
+	// CreatePhone Makes a phone known.
+	// (POST /phones)
+	CreatePhone(ctx context.Context, request CreatePhoneRequestObject) (CreatePhoneResponseObject, error)
+	// DeletePhones Forgets several phones, each by itself. What fails with one doesn't keep the others.
+	// (POST /phones/delete)
+	DeletePhones(ctx context.Context, request DeletePhonesRequestObject) (DeletePhonesResponseObject, error)
+	// DeletePhone Forgets a phone, and its config if that is transient and nobody else's. One that asks again is a new one.
+	// (DELETE /phones/{phone})
+	DeletePhone(ctx context.Context, request DeletePhoneRequestObject) (DeletePhoneResponseObject, error)
 	// GetPhone One phone, by its ID, its MAC in any spelling, its serial number or the address that it holds.
 	// (GET /phones/{phone})
 	GetPhone(ctx context.Context, request GetPhoneRequestObject) (GetPhoneResponseObject, error)
+	// PatchPhone Changes some fields of a phone, as a merge patch (RFC 7396).
+	// (PATCH /phones/{phone})
+	PatchPhone(ctx context.Context, request PatchPhoneRequestObject) (PatchPhoneResponseObject, error)
+	// UpdatePhone Replaces all that an administrator sets of a phone. It needs If-Match; a secret that is masked stays.
+	// (PUT /phones/{phone})
+	UpdatePhone(ctx context.Context, request UpdatePhoneRequestObject) (UpdatePhoneResponseObject, error)
 	// ApprovePhone Confirms a phone. From now on it gets what its evidence is good for.
 	// (POST /phones/{phone}/approve)
 	ApprovePhone(ctx context.Context, request ApprovePhoneRequestObject) (ApprovePhoneResponseObject, error)
@@ -15601,6 +18758,9 @@ type StrictServerInterface interface {
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	// (GET /phones/{phone}/drift)
 	ListDrift(ctx context.Context, request ListDriftRequestObject) (ListDriftResponseObject, error)
+	// ReplacePhone Puts another phone in a phone's place.
+	// (POST /phones/{phone}/replace)
+	ReplacePhone(ctx context.Context, request ReplacePhoneRequestObject) (ReplacePhoneResponseObject, error)
 	// RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
 	// (POST /phones/{phone}/retire)
 	RetirePhone(ctx context.Context, request RetirePhoneRequestObject) (RetirePhoneResponseObject, error)
@@ -16196,6 +19356,33 @@ func (sh *strictHandler) ListLeases(w http.ResponseWriter, r *http.Request, para
 	}
 }
 
+// ReleaseLease operation middleware
+func (sh *strictHandler) ReleaseLease(w http.ResponseWriter, r *http.Request, address Address, params ReleaseLeaseParams) {
+	var request ReleaseLeaseRequestObject
+
+	request.Address = address
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseLease(ctx, request.(ReleaseLeaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseLease")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReleaseLeaseResponseObject); ok {
+		if err := validResponse.VisitReleaseLeaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // Login operation middleware
 func (sh *strictHandler) Login(w http.ResponseWriter, r *http.Request) {
 	var request LoginRequestObject
@@ -16362,8 +19549,10 @@ func (sh *strictHandler) ConfirmMyTotp(w http.ResponseWriter, r *http.Request) {
 }
 
 // ListPhones operation middleware
-func (sh *strictHandler) ListPhones(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) ListPhones(w http.ResponseWriter, r *http.Request, params ListPhonesParams) {
 	var request ListPhonesRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListPhones(ctx, request.(ListPhonesRequestObject))
@@ -16385,8 +19574,101 @@ func (sh *strictHandler) ListPhones(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// CreatePhone operation middleware
+func (sh *strictHandler) CreatePhone(w http.ResponseWriter, r *http.Request, params CreatePhoneParams) {
+	var request CreatePhoneRequestObject
+
+	request.Params = params
+
+	var body CreatePhoneJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreatePhone(ctx, request.(CreatePhoneRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreatePhone")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreatePhoneResponseObject); ok {
+		if err := validResponse.VisitCreatePhoneResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeletePhones operation middleware
+func (sh *strictHandler) DeletePhones(w http.ResponseWriter, r *http.Request, params DeletePhonesParams) {
+	var request DeletePhonesRequestObject
+
+	request.Params = params
+
+	var body DeletePhonesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeletePhones(ctx, request.(DeletePhonesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeletePhones")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeletePhonesResponseObject); ok {
+		if err := validResponse.VisitDeletePhonesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeletePhone operation middleware
+func (sh *strictHandler) DeletePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params DeletePhoneParams) {
+	var request DeletePhoneRequestObject
+
+	request.Phone = phone
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeletePhone(ctx, request.(DeletePhoneRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeletePhone")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeletePhoneResponseObject); ok {
+		if err := validResponse.VisitDeletePhoneResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetPhone operation middleware
-func (sh *strictHandler) GetPhone(w http.ResponseWriter, r *http.Request, phone string) {
+func (sh *strictHandler) GetPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
 	var request GetPhoneRequestObject
 
 	request.Phone = phone
@@ -16404,6 +19686,74 @@ func (sh *strictHandler) GetPhone(w http.ResponseWriter, r *http.Request, phone 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetPhoneResponseObject); ok {
 		if err := validResponse.VisitGetPhoneResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PatchPhone operation middleware
+func (sh *strictHandler) PatchPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params PatchPhoneParams) {
+	var request PatchPhoneRequestObject
+
+	request.Phone = phone
+	request.Params = params
+
+	var body PatchPhoneJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PatchPhone(ctx, request.(PatchPhoneRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PatchPhone")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PatchPhoneResponseObject); ok {
+		if err := validResponse.VisitPatchPhoneResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdatePhone operation middleware
+func (sh *strictHandler) UpdatePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params UpdatePhoneParams) {
+	var request UpdatePhoneRequestObject
+
+	request.Phone = phone
+	request.Params = params
+
+	var body UpdatePhoneJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdatePhone(ctx, request.(UpdatePhoneRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdatePhone")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdatePhoneResponseObject); ok {
+		if err := validResponse.VisitUpdatePhoneResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -16548,6 +19898,40 @@ func (sh *strictHandler) ListDrift(w http.ResponseWriter, r *http.Request, phone
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListDriftResponseObject); ok {
 		if err := validResponse.VisitListDriftResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReplacePhone operation middleware
+func (sh *strictHandler) ReplacePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ReplacePhoneParams) {
+	var request ReplacePhoneRequestObject
+
+	request.Phone = phone
+	request.Params = params
+
+	var body ReplacePhoneJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplacePhone(ctx, request.(ReplacePhoneRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplacePhone")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplacePhoneResponseObject); ok {
+		if err := validResponse.VisitReplacePhoneResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -16846,8 +20230,10 @@ func (sh *strictHandler) Setup(w http.ResponseWriter, r *http.Request) {
 }
 
 // ListSightings operation middleware
-func (sh *strictHandler) ListSightings(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) ListSightings(w http.ResponseWriter, r *http.Request, params ListSightingsParams) {
 	var request ListSightingsRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListSightings(ctx, request.(ListSightingsRequestObject))
