@@ -11,6 +11,7 @@ import (
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
 	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/web/api"
 )
@@ -37,6 +38,9 @@ func (o operations) ReleaseLease(ctx context.Context, r api.ReleaseLeaseRequestO
 	l, err := o.admin.ReleaseLease(ctx, addr, toWrite(ctx, r.Params.DryRun))
 	if err != nil {
 		return nil, err
+	}
+	if e, ok := access.NoteOf(ctx).Take(); ok && !r.Params.DryRun { // leases are written in turn, not as somebody's change
+		o.server.write(ctx, e)
 	}
 	return api.ReleaseLease200JSONResponse(toLease(l)), nil
 }
