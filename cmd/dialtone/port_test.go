@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,7 +16,12 @@ func TestExportApplyExport(t *testing.T) {
 	dir := t.TempDir()
 	file, again := filepath.Join(dir, "site.yaml"), filepath.Join(dir, "again.yaml")
 	phones := filepath.Join(dir, "phones.yaml")
-	if err := os.WriteFile(phones, []byte("configs:\n- id: desk\ndevices:\n- {mac: '00:15:65:00:00:01', config: desk, override: {admin_password: planted}}\n"), 0o600); err != nil {
+	var list strings.Builder
+	list.WriteString("configs:\n- id: desk\ndevices:\n")
+	for i := range 500 {
+		fmt.Fprintf(&list, "- {mac: '00:15:65:00:%02x:%02x', sn: '0%d', label: 'desk: %d', config: desk, remote: %t, override: {admin_password: planted%d}}\n", i>>8, i&255, i, i, i%2 == 0, i)
+	}
+	if err := os.WriteFile(phones, []byte(list.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, code := from.cli("apply", phones); code != 0 {
