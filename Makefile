@@ -24,6 +24,7 @@ test: ## run all tests that need no privileges, and say which were skipped and w
 lab: build ## run real DHCP, TFTP and HTTP clients in network namespaces of their own (needs root)
 	packaging/lab/run
 	packaging/lab/foreign
+	packaging/lab/guard
 
 lint: ## check the formatting and the code with every linter that CI uses
 	.ci/run lint
