@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	yamldoc "go.yaml.in/yaml/v4"
 
 	"github.com/dialtone-project/dialtone/web/api"
 )
@@ -49,7 +48,7 @@ func (f *phoneFlags) add(cmd *cobra.Command) {
 		{&f.version, "version", "its firmware's version"},
 		{&f.plugin, "plugin", "the plugin that makes its files, whatever it says of itself"},
 		{&f.config, "config", "the config that it gets"},
-		{&f.file, "file", "more `fields`, override and options among them, from a file in YAML or JSON; - is standard input"},
+		{&f.file, "file", "more `fields`, override and options among them, from a file in JSON; - is standard input"},
 	} {
 		flags.StringVar(x.to, x.name, "", x.what)
 	}
@@ -65,7 +64,7 @@ func (f *phoneFlags) fields(a *app, cmd *cobra.Command) (map[string]any, error) 
 		if err != nil {
 			return nil, err
 		}
-		if err := yamldoc.Unmarshal(data, &out); err != nil {
+		if err := json.Unmarshal(data, &out); err != nil {
 			return nil, kindError(errUsage, "%s: %v", f.file, err)
 		}
 	}
@@ -88,7 +87,7 @@ func (a *app) phoneAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add [MAC]", Short: "Make a phone known before it asks for anything", Args: usage(cobra.MaximumNArgs(1)),
 		Long:    "Make a phone known before it asks for anything, by its MAC in any spelling or by --sn or --uuid.",
-		Example: "  dialtone phone add 00:15:65:aa:bb:cc --label Reception --config front-desk\n  dialtone phone add --sn 4711 --file phone.yaml --dry-run",
+		Example: "  dialtone phone add 00:15:65:aa:bb:cc --label Reception --config front-desk\n  dialtone phone add --sn 4711 --file phone.json --dry-run",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fields, err := f.fields(a, cmd)
 			if err != nil {
@@ -131,7 +130,7 @@ func (a *app) phoneEdit() *cobra.Command {
 		Use: "edit PHONE", Short: "Change what is known of a phone", Args: usage(cobra.ExactArgs(1)),
 		Long: "Change what is known of a phone. Only what is given changes; an empty text takes the field away. In the file,\n" +
 			"override and options are merged, and null takes a value away.",
-		Example: "  dialtone phone edit 192.0.2.23 --label Reception --config front-desk\n  dialtone phone edit 00:15:65:aa:bb:cc --file override.yaml --rev 7",
+		Example: "  dialtone phone edit 192.0.2.23 --label Reception --config front-desk\n  dialtone phone edit 00:15:65:aa:bb:cc --file override.json --rev 7",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fields, err := f.fields(a, cmd)
 			if err != nil {
