@@ -62,7 +62,7 @@ func (o operations) ResolveConfig(ctx context.Context, r api.ResolveConfigReques
 func (o operations) PutConfig(ctx context.Context, r api.PutConfigRequestObject) (api.PutConfigResponseObject, error) {
 	b := r.Body
 	c := provision.Config{
-		ID: provision.ConfigID(r.Config), Rev: uint64(max(b.Rev, 0)), Label: b.Label, Role: provision.Role(b.Role), Params: b.Params, //nolint:gosec // not negative
+		ID: provision.ConfigID(r.Config), Rev: uint64(max(b.Rev, 0)), Label: b.Label, Role: provision.Role(b.Role), Params: b.Params,
 		Transient: b.Transient, Locked: b.Locked,
 	}
 	if c.Role == "none" {
