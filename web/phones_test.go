@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,8 +19,6 @@ import (
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/store"
 	"github.com/dialtone-project/dialtone/web/api"
-
-	"net/netip"
 )
 
 // declared is a store's networks, as the program takes them into force.
