@@ -26,7 +26,7 @@ type tie struct {
 	level   NetLevel
 	hw      hwaddr.Addr // zero: it doesn't say
 	trusted bool        // see Evidence.RelayTrusted
-	start   time.Time   // of the lease
+	start   time.Time   // of the lease, or of its client if that is later
 	port    string      // the switch port at which the lease was got; empty: not told
 	rival   hwaddr.Addr // somebody else who is at the address according to the neighbour table
 	note    string      // what an administrator may want to know of it
@@ -176,6 +176,9 @@ func (r *passage) tied(ctx context.Context) []Claim {
 	}
 	req.Fields = clientFields(l.Client, req.Fields)
 	t := tie{level: NetLease, hw: l.Client.HW, start: l.Start, port: PortOf(l.Client)}
+	if up := l.Booted(); up.After(t.start) {
+		t.start = up // a phone that starts with the address it remembers keeps its lease
+	}
 	// Of somebody else's lease we only know what we were told.
 	ours := l.Origin != lease.External
 	t.trusted = ours && (onLink || req.Via.IsValid() || !r.out.Policy.RelaysDistrusted)

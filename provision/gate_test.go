@@ -298,3 +298,26 @@ func TestFirstContactUnderFaults(t *testing.T) {
 		}
 	})
 }
+
+// A phone that starts with the address it remembers (INIT-REBOOT) keeps its lease; it has started all the same.
+func TestStartWithARememberedAddress(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		boot time.Duration // before now; 0: not known
+		want bool
+	}{"not known": {0, false}, "a minute ago": {time.Minute, true}, "an hour ago": {time.Hour, false}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := guarded(t, provision.StateProvisioned)
+			l := w.hold(addrA, aastraA, "AastraIPPhone6730i")
+			l.Start = noon.Add(-2 * time.Hour)
+			if tc.boot > 0 {
+				l.Boot = uint32(noon.Add(-tc.boot).Unix()) //nolint:gosec // seconds of this century
+			}
+			w.leases.Set(l)
+			if _, o := w.secret(t, tftp(addrA, fileA)); o.Evidence.Booted != tc.want {
+				t.Errorf("booted %t, want %t", o.Evidence.Booted, tc.want)
+			}
+		})
+	}
+}

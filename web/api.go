@@ -21,7 +21,7 @@ import (
 
 const (
 	apiBase = "/api/v1"
-	maxBody = 1 << 20 // of a request to the API, in bytes
+	maxBody = 4 << 20 // of a request to the API, in bytes: a site of some ten thousand phones
 )
 
 // apiHandler answers the operations of openapi.yaml to whom the rules let in; who says who asks.

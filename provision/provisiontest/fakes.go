@@ -46,6 +46,16 @@ func (l *Leases) Hold(addr netip.Addr, c lease.Client) lease.Lease {
 	return x
 }
 
+// Set puts a lease in place, as it is.
+func (l *Leases) Set(x lease.Lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held == nil {
+		l.held = map[netip.Addr]lease.Lease{}
+	}
+	l.held[x.Addr] = x
+}
+
 // Drop ends the lease of an address.
 func (l *Leases) Drop(addr netip.Addr) {
 	l.mu.Lock()

@@ -130,6 +130,7 @@ type client struct {
 	held   [][]byte // received again later
 	buf    []byte
 	wait   time.Duration // before fetch sends again; zero: a short while
+	tries  int           // how often it does; zero: ten times
 	rollTo uint16        // what it takes for the number after 65535
 }
 
@@ -212,7 +213,7 @@ func (c *client) fetch(request []byte) (content []byte, options map[string]strin
 	since := 0 // blocks since the last acknowledgement
 	last, to := request, c.server
 	c.write(last, to)
-	for tries := 0; tries < 10; {
+	for tries := 0; tries < cmp.Or(c.tries, 10); {
 		p, from, err := c.read(patience)
 		if err != nil {
 			tries++
