@@ -312,7 +312,7 @@ func TestStartWithARememberedAddress(t *testing.T) {
 			l := w.hold(addrA, aastraA, "AastraIPPhone6730i")
 			l.Start = noon.Add(-2 * time.Hour)
 			if tc.boot > 0 {
-				l.Boot = uint32(noon.Add(-tc.boot).Unix()) //nolint:gosec // seconds of this century
+				l.Boot = uint32(noon.Add(-tc.boot).Unix())
 			}
 			w.leases.Set(l)
 			if _, o := w.secret(t, tftp(addrA, fileA)); o.Evidence.Booted != tc.want {
