@@ -403,15 +403,15 @@ func nearest(key string, rows []Param) string {
 func Nearest(word string, names []string) string {
 	best, least := "", len(word)/3+1
 	for _, name := range names {
-		if d := distance(word, name, least); d < least {
+		if d := EditDistance(word, name, least); d < least {
 			best, least = name, d
 		}
 	}
 	return best
 }
 
-// distance counts the edits that make a of b, and stops to count exactly above limit.
-func distance(a, b string, limit int) int {
+// EditDistance counts the edits that make a of b (Levenshtein), and stops to count exactly above limit.
+func EditDistance(a, b string, limit int) int {
 	if d := len(a) - len(b); d > limit || -d > limit {
 		return limit + 1
 	}

@@ -39,7 +39,7 @@ func (s *Server) consoleHandler() (http.Handler, error) {
 	}
 	e.Any(apiBase+"/*", echo.WrapHandler(numbered(s.fenced(operations))))
 	e.GET("/", func(c echo.Context) error {
-		phones, err := s.Admin.Phones(c.Request().Context())
+		phones, err := s.Admin.Devices.Devices(c.Request().Context())
 		if err != nil {
 			return err
 		}

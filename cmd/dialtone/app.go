@@ -83,6 +83,15 @@ const socketName = "api.sock" // below the state folder
 
 // client returns a client of the daemon whose state folder was named.
 func (a *app) client() (*api.ClientWithResponses, error) {
+	c, err := a.transport(time.Minute)
+	if err != nil {
+		return nil, err
+	}
+	return &api.ClientWithResponses{ClientInterface: c}, nil
+}
+
+// transport returns a client that leaves the answers as they come, each within a time; zero: however long it takes.
+func (a *app) transport(timeout time.Duration) (*api.Client, error) {
 	socket := filepath.Join(a.state, socketName)
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -92,7 +101,7 @@ func (a *app) client() (*api.ClientWithResponses, error) {
 		}
 		return conn, nil
 	}}
-	c, err := api.NewClientWithResponses("http://dialtone/api/v1", api.WithHTTPClient(&http.Client{Transport: transport, Timeout: time.Minute}))
+	c, err := api.NewClient("http://dialtone/api/v1", api.WithHTTPClient(&http.Client{Transport: transport, Timeout: timeout}))
 	if err != nil {
 		return nil, fmt.Errorf("daemon's client: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -92,7 +91,7 @@ func (a *app) backupKey(file string) (backup.Key, error) {
 
 // saveBackup writes what the daemon sends to a file, which is there only once all of it is known to be right.
 func (a *app) saveBackup(ctx context.Context, name string, key backup.Key) (m backup.Manifest, err error) {
-	c, err := a.streamClient()
+	c, err := a.transport(0)
 	if err != nil {
 		return m, err
 	}
@@ -131,20 +130,6 @@ func (a *app) saveBackup(ctx context.Context, name string, key backup.Key) (m ba
 		return m, err
 	}
 	return m, f.Close()
-}
-
-// streamClient is a client whose answers may take their time.
-func (a *app) streamClient() (*api.Client, error) {
-	socket := filepath.Join(a.state, socketName)
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "unix", socket)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w; is `dialtone serve` running, and is --state its folder?", errUnreachable, err)
-		}
-		return conn, nil
-	}}
-	return api.NewClient("http://dialtone/api/v1", api.WithHTTPClient(&http.Client{Transport: transport}))
 }
 
 func (a *app) backupVerify() *cobra.Command {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
@@ -104,22 +103,6 @@ type Phone struct {
 	provision.Device
 	Addresses []netip.Addr // those that it holds now
 	Seen      time.Time    // its last request; zero: none since the program started
-}
-
-// Phones returns every known phone, by hardware address.
-func (s *Service) Phones(ctx context.Context) ([]Phone, error) {
-	devices, err := s.Devices.Devices(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list phones: %w", err)
-	}
-	phones := make([]Phone, len(devices))
-	for i, d := range devices {
-		phones[i] = s.phone(d)
-	}
-	slices.SortFunc(phones, func(a, b Phone) int {
-		return strings.Compare(a.HW.String()+string(a.ID), b.HW.String()+string(b.ID))
-	})
-	return phones, nil
 }
 
 func (s *Service) phone(d provision.Device) Phone {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/render"
 )
 
@@ -49,7 +50,7 @@ func Faults(err error) []Fault {
 func nearest(word string, names []string) string {
 	best, least := "", max(1, len(word)/3)+1
 	for _, n := range names {
-		if d := distance(strings.ToLower(word), strings.ToLower(n)); d < least {
+		if d := provision.EditDistance(strings.ToLower(word), strings.ToLower(n), least); d < least {
 			best, least = n, d
 		}
 	}
@@ -57,29 +58,6 @@ func nearest(word string, names []string) string {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %s?", best)
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // templateFault turns render's errors into faults. file maps the names of templates to those of their files.

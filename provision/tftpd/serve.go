@@ -51,7 +51,7 @@ func (s *Server) prepare(ctx context.Context, a *asking) (t *transfer) {
 	}()
 	path, err := provision.Clean(a.name)
 	if err != nil {
-		s.Log.WarnContext(ctx, "tftp request for an impossible name", "ip", a.peer.Addr(), "path", printable(provision.HideToken(a.name)), "err", err)
+		s.Log.WarnContext(ctx, "tftp request for an impossible name", "ip", a.peer.Addr(), "path", a.shown(), "err", err)
 		s.refuse(a.peer, a.local, a.length, notFound)
 		refused = resultNotFound
 		return nil
@@ -62,7 +62,7 @@ func (s *Server) prepare(ctx context.Context, a *asking) (t *transfer) {
 		Peer:  a.peer.Addr().WithZone(""),
 		Local: a.local.WithZone(""),
 		Path:  path,
-		Raw:   printable(provision.HideToken(a.name)),
+		Raw:   a.shown(),
 	})
 	if answer == nil {
 		var say refusal
@@ -135,11 +135,11 @@ func (s *Server) conclude(ctx context.Context, t *transfer) {
 // report closes the answer's body and tells how it went.
 func (s *Server) report(ctx context.Context, a *asking, answer *provision.Answer, id uint64, d provision.Delivery) {
 	if err := answer.Body.Close(); err != nil {
-		s.Log.WarnContext(ctx, "close a served file", "path", printable(provision.HideToken(a.name)), "err", err)
+		s.Log.WarnContext(ctx, "close a served file", "path", a.shown(), "err", err)
 	}
 	s.count.bytes.Add(uint64(d.Bytes)) //nolint:gosec // a sum of lengths
 	if s.verbose {
-		s.Log.DebugContext(ctx, "tftp transfer ended", "ip", a.peer.Addr(), "path", printable(provision.HideToken(a.name)), "bytes", d.Bytes,
+		s.Log.DebugContext(ctx, "tftp transfer ended", "ip", a.peer.Addr(), "path", a.shown(), "bytes", d.Bytes,
 			"took", d.Took, "err", d.Err)
 	}
 	s.Handler.Delivered(id, d)
@@ -187,9 +187,12 @@ func refusalFor(err error) (refusal, result) {
 // caught counts and logs a panic.
 func (s *Server) caught(ctx context.Context, a *asking, v any) {
 	s.count.panics.Add(1)
-	s.Log.ErrorContext(ctx, "panic while answering a tftp request", "ip", a.peer.Addr(), "path", printable(provision.HideToken(a.name)),
+	s.Log.ErrorContext(ctx, "panic while answering a tftp request", "ip", a.peer.Addr(), "path", a.shown(),
 		"err", v, "stack", string(debug.Stack()))
 }
+
+// shown is the name that was asked for, fit for journal and log: without a token that it may bear.
+func (a *asking) shown() string { return printable(provision.HideToken(a.name)) }
 
 // printable makes text of a client fit for journal and log.
 func printable(s string) string {
