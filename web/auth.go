@@ -88,6 +88,7 @@ func rules() map[string]rule {
 		"GET /backup":                      {"getBackup", access.Admin, changes},  // nothing, but who has it has every secret
 		"GET /site":                        {"exportSite", access.Admin, changes}, // as GET /backup
 		"PUT /site":                        {"applySite", access.Admin, changes},
+		"POST /import/{format}":            {"importFiles", access.Admin, changes},
 
 		"POST /login":                {"login", anybody, changes},
 		"POST /setup":                {"setup", anybody, changes},

@@ -46,10 +46,10 @@ var imports = map[string][]string{
 	"provision/doctor":        {"golang.org/x/sys"},
 	"provision/backup":        {"filippo.io/age"},
 	"provision/trace":         {"provision"},
-	"provision/port":          {"dhcp/hwaddr"},
-	"provision/admin":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/access", "provision/trace"},
+	"provision/port":          {"dhcp/hwaddr", "dhcp/network", "provision"},
+	"provision/admin":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/access", "provision/port", "provision/trace"},
 
-	"web":     {"dhcp/hwaddr", "dhcp/lease", "dhcp/network", "provision", "provision/access", "provision/admin", "web/api", echo, "golang.org/x/sync"},
+	"web":     {"dhcp/hwaddr", "dhcp/lease", "dhcp/network", "provision", "provision/access", "provision/admin", "provision/port", "web/api", echo, "golang.org/x/sync"},
 	"web/api": {"github.com/oapi-codegen/runtime", yaml},
 	"configs": {yaml},
 	"plugins": {},

@@ -85,24 +85,18 @@ func (s *Service) ApplySite(ctx context.Context, site Site, prune bool, w Write)
 		return nil, fmt.Errorf("apply: %w", err)
 	}
 	p := sitePlan{Service: s, site: site, prune: prune, by: w.By}
-	for _, step := range []func(context.Context) error{p.read, p.planConfigs, p.planNetworks, p.planPhones} {
-		if err := step(ctx); err != nil {
-			return nil, fmt.Errorf("apply: %w", err)
-		}
+	err := p.read(ctx)
+	if err == nil {
+		err = p.plan(ctx)
 	}
-	if err := p.faults.err(); err != nil {
+	if err == nil {
+		err = p.faults.err()
+	}
+	if err == nil && !w.DryRun && len(p.changes) > 0 {
+		err = p.write(ctx, "site")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("apply: %w", err)
-	}
-	if w.DryRun || len(p.changes) == 0 {
-		return p.changes, nil
-	}
-	if err := describe(ctx, "site", nil, p.changes); err != nil {
-		return nil, fmt.Errorf("apply: %w", err)
-	}
-	for _, step := range []func(context.Context) error{p.writeConfigs, p.writeNetworks, p.writePhones, p.removeRest} {
-		if err := step(ctx); err != nil {
-			return nil, fmt.Errorf("apply: %w", err)
-		}
 	}
 	return p.changes, nil
 }
@@ -132,8 +126,31 @@ func (p *sitePlan) read(ctx context.Context) (err error) {
 	if p.now, err = p.ExportSite(ctx); err != nil {
 		return err
 	}
-	_, p.rev, err = p.Networks.LoadDeclared(ctx)
+	p.now.Networks, p.rev, err = p.Networks.LoadDeclared(ctx)
 	return err
+}
+
+// plan finds what differs, and all that is wrong.
+func (p *sitePlan) plan(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{p.planConfigs, p.planNetworks, p.planPhones} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write does what was planned. The audit has it under the name of the object.
+func (p *sitePlan) write(ctx context.Context, object string) error {
+	if err := describe(ctx, object, nil, p.changes); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{p.writeConfigs, p.writeNetworks, p.writePhones, p.removeRest} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *sitePlan) change(action, kind, name string, fields ...string) {

@@ -1,5 +1,3 @@
-// Package port reads lists of phones that other programs have written. It says of each row what became of it, and knows
-// nothing of the site that the phones are to be in.
 package port
 
 import (
@@ -12,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
+	"github.com/dialtone-project/dialtone/provision"
 )
 
 // Row is one phone of a list.
@@ -90,4 +89,30 @@ func CSV(data []byte) ([]Row, error) {
 		}
 		rows = append(rows, row)
 	}
+}
+
+// readCSV reads one table, each row a phone. They are confirmed: who lists them knows them.
+func readCSV(found *Found, files []File) error {
+	if len(files) > 1 {
+		return fmt.Errorf("%s: a table is one file, and there are %d", files[0].Name, len(files))
+	}
+	rows, err := CSV(files[0].Data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", files[0].Name, err)
+	}
+	for _, r := range rows {
+		p, name := at{files[0].Name, r.Line}, r.Label
+		if !r.HW.IsZero() {
+			name = r.HW.String()
+		}
+		if r.Fault != "" {
+			found.say(p, "phone", name, Wrong, "%s", r.Fault)
+			continue
+		}
+		found.Phones = append(found.Phones, Item[provision.Device]{provision.Device{
+			ID: provision.DeviceID(r.HW.Join("")), HW: r.HW, Label: r.Label, Config: provision.ConfigID(r.Config), Serial: r.SN,
+			Vendor: r.Vendor, Model: r.Model, State: provision.StateEnrolled,
+		}, found.say(p, "phone", name, Added, "")})
+	}
+	return nil
 }

@@ -104,6 +104,60 @@ func (e DriftState) Valid() bool {
 	}
 }
 
+// Defines values for ImportFormat.
+const (
+	Csv     ImportFormat = "csv"
+	Dnsmasq ImportFormat = "dnsmasq"
+	IscDhcp ImportFormat = "isc-dhcp"
+	Provd   ImportFormat = "provd"
+)
+
+// Valid indicates whether the value is a known member of the ImportFormat enum.
+func (e ImportFormat) Valid() bool {
+	switch e {
+	case Csv:
+		return true
+	case Dnsmasq:
+		return true
+	case IscDhcp:
+		return true
+	case Provd:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ImportVerdictAction.
+const (
+	Added   ImportVerdictAction = "added"
+	Carried ImportVerdictAction = "carried"
+	Dropped ImportVerdictAction = "dropped"
+	Known   ImportVerdictAction = "known"
+	Renamed ImportVerdictAction = "renamed"
+	Wrong   ImportVerdictAction = "wrong"
+)
+
+// Valid indicates whether the value is a known member of the ImportVerdictAction enum.
+func (e ImportVerdictAction) Valid() bool {
+	switch e {
+	case Added:
+		return true
+	case Carried:
+		return true
+	case Dropped:
+		return true
+	case Known:
+		return true
+	case Renamed:
+		return true
+	case Wrong:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LeaseOrigin.
 const (
 	External LeaseOrigin = "external"
@@ -661,6 +715,46 @@ type FirstOwner struct {
 	Code     string `json:"code"`
 	Name     string `json:"name"`
 	Password string `json:"password"`
+}
+
+// ImportFile defines model for ImportFile.
+type ImportFile struct {
+	Content []byte `json:"content"`
+	Name    string `json:"name"`
+}
+
+// ImportFiles defines model for ImportFiles.
+type ImportFiles struct {
+	// Files The files with what they include. One that others name is found by the last parts of its name.
+	Files []ImportFile `json:"files"`
+}
+
+// ImportFormat A table of phones; a JSON store of provd, its files under devices/ and configs/; dnsmasq.conf; dhcpd.conf.
+type ImportFormat string
+
+// ImportVerdict defines model for ImportVerdict.
+type ImportVerdict struct {
+	// Action added to the site; known, as the site has it already; wrong, so it was left out. Of a part of something: carried as it
+	// is, renamed, or dropped, for there is nothing like it here.
+	Action ImportVerdictAction `json:"action"`
+	File   string              `json:"file"`
+
+	// Kind phone, config, parameter, network, pool, reservation, option, class or setting, or a key of a phone or config
+	Kind string `json:"kind"`
+	Line int    `json:"line"`
+	Name string `json:"name"`
+
+	// Text Why; may be empty where something was added or carried.
+	Text string `json:"text"`
+}
+
+// ImportVerdictAction added to the site; known, as the site has it already; wrong, so it was left out. Of a part of something: carried as it
+// is, renamed, or dropped, for there is nothing like it here.
+type ImportVerdictAction string
+
+// ImportVerdicts defines model for ImportVerdicts.
+type ImportVerdicts struct {
+	Verdicts []ImportVerdict `json:"verdicts"`
 }
 
 // Lease defines model for Lease.
@@ -1407,6 +1501,12 @@ type RestoreConfigParams struct {
 	Why Why `form:"why,omitempty" json:"why,omitempty,omitzero"`
 }
 
+// ImportFilesParams defines parameters for ImportFiles.
+type ImportFilesParams struct {
+	// DryRun Only tell what would become of each thing.
+	DryRun bool `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
 // ListLeasesParams defines parameters for ListLeases.
 type ListLeasesParams struct {
 	// Active Only leases whose client holds the address now.
@@ -1556,6 +1656,9 @@ type RestoreConfigJSONRequestBody = Restoration
 
 // ExplainJSONRequestBody defines body for Explain for application/json ContentType.
 type ExplainJSONRequestBody = Question
+
+// ImportFilesJSONRequestBody defines body for ImportFiles for application/json ContentType.
+type ImportFilesJSONRequestBody = ImportFiles
 
 // TellLeaseJSONRequestBody defines body for TellLease for application/json ContentType.
 type TellLeaseJSONRequestBody = LeaseEvent
@@ -1802,6 +1905,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /explain (the `Explain` operationId).
 	Explain(ctx context.Context, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportFilesWithBody Add what files of another program say to the site. What the site has already stays as it is.
+	//
+	// Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /import/{format} (the `ImportFiles` operationId).
+	ImportFilesWithBody(ctx context.Context, format ImportFormat, params *ImportFilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportFiles Add what files of another program say to the site. What the site has already stays as it is.
+	//
+	// Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /import/{format} (the `ImportFiles` operationId).
+	ImportFiles(ctx context.Context, format ImportFormat, params *ImportFilesParams, body ImportFilesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TellLeaseWithBody Another DHCP server tells of one of its leases. Known details that are left out are kept.
 	//
@@ -2537,6 +2658,44 @@ func (c *Client) ExplainWithBody(ctx context.Context, contentType string, body i
 // Corresponds with POST /explain (the `Explain` operationId).
 func (c *Client) Explain(ctx context.Context, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExplainRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportFilesWithBody Add what files of another program say to the site. What the site has already stays as it is.
+//
+// Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /import/{format} (the `ImportFiles` operationId).
+func (c *Client) ImportFilesWithBody(ctx context.Context, format ImportFormat, params *ImportFilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportFilesRequestWithBody(c.Server, format, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportFiles Add what files of another program say to the site. What the site has already stays as it is.
+//
+// Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /import/{format} (the `ImportFiles` operationId).
+func (c *Client) ImportFiles(ctx context.Context, format ImportFormat, params *ImportFilesParams, body ImportFilesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportFilesRequest(c.Server, format, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4328,6 +4487,76 @@ func NewExplainRequestWithBody(server string, contentType string, body io.Reader
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewImportFilesRequest calls the generic ImportFiles builder with application/json body
+func NewImportFilesRequest(server string, format ImportFormat, params *ImportFilesParams, body ImportFilesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewImportFilesRequestWithBody(server, format, params, "application/json", bodyReader)
+}
+
+// NewImportFilesRequestWithBody constructs an http.Request for the ImportFiles method, with any body, and a specified content type
+func NewImportFilesRequestWithBody(server string, format ImportFormat, params *ImportFilesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "format", format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/import/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
@@ -6769,6 +6998,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /explain (the `Explain` operationId).
 	ExplainWithResponse(ctx context.Context, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*ExplainResponse, error)
 
+	// ImportFilesWithBodyWithResponse Add what files of another program say to the site. What the site has already stays as it is.
+	//
+	// Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /import/{format} (the `ImportFiles` operationId).
+	ImportFilesWithBodyWithResponse(ctx context.Context, format ImportFormat, params *ImportFilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportFilesResponse, error)
+
+	// ImportFilesWithResponse Add what files of another program say to the site. What the site has already stays as it is.
+	//
+	// Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /import/{format} (the `ImportFiles` operationId).
+	ImportFilesWithResponse(ctx context.Context, format ImportFormat, params *ImportFilesParams, body ImportFilesJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportFilesResponse, error)
+
 	// TellLeaseWithBodyWithResponse Another DHCP server tells of one of its leases. Known details that are left out are kept.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -7962,6 +8209,54 @@ func (r ExplainResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ExplainResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ImportFilesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ImportVerdicts
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ImportFilesResponse) GetJSON200() *ImportVerdicts {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ImportFilesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportFilesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportFilesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportFilesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportFilesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10628,6 +10923,36 @@ func (c *ClientWithResponses) ExplainWithResponse(ctx context.Context, body Expl
 	return ParseExplainResponse(rsp)
 }
 
+// ImportFilesWithBodyWithResponse Add what files of another program say to the site. What the site has already stays as it is.
+//
+// Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /import/{format} (the `ImportFiles` operationId).
+func (c *ClientWithResponses) ImportFilesWithBodyWithResponse(ctx context.Context, format ImportFormat, params *ImportFilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportFilesResponse, error) {
+	rsp, err := c.ImportFilesWithBody(ctx, format, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportFilesResponse(rsp)
+}
+
+// ImportFilesWithResponse Add what files of another program say to the site. What the site has already stays as it is.
+//
+// Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /import/{format} (the `ImportFiles` operationId).
+func (c *ClientWithResponses) ImportFilesWithResponse(ctx context.Context, format ImportFormat, params *ImportFilesParams, body ImportFilesJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportFilesResponse, error) {
+	rsp, err := c.ImportFiles(ctx, format, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportFilesResponse(rsp)
+}
+
 // TellLeaseWithBodyWithResponse Another DHCP server tells of one of its leases. Known details that are left out are kept.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -12004,6 +12329,39 @@ func ParseExplainResponse(rsp *http.Response) (*ExplainResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Explanation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseImportFilesResponse parses an HTTP response from a ImportFilesWithResponse call
+func ParseImportFilesResponse(rsp *http.Response) (*ImportFilesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportFilesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ImportVerdicts
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -13769,6 +14127,9 @@ type ServerInterface interface {
 	// Explain What a request would come to, stage by stage. Nothing is changed.
 	// (POST /explain)
 	Explain(w http.ResponseWriter, r *http.Request)
+	// ImportFiles Add what files of another program say to the site. What the site has already stays as it is.
+	// (POST /import/{format})
+	ImportFiles(w http.ResponseWriter, r *http.Request, format ImportFormat, params ImportFilesParams)
 	// TellLease Another DHCP server tells of one of its leases. Known details that are left out are kept.
 	// (POST /lease-events)
 	TellLease(w http.ResponseWriter, r *http.Request)
@@ -14378,6 +14739,48 @@ func (siw *ServerInterfaceWrapper) Explain(w http.ResponseWriter, r *http.Reques
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.Explain(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ImportFiles operation middleware
+func (siw *ServerInterfaceWrapper) ImportFiles(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "format" -------------
+	var format ImportFormat
+
+	err = runtime.BindStyledParameterWithOptions("simple", "format", r.PathValue("format"), &format, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ImportFilesParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ImportFiles(w, r, format, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16054,6 +16457,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/backup", wrapper.GetBackup)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/site", wrapper.ExportSite)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/site", wrapper.ApplySite)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/import/{format}", wrapper.ImportFiles)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/login", wrapper.Login)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/logout", wrapper.Logout)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/setup", wrapper.Setup)
@@ -16650,6 +17054,47 @@ type ExplaindefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ExplaindefaultApplicationProblemPlusJSONResponse) VisitExplainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportFilesRequestObject struct {
+	Format ImportFormat `json:"format"`
+	Params ImportFilesParams
+	Body   *ImportFilesJSONRequestBody
+}
+
+type ImportFilesResponseObject interface {
+	VisitImportFilesResponse(w http.ResponseWriter) error
+}
+
+type ImportFiles200JSONResponse ImportVerdicts
+
+func (response ImportFiles200JSONResponse) VisitImportFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportFilesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ImportFilesdefaultApplicationProblemPlusJSONResponse) VisitImportFilesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -18695,6 +19140,9 @@ type StrictServerInterface interface {
 	// Explain What a request would come to, stage by stage. Nothing is changed.
 	// (POST /explain)
 	Explain(ctx context.Context, request ExplainRequestObject) (ExplainResponseObject, error)
+	// ImportFiles Add what files of another program say to the site. What the site has already stays as it is.
+	// (POST /import/{format})
+	ImportFiles(ctx context.Context, request ImportFilesRequestObject) (ImportFilesResponseObject, error)
 	// TellLease Another DHCP server tells of one of its leases. Known details that are left out are kept.
 	// (POST /lease-events)
 	TellLease(ctx context.Context, request TellLeaseRequestObject) (TellLeaseResponseObject, error)
@@ -19292,6 +19740,40 @@ func (sh *strictHandler) Explain(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ExplainResponseObject); ok {
 		if err := validResponse.VisitExplainResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ImportFiles operation middleware
+func (sh *strictHandler) ImportFiles(w http.ResponseWriter, r *http.Request, format ImportFormat, params ImportFilesParams) {
+	var request ImportFilesRequestObject
+
+	request.Format = format
+	request.Params = params
+
+	var body ImportFilesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ImportFiles(ctx, request.(ImportFilesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ImportFiles")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ImportFilesResponseObject); ok {
+		if err := validResponse.VisitImportFilesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
