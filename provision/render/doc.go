@@ -53,6 +53,13 @@
 //	ciscozone "Europe/Berlin" the name that Cisco's enterprise phones have for a zone with the same rules:
 //	                         "W. Europe Standard/Daylight Time"
 //
+// # Two forms
+//
+// A template is kept in two forms. The compiled one calls the functions as Go does, without reflection, and knows the
+// types that data consists of; it does what templates mostly do, some ten times as fast. Where it meets anything else,
+// an error above all, it gives up, and text/template renders the file from the start. So text/template alone says what
+// a template means and what is wrong with it, and the compiled form only has to agree with it or to give up.
+//
 // # Limits
 //
 // A render that writes over 1 MiB, enters over 50,000 loop bodies and templates, or takes over a second ends with an

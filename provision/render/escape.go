@@ -2,6 +2,7 @@ package render
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -178,6 +179,19 @@ func appendObject(b []byte, v reflect.Value, depth int) ([]byte, error) {
 
 // scalar returns a single value as text, nil as none.
 func scalar(v any) (string, error) {
+	switch v := v.(type) {
+	case nil:
+		return "", nil
+	case int:
+		return strconv.Itoa(v), nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case string:
+		if !utf8.ValidString(v) {
+			return "", errNotText
+		}
+		return limited(v)
+	}
 	p, err := plain(v)
 	if err != nil || p == nil {
 		return "", err
@@ -187,6 +201,8 @@ func scalar(v any) (string, error) {
 	}
 	return fmt.Sprint(p), nil
 }
+
+var errNotText = errors.New("the value isn't UTF-8 text")
 
 // plain returns a single value as nil, string, bool, int64, uint64 or float64. Text must be UTF-8 and not too long.
 func plain(v any) (any, error) {
@@ -220,7 +236,7 @@ func plain(v any) (any, error) {
 		}
 	}
 	if !utf8.ValidString(s) {
-		return nil, fmt.Errorf("the value isn't UTF-8 text")
+		return nil, errNotText
 	}
 	return limited(s)
 }

@@ -31,7 +31,7 @@ func functions() template.FuncMap {
 		"get":     get,
 		"has":     func(m any, key string) (bool, error) { v, err := lookup(m, key); return v != nil, err },
 		"dict":    dict,
-		"list":    func(v ...any) []any { return v },
+		"list":    func(v ...any) []any { return slices.Clone(v) },
 		"numeric": numeric,
 
 		"seq": seq,
@@ -68,6 +68,12 @@ func functions() template.FuncMap {
 
 // empty reports whether v is nil, false, "", 0 or an empty list or map.
 func empty(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case string:
+		return v == ""
+	}
 	truth, ok := template.IsTrue(v)
 	return ok && !truth
 }
@@ -83,7 +89,13 @@ func first(vs ...any) any {
 
 // lookup returns the value of a key, nil if there is none or it is nil or "". A nil map has no keys.
 func lookup(m any, key string) (any, error) {
-	if m == nil {
+	switch m := m.(type) {
+	case nil:
+		return nil, nil
+	case map[string]any:
+		if v := m[key]; v != "" {
+			return v, nil
+		}
 		return nil, nil
 	}
 	r := reflect.ValueOf(m)
@@ -128,11 +140,45 @@ type Entry struct {
 	Key    string
 	Number int64 // the key's value; 0 if it isn't a number
 	Value  any
+
+	text bool // the key isn't a number
 }
 
 func numeric(m any) ([]Entry, error) {
+	entries, err := entriesOf(m)
+	if err != nil {
+		return nil, err
+	}
+	for i := range entries {
+		e := &entries[i]
+		n, err := strconv.ParseInt(e.Key, 10, 64)
+		e.Number, e.text = n, err != nil
+		if e.text {
+			e.Number = 0
+		}
+	}
+	slices.SortFunc(entries, func(a, b Entry) int {
+		if a.text != b.text {
+			if b.text {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.Number, b.Number), strings.Compare(a.Key, b.Key))
+	})
+	return entries, nil
+}
+
+func entriesOf(m any) ([]Entry, error) {
 	if m == nil {
 		return nil, nil
+	}
+	if m, ok := m.(map[string]any); ok {
+		entries := make([]Entry, 0, len(m))
+		for k, v := range m {
+			entries = append(entries, Entry{Key: k, Value: v})
+		}
+		return entries, nil
 	}
 	r := reflect.ValueOf(m)
 	if r.Kind() != reflect.Map || r.Type().Key().Kind() != reflect.String {
@@ -140,19 +186,8 @@ func numeric(m any) ([]Entry, error) {
 	}
 	entries := make([]Entry, 0, r.Len())
 	for it := r.MapRange(); it.Next(); {
-		e := Entry{Key: it.Key().String(), Value: it.Value().Interface()}
-		e.Number, _ = strconv.ParseInt(e.Key, 10, 64) // zero for other keys, as documented
-		entries = append(entries, e)
+		entries = append(entries, Entry{Key: it.Key().String(), Value: it.Value().Interface()})
 	}
-	rank := func(e Entry) int {
-		if _, err := strconv.ParseInt(e.Key, 10, 64); err != nil {
-			return 1
-		}
-		return 0
-	}
-	slices.SortFunc(entries, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Number, b.Number), strings.Compare(a.Key, b.Key))
-	})
 	return entries, nil
 }
 

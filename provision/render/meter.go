@@ -36,22 +36,39 @@ type meter struct {
 }
 
 func (m *meter) Write(p []byte) (int, error) {
-	if len(p) == 0 {
-		if m.steps++; m.steps > maxSteps {
-			return 0, fmt.Errorf("stopped: over %d loop rounds and templates; does a loop run too far?", maxSteps)
-		}
-	}
-	if len(m.out)+len(p) > maxOutput {
-		return 0, fmt.Errorf("stopped: over %d KiB of output; does a loop run too far?", maxOutput>>10)
-	}
-	if m.writes++; m.writes%32 == 0 {
-		if err := m.ctx.Err(); err != nil {
-			return 0, err
-		}
-		if time.Since(m.start) > maxTime {
-			return 0, fmt.Errorf("stopped: over %s; does a loop do too much?", maxTime)
-		}
+	if err := m.count(len(p)); err != nil {
+		return 0, err
 	}
 	m.out = append(m.out, p...)
 	return len(p), nil
+}
+
+// WriteString is Write.
+func (m *meter) WriteString(s string) (int, error) {
+	if err := m.count(len(s)); err != nil {
+		return 0, err
+	}
+	m.out = append(m.out, s...)
+	return len(s), nil
+}
+
+// count takes account of so many bytes to come, and tells if they are too many.
+func (m *meter) count(n int) error {
+	if n == 0 {
+		if m.steps++; m.steps > maxSteps {
+			return fmt.Errorf("stopped: over %d loop rounds and templates; does a loop run too far?", maxSteps)
+		}
+	}
+	if len(m.out)+n > maxOutput {
+		return fmt.Errorf("stopped: over %d KiB of output; does a loop run too far?", maxOutput>>10)
+	}
+	if m.writes++; m.writes%32 == 0 {
+		if err := m.ctx.Err(); err != nil {
+			return err
+		}
+		if time.Since(m.start) > maxTime {
+			return fmt.Errorf("stopped: over %s; does a loop do too much?", maxTime)
+		}
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"text/template"
 	"text/template/parse"
 	"time"
@@ -35,7 +36,11 @@ func (e *Error) Error() string {
 type Source struct{ Name, Text string }
 
 // Set is the templates of one plugin, ready to run. It is immutable and safe for concurrent use.
-type Set struct{ byKind map[Kind]*template.Template }
+type Set struct {
+	byKind   map[Kind]*template.Template
+	routines map[string]*routine // the same in the compiled form
+	machines sync.Pool           // of *machine
+}
 
 // Output is a rendered file and its SHA-256.
 type Output struct {
@@ -82,7 +87,7 @@ func Parse(sources []Source) (*Set, error) {
 			return nil, explain(name, err)
 		}
 	}
-	s := &Set{byKind: make(map[Kind]*template.Template)}
+	s := &Set{byKind: make(map[Kind]*template.Template), routines: compile(trees, natives(funcs))}
 	for _, k := range Kinds() {
 		t, err := base.Clone()
 		if err != nil {
@@ -105,7 +110,11 @@ func (s *Set) Render(ctx context.Context, name string, kind Kind, data any) (Out
 	if t = t.Lookup(name); t == nil {
 		return Output{}, &Error{name, 0, "there is no such template"}
 	}
-	m := &meter{ctx: ctx, start: time.Now()}
+	start := time.Now()
+	if out, ok := s.compiled(ctx, start, name, kind, data); ok {
+		return out, nil
+	}
+	m := &meter{ctx: ctx, start: start}
 	if err := t.Execute(m, data); err != nil {
 		if ctx.Err() != nil {
 			return Output{}, ctx.Err()
@@ -113,6 +122,22 @@ func (s *Set) Render(ctx context.Context, name string, kind Kind, data any) (Out
 		return Output{}, explain(name, err)
 	}
 	return Output{Data: m.out, Hash: sha256.Sum256(m.out)}, nil
+}
+
+// compiled runs the compiled form; false: text/template must do it.
+func (s *Set) compiled(ctx context.Context, start time.Time, name string, kind Kind, data any) (Output, bool) {
+	m, ok := s.machines.Get().(*machine)
+	if !ok {
+		m = &machine{}
+	}
+	defer s.machines.Put(m)
+	defer m.forget()
+	m.ctx, m.start, m.escape = ctx, start, kind.escaper()
+	if !m.run(s.routines[name], recordOf(data)) {
+		return Output{}, false
+	}
+	out := slices.Clone(m.out)
+	return Output{Data: out, Hash: sha256.Sum256(out)}, true
 }
 
 // escFunc is what every print action ends in. A template that names it itself escapes twice.
