@@ -13,6 +13,7 @@ require (
 	github.com/mdlayher/packet v1.2.0 // raw frames to clients without an address, ARP probes
 	github.com/oapi-codegen/runtime v1.8.0 // of the generated API
 	github.com/pin/tftp/v3 v3.2.0 // TFTP transfers; the version is pinned by hand
+	github.com/prometheus/client_golang v1.25.0 // promlint: the metrics' names in tests
 	github.com/rogpeppe/go-internal v1.16.0 // testscript: the command line in tests
 	github.com/spf13/cobra v1.10.2 // verbs and flags
 	go.etcd.io/bbolt v1.5.0 // the store
@@ -35,11 +36,15 @@ require (
 	github.com/mattn/go-colorable v0.1.15 // indirect
 	github.com/mattn/go-isatty v0.0.22 // indirect
 	github.com/mdlayher/socket v0.7.0 // indirect
+	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/pierrec/lz4/v4 v4.1.14 // indirect
+	github.com/prometheus/client_model v0.6.3 // indirect
+	github.com/prometheus/common v0.72.0 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/u-root/uio v0.0.0-20230220225925-ffce2a382923 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/valyala/fasttemplate v1.2.2 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 )

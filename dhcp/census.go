@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -78,6 +79,29 @@ func (c *census) of(k poolKey) count {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last[k].plus(c.since[k])
+}
+
+// PoolUse is how much of a pool is in use.
+type PoolUse struct {
+	Network     network.ID
+	Pool        string // its ends, such as 192.0.2.100-192.0.2.199
+	Size        int    // addresses that may be leased to whoever comes
+	Held        int    // of them, those that are leased, offered or in quarantine
+	Quarantined int    // of them, those in quarantine
+}
+
+// Pools returns how full the pools are, by network and pool; it is counted every ten seconds.
+func (s *Server) Pools() []PoolUse {
+	c := &s.census
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]PoolUse, 0, len(c.last))
+	for k, last := range c.last {
+		n := last.plus(c.since[k])
+		list = append(list, PoolUse{k.network, k.String(), n.size, n.held, n.quarantined})
+	}
+	slices.SortFunc(list, func(a, b PoolUse) int { return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Pool, b.Pool)) })
+	return list
 }
 
 // add counts what is about to happen in a pool.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // StatusOf returns what an error makes of a request; nil is StatusOK.
@@ -26,12 +27,19 @@ type Counters struct {
 	outcomes [len(countedProtos)][len(countedStatuses)]atomic.Uint64
 	created  atomic.Uint64
 	sighted  atomic.Uint64
+	mismatch atomic.Uint64
+	took     [len(tookBounds) + 1]atomic.Uint64 // the last one has what took longer
+	tookSum  atomic.Int64                       // nanoseconds
 }
 
 //nolint:gochecknoglobals // constants
 var (
 	countedProtos   = [...]Proto{DHCP, TFTP, HTTP, SIP}
 	countedStatuses = [...]Status{StatusOK, StatusMissing, StatusForbidden, StatusInvalid, StatusFailed}
+	tookBounds      = [...]time.Duration{
+		250 * time.Microsecond, time.Millisecond, 4 * time.Millisecond, 16 * time.Millisecond, 64 * time.Millisecond,
+		250 * time.Millisecond, time.Second, 4 * time.Second,
+	}
 )
 
 // Count is how many requests of a protocol came to a status.
@@ -52,7 +60,38 @@ func (c *Counters) add(o *Outcome) {
 	if o.Sighted {
 		c.sighted.Add(1)
 	}
+	if len(o.Identity.Conflicts) > 0 {
+		c.mismatch.Add(1)
+	}
+	took := o.Took()
+	c.tookSum.Add(int64(took))
+	i := slices.IndexFunc(tookBounds[:], func(b time.Duration) bool { return took <= b })
+	if i < 0 {
+		i = len(tookBounds)
+	}
+	c.took[i].Add(1)
 }
+
+// TookBucket counts requests that took at most so long, and longer than those of the bucket before it.
+type TookBucket struct {
+	Max time.Duration
+	N   uint64
+}
+
+// Took returns how long requests were worked on, in buckets and in all. The last bucket has no bound.
+func (c *Counters) Took() (buckets []TookBucket, sum time.Duration) {
+	for i := range c.took {
+		b := TookBucket{N: c.took[i].Load()}
+		if i < len(tookBounds) {
+			b.Max = tookBounds[i]
+		}
+		buckets = append(buckets, b)
+	}
+	return buckets, time.Duration(c.tookSum.Load())
+}
+
+// Mismatched returns how many requests contradicted themselves, or what was known of who sent them.
+func (c *Counters) Mismatched() uint64 { return c.mismatch.Load() }
 
 // Outcomes returns a count for every protocol and status, zeros included, always in the same order.
 func (c *Counters) Outcomes() []Count {

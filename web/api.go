@@ -40,17 +40,19 @@ func (s *Server) apiHandler(who func(*http.Request) (access.Actor, error)) (http
 	api.HandlerWithOptions(strict, api.StdHTTPServerOptions{
 		BaseURL: apiBase, BaseRouter: mux, ErrorHandlerFunc: unreadable, Middlewares: []api.MiddlewareFunc{s.checkBody(contract)},
 	})
-	return http.MaxBytesHandler(s.guarded(mux, who), maxBody), nil
+	return s.counted(http.MaxBytesHandler(s.guarded(mux, who), maxBody)), nil
 }
 
 // socketHandler is the API for the unix socket, whose file permissions have let in who may do everything.
 func (s *Server) socketHandler() (http.Handler, error) {
-	h, err := s.apiHandler(func(*http.Request) (access.Actor, error) { return access.Socket(), nil })
+	who := func(*http.Request) (access.Actor, error) { return access.Socket(), nil }
+	h, err := s.apiHandler(who)
 	if err != nil {
 		return nil, err
 	}
 	e := s.newEcho()
 	e.Any(apiBase+"/*", echo.WrapHandler(numbered(h)))
+	s.operational(e, s.serveMetrics(who))
 	return e, nil
 }
 

@@ -38,6 +38,7 @@ func (s *Server) consoleHandler() (http.Handler, error) {
 		return nil, err
 	}
 	e.Any(apiBase+"/*", echo.WrapHandler(numbered(s.fenced(operations))))
+	s.operational(e, numbered(s.fenced(s.serveMetrics(s.visitor))))
 	e.GET("/", func(c echo.Context) error {
 		phones, err := s.Admin.Devices.Devices(c.Request().Context())
 		if err != nil {

@@ -29,3 +29,6 @@ var Nearby = nearby
 
 // ConsoleHandler is consoleHandler, for tests.
 func (s *Server) ConsoleHandler() (http.Handler, error) { return s.consoleHandler() }
+
+// WriteMetrics is writeMetrics, for tests.
+var WriteMetrics = writeMetrics

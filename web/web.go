@@ -46,9 +46,15 @@ type Server struct {
 	Audit  access.AuditStore
 	// Site turns the whole site into a file and back; nil: it can't be exported.
 	Site SiteFile
-	Log  *slog.Logger
+	// Metrics returns what the other parts count; nil: nothing.
+	Metrics func(context.Context) ([]Metric, error)
+	// Ready returns the parts that serve phones. Alive returns as long as they can be asked. Both may be nil.
+	Ready func() []Part
+	Alive func()
+	Log   *slog.Logger
 
 	socket, console net.Listener
+	tally           tally
 }
 
 // Open starts to listen, so that what stands in the way is known before anything is served.

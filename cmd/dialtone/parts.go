@@ -39,6 +39,8 @@ import (
 type parts struct {
 	settings configs.Settings
 	log      *slog.Logger
+	begun    time.Time
+	roster   roster
 	networks atomic.Pointer[network.Set]
 	declares sync.Mutex // held while other networks are stored and taken into force
 
@@ -65,7 +67,7 @@ func (p *parts) Networks() *network.Set { return p.networks.Load() }
 // openParts opens everything in the order in which each needs the one before: store, leases, plugins, pipeline, front
 // ends, and DHCP last, so that nothing is offered that can't be provisioned. After an error nothing is open.
 func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Logger) (p *parts, err error) {
-	p = &parts{settings: s, log: log}
+	p = &parts{settings: s, log: log, begun: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -97,7 +99,7 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 	}
 	p.pipeline = &provision.Pipeline{
 		Leases: p.table, Neighbours: p.near, PolicyFor: p.policy, Devices: p.db, Configs: p.db, Plugins: p.plugins,
-		Journal: provision.NewJournal(s.Journal.Size), Sightings: provision.NewSightings(0), Renders: provision.NewRenders(0),
+		Journal: provision.NewJournal(s.Journal.Size), Sightings: provision.NewSightings(0), Renders: provision.NewRenders(0), Flats: provision.NewFlats(0),
 		HTTP: p.httpURL, HTTPS: p.httpsURL, Tokens: p.tokens, TokenFor: p.tokenFor, Log: log,
 	}
 	if err = p.openGate(ctx); err != nil {
@@ -219,7 +221,7 @@ func (p *parts) openServers(ctx context.Context) error {
 	service := p.admin()
 	srv := &web.Server{
 		Admin: service, Keys: p.keys(service), Build: build(), Socket: filepath.Join(s.State, socketName), Names: s.Console.Names, Public: s.Console.Public,
-		Access: p.access, Audit: p.db, Log: p.log,
+		Access: p.access, Audit: p.db, Metrics: p.metrics, Ready: p.ready, Alive: p.alive, Log: p.log,
 	}
 	srv.Site = siteFile{srv.Admin}
 	if s.Console.Enabled {
@@ -402,6 +404,9 @@ func (p *parts) tasks() []Task {
 	}
 	if d := p.dhcp.Load(); d != nil {
 		tasks = append(tasks, Task{Name: "dhcp", Run: d.Run})
+	}
+	for i := range tasks {
+		tasks[i] = p.roster.entered(tasks[i])
 	}
 	return tasks
 }

@@ -75,6 +75,18 @@ func (db *DB) Close() error {
 // Writes returns how many write transactions were committed since the store was opened.
 func (db *DB) Writes() uint64 { return db.writes.Load() }
 
+// Size returns how many bytes the store's file has.
+func (db *DB) Size() (n int64, err error) {
+	err = db.view(func(tx *bbolt.Tx) error {
+		n = tx.Size()
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("size of the store: %w", err)
+	}
+	return n, nil
+}
+
 // view reads. The file may be opened anew meanwhile; then the transaction begins again before fn is called.
 func (db *DB) view(fn func(*bbolt.Tx) error) error {
 	for {
