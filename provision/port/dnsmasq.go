@@ -41,7 +41,7 @@ type dnsRange struct {
 	tags    []string // that it sets
 	only    []string // that it needs
 	prefix  netip.Prefix
-	pool    network.Pool
+	pool    *network.Pool
 	pooled  bool // it leases addresses, not only reserved ones
 	life    network.Lifetime
 	assumed bool // nothing says the mask
@@ -212,7 +212,7 @@ var errNoIPv4 = errors.New("only IPv4 addresses are leased here")
 
 // parseRange reads [tag:…,][set:…,]first[,last|static|proxy][,mask[,broadcast]][,time].
 func parseRange(d directive) (dnsRange, error) {
-	x := dnsRange{at: d.at}
+	x := dnsRange{at: d.at, pool: &network.Pool{}}
 	var addrs []netip.Addr
 	static := false
 	for i, f := range fields(d.value) {
@@ -299,18 +299,18 @@ func (r *dnsmasq) addRanges() {
 			r.say(x.at, "pool", x.prefix.String(), Carried, "as a network without a pool")
 			continue
 		}
-		pool, bad := x.pool, ""
+		bad := ""
 		for _, tag := range x.only {
 			if !r.isClass(tag) {
 				bad = tag
 			}
-			pool.Only = append(pool.Only, network.ClassID(tag))
+			x.pool.Only = append(x.pool.Only, network.ClassID(tag))
 		}
 		if bad != "" {
-			r.say(x.at, "pool", pool.String(), Wrong, "it is for requests with the tag %s alone, which nothing in these files gives", bad)
+			r.say(x.at, "pool", x.pool.String(), Wrong, "it is for requests with the tag %s alone, which nothing in these files gives", bad)
 			continue
 		}
-		r.Parts = append(r.Parts, Item[Part]{Part{Prefix: x.prefix, Pool: &pool}, r.say(x.at, "pool", pool.String(), Added, "")})
+		r.Parts = append(r.Parts, Item[Part]{Part{Prefix: x.prefix, Pool: x.pool}, r.say(x.at, "pool", x.pool.String(), Added, "")})
 	}
 }
 

@@ -55,12 +55,11 @@ func (r *dnsmasq) tagged(d directive, kind, name, tag string, o *network.Option,
 			continue
 		}
 		if slices.ContainsFunc(r.ranges, func(y dnsRange) bool { return y.prefix == x.prefix && !slices.Contains(y.tags, tag) }) {
-			r.say(d.at, kind, name, Dropped, "the tag %s is of a part of network %s; give the option to the pool by hand", tag, x.prefix)
+			place = r.partly(d, kind, name, tag, x.prefix, o)
 			continue
 		}
-		if place = r.say(d.at, kind, name, Added, ""); o != nil || b != nil {
-			r.Parts = append(r.Parts, Item[Part]{Part{Prefix: x.prefix, Option: o, Boot: b}, place})
-		}
+		place = r.say(d.at, kind, name, Added, "")
+		r.Parts = append(r.Parts, Item[Part]{Part{Prefix: x.prefix, Option: o, Boot: b}, place})
 	}
 	hosts := 0
 	for i := range r.hosts {
@@ -87,9 +86,22 @@ func (r *dnsmasq) tagged(d directive, kind, name, tag string, o *network.Option,
 	switch {
 	case hosts > 0:
 		r.say(d.at, kind, name, Carried, "with %d reservations", hosts)
-	case place < 0 && !slices.ContainsFunc(r.ranges, func(x dnsRange) bool { return slices.Contains(x.tags, tag) }):
+	case place < 0:
 		r.say(d.at, kind, name, Dropped, "nothing in these files sets the tag %s", tag)
 	}
+}
+
+// partly gives an option to those pools of a network that have a tag, for others of it haven't.
+func (r *dnsmasq) partly(d directive, kind, name, tag string, prefix netip.Prefix, o *network.Option) int {
+	if o == nil {
+		return r.say(d.at, kind, name, Dropped, "the tag %s is of a part of network %s, and a pool has no server or file of its own", tag, prefix)
+	}
+	for i := range r.ranges {
+		if x := &r.ranges[i]; x.prefix == prefix && slices.Contains(x.tags, tag) && x.pooled {
+			x.pool.Options = addOption(x.pool.Options, *o)
+		}
+	}
+	return r.say(d.at, kind, name, Carried, "with the pools of tag %s", tag)
 }
 
 // dnsmasqOption reads a number, or a name after "option:".

@@ -260,6 +260,10 @@ func matchOption(list []string) (network.OptionMatch, error) {
 	m := network.OptionMatch{Code: uint8(code), Pattern: "*"} //nolint:gosec // dnsmasqOption has checked it
 	if len(list) > 1 {
 		value := strings.Join(list[1:], ",")
+		if n, err := strconv.ParseUint(value, 10, 16); err == nil && code == 93 { // the one number of two bytes
+			m.Pattern = fmt.Sprintf("hex:%04x", n)
+			return m, nil
+		}
 		if m.Pattern = starred(value); !strings.HasSuffix(value, "*") {
 			if _, err := strconv.Atoi(value); err == nil || len(list) > 2 {
 				m.Pattern = "hex:" + raw(list[1:])
@@ -280,10 +284,12 @@ func (r *dnsmasq) ignore(d directive, list []string) error {
 	case tag == "!known":
 		r.class(d.at, "unknown").Match = []network.Match{{Known: network.No}}
 		r.class(d.at, "unknown").Refuse = true
+		return nil // the class is of this line
 	case strings.HasPrefix(tag, "!"), tag == "known", tag == "known-othernet":
 		return errors.New("classes that refuse are by what a client says; make one by hand")
 	default:
 		r.class(d.at, tag).Refuse = true
+		r.say(d.at, "class", tag, Carried, "the class is refused")
 	}
 	return nil
 }

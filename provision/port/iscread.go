@@ -17,8 +17,9 @@ import (
 // isc is a configuration on its way to be networks, reservations and classes.
 type isc struct {
 	*Found
-	defined map[string]definition // options that the file defines, by name
-	classes []*iscClass
+	defined  map[string]definition // options that the file defines, by name
+	compared map[string]string     // by classes, whose subclasses have the values
+	classes  []*iscClass
 }
 
 // definition is an option of the administrator's own.
@@ -44,15 +45,14 @@ type scope struct {
 	mostLeases  time.Duration
 }
 
-// iscClass is a class; what is compared is what its subclasses give the values of.
+// iscClass is a class.
 type iscClass struct {
 	at
 	network.Class
-	compared string
 }
 
 func readISC(found *Found, files []File) error {
-	r := isc{Found: found, defined: make(map[string]definition)}
+	r := isc{Found: found, defined: make(map[string]definition), compared: make(map[string]string)}
 	list, missing, err := parseISC(files)
 	if err != nil {
 		return err
@@ -73,11 +73,16 @@ func readISC(found *Found, files []File) error {
 	return nil
 }
 
-// define reads the options that the file defines, and its classes, wherever they are.
+// define reads what may stand behind where it is needed: the options that the file defines, and what classes compare.
 func (r *isc) define(list []stmt) {
 	for _, s := range list {
 		if s.open {
 			r.define(s.block)
+		}
+		for i := range s.block {
+			if x := &s.block[i]; s.is("class") && x.is("match") && !x.is("match", "if") {
+				r.compared[s.word(1)] = spell(x.words[1:])
+			}
 		}
 		if !s.is("option") || len(s.words) < 6 || s.word(2) != "code" || s.word(4) != "=" {
 			continue

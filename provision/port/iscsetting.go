@@ -223,7 +223,7 @@ func (r *isc) class(s *stmt) {
 	}
 	c := r.classes[i]
 	if s.is("subclass") {
-		m, err := c.value(s.words[2:])
+		m, err := value(r.compared[s.word(1)], s.words[2:])
 		if err != nil {
 			r.say(s.at, "class", s.String(), Dropped, "%s", err)
 		} else {
@@ -245,7 +245,7 @@ func (r *isc) class(s *stmt) {
 				r.say(x.at, "class", string(id), Dropped, "%s", err)
 			}
 		case x.is("match"):
-			c.compared = spell(x.words[1:])
+			// its subclasses say whom it is for
 		case x.open:
 			r.inner(x, in)
 		case x.is("deny", "booting"), x.is("ignore", "booting"):
@@ -259,12 +259,12 @@ func (r *isc) class(s *stmt) {
 }
 
 // value reads what a subclass says of what the class compares.
-func (c *iscClass) value(words []word) (m network.Match, err error) {
+func value(compared string, words []word) (m network.Match, err error) {
 	if len(words) != 1 {
 		return m, errors.New("its value isn't one word")
 	}
 	w := words[0]
-	switch c.compared {
+	switch compared {
 	case "hardware":
 		mac, ok := strings.CutPrefix(w.text, "1:")
 		if !ok {
@@ -282,7 +282,7 @@ func (c *iscClass) value(words []word) (m network.Match, err error) {
 	case "option agent.remote-id":
 		m.Remote = []string{pattern(w, false)}
 	default:
-		return m, fmt.Errorf("classes by %q aren't carried over; make it by hand", c.compared)
+		return m, fmt.Errorf("classes by %q aren't carried over; make it by hand", compared)
 	}
 	return m, nil
 }

@@ -226,7 +226,7 @@ func (r *provd) params(d document, raw map[string]any) provision.Params {
 			out[k] = v
 		}
 	}
-	changed := make(map[string]bool)
+	changed, cut := make(map[string]bool), make(map[string]bool)
 	for range maxMends {
 		faults := provision.ParamFaults(provision.CheckLayer(provision.Wrap(out)))
 		if len(faults) == 0 {
@@ -243,6 +243,14 @@ func (r *provd) params(d document, raw map[string]any) provision.Params {
 			if !remove(out, f.Path) {
 				delete(out, top)
 			}
+			cut[path.Dir(strings.ReplaceAll(f.Path, ".", "/"))] = true
+		}
+	}
+	// A line or key that has lost what it can't be without goes as a whole.
+	for _, f := range provision.ParamFaults(provision.Check(provision.Wrap(out))) {
+		entry := path.Dir(strings.ReplaceAll(f.Path, ".", "/"))
+		if cut[entry] && remove(out, strings.ReplaceAll(entry, "/", ".")) {
+			part(entry, Dropped, "without %s it is nothing", path.Base(strings.ReplaceAll(f.Path, ".", "/")))
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(out)) {
