@@ -24,27 +24,27 @@ func (r *passage) respond(ctx context.Context) error {
 		r.answered(x.answer())
 		return nil
 	}
-	res := newResolved()
+	f := &flat{res: newResolved()}
 	if r.out.Route.Template != "" && r.out.Route.Class != ClassPublic {
 		var err error
-		if res, err = r.resolve(ctx); err != nil {
+		if f, err = r.resolve(ctx); err != nil {
 			return err
 		}
 	}
 	// Secrets are unwrapped here, after the verdict, or left empty.
 	filled := *view
-	filled.Params = Complete(reveal(res.Params, r.out.Verdict.Secrets))
-	r.out.Layers = res.From
+	filled.Params = f.complete(r.out.Verdict.Secrets)
+	r.out.Layers = f.res.From
 	a, err := plugin.Answer(ctx, r.out.Route, &filled)
 	if err != nil {
-		return fmt.Errorf("plugin %s: %w", plugin.ID(), withoutToken(withoutSecrets(err, res.Params), view.Token))
+		return fmt.Errorf("plugin %s: %w", plugin.ID(), withoutToken(withoutSecrets(err, f.res.Params), view.Token))
 	}
 	if from != nil {
 		body, err := takeBody(a)
 		if err != nil {
 			return err
 		}
-		r.renders.keep(&rendered{key: key, from: *from, body: body, hash: a.Hash, mimeType: a.Type, layers: res.From, note: r.note.String()})
+		r.renders.keep(&rendered{key: key, from: *from, body: body, hash: a.Hash, mimeType: a.Type, layers: f.res.From, note: r.note.String()})
 	}
 	r.answered(a)
 	return nil
@@ -57,12 +57,22 @@ func (r *passage) answered(a *Answer) {
 }
 
 // resolve flattens what the device is configured with.
-func (r *passage) resolve(ctx context.Context) (Resolved, error) {
-	res, incomplete, err := Resolve(ctx, r.configs, &r.device, r.out.Route.Class)
-	if incomplete != nil {
-		r.say("config %s is incomplete: %s", r.device.Config, oneLine(incomplete))
+func (r *passage) resolve(ctx context.Context) (*flat, error) {
+	var (
+		flats *Flats
+		rev   uint64
+	)
+	if configs, ok := r.configs.(ConfigRev); ok {
+		flats, rev = r.flats, configs.ConfigsRev() // before they are read
 	}
-	return res, err
+	f, err := flats.resolve(ctx, r.configs, rev, &r.device, r.out.Route.Class)
+	if err != nil {
+		return nil, err
+	}
+	if f.incomplete != nil {
+		r.say("config %s is incomplete: %s", r.device.Config, oneLine(f.incomplete))
+	}
+	return f, nil
 }
 
 // withoutSecrets returns err, or, if its text quotes a secret, an error of the same kind that doesn't.

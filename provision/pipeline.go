@@ -32,6 +32,7 @@ type Pipeline struct {
 	Journal   *Journal   // nil: nothing is kept
 	Sightings *Sightings // nil: who is not added is forgotten
 	Renders   *Renders   // nil: every file is made anew
+	Flats     *Flats     // nil: every config is flattened anew
 	// HTTP gives the URL of our HTTP server, without a trailing slash, as a phone that reached us at local sees it.
 	// Nil or empty: there is none.
 	HTTP func(local netip.Addr) string
@@ -48,7 +49,7 @@ var _ Handler = (*Pipeline)(nil)
 func (p *Pipeline) Handle(ctx context.Context, req *Request) (*Answer, *Outcome) {
 	r := p.newPassage(req, p.Devices, p.Configs)
 	r.out.Request.ID = p.Journal.number(req.ID)
-	r.sightings, r.renders = p.Sightings, p.Renders
+	r.sightings, r.renders, r.flats = p.Sightings, p.Renders, p.Flats
 	if r.learn(ctx) {
 		r.serve(ctx)
 	}
@@ -182,6 +183,7 @@ type passage struct {
 	configs    ConfigStore
 	sightings  *Sightings // nil in Explain
 	renders    *Renders   // nil in Explain, too
+	flats      *Flats     // so is this
 	plugins    *PluginSet
 	http       func(netip.Addr) string
 	https      func(netip.Addr) string

@@ -252,11 +252,11 @@ func (r *comparing) same(ctx context.Context, p *pair) bool {
 		return true
 	}
 	for _, class := range []Class{ClassSecret, ClassSite} {
-		a, _, aerr := Resolve(ctx, r.before.configs, p.before, class)
-		b, _, berr := Resolve(ctx, r.after.configs, p.after, class)
+		a, aerr := r.before.resolve(ctx, p.before, class)
+		b, berr := r.after.resolve(ctx, p.after, class)
 		switch {
 		case errors.Is(aerr, ErrNotFound) && errors.Is(berr, ErrNotFound): // it has no config
-		case aerr != nil || berr != nil || !reflect.DeepEqual(a.Params, b.Params):
+		case aerr != nil || berr != nil || !reflect.DeepEqual(a.res.Params, b.res.Params):
 			return false
 		}
 		if p.before.Config != "" {
@@ -342,10 +342,23 @@ type stage struct {
 	*Comparison
 	scene   Scene
 	configs ConfigReader
+	flats   *Flats
 }
 
 func newStage(c *Comparison, s Scene) *stage {
-	return &stage{Comparison: c, scene: s, configs: &readOnce{below: s.Configs, byID: map[ConfigID]lookedUp{}, byRole: map[Role]lookedUp{}}}
+	return &stage{
+		Comparison: c, scene: s, configs: &readOnce{below: s.Configs, byID: map[ConfigID]lookedUp{}, byRole: map[Role]lookedUp{}},
+		flats: NewFlats(flatsAtOnce),
+	}
+}
+
+// flatsAtOnce is how many flattened configs a comparison keeps: those of the phones that are just compared, and some
+// that many share.
+const flatsAtOnce = 64
+
+// resolve flattens what the device is configured with. The scene doesn't change.
+func (s *stage) resolve(ctx context.Context, d *Device, class Class) (*flat, error) {
+	return s.flats.resolve(ctx, s.configs, 0, d, class)
 }
 
 // associated returns the device as its next request would leave it, with the plugin that supports it best.
@@ -423,18 +436,20 @@ func (s *stage) answer(ctx context.Context, p Plugin, d *Device, step BootStep, 
 		local := s.Local(d)
 		view.Base, view.HTTP = addrText(local), httpURL(s.HTTP, local)
 	}
-	var params Params
+	f := &flat{}
 	if route.Template != "" && route.Class != ClassPublic {
-		res, _, err := Resolve(ctx, s.configs, d, route.Class)
-		if err != nil {
+		var err error
+		if f, err = s.resolve(ctx, d, route.Class); err != nil {
 			return made{err: err}
 		}
-		params = res.Params
 	}
-	if key != nil {
+	params := f.res.Params
+	if key == nil {
+		view.Params = f.complete(route.Class == ClassSecret)
+	} else {
 		params = maskValue(map[string]any(params), key).(map[string]any) //nolint:forcetypeassert // a map's is one
+		view.Params = Complete(reveal(params, route.Class == ClassSecret))
 	}
-	view.Params = Complete(reveal(params, route.Class == ClassSecret))
 	a, err := p.Answer(ctx, route, view)
 	if err != nil {
 		return made{err: withoutSecrets(err, params)}

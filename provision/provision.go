@@ -266,7 +266,7 @@ type Verdict struct {
 // the verdict, or empty where they are withheld. Every key of the vocabulary is present, nil if unset.
 type View struct {
 	Device Device
-	Params Params
+	Params Params // shared with other requests: nobody changes them
 	Base   string // our address as the phone reaches it
 	HTTP   string // URL of our HTTP server without a trailing slash, with the token; empty if there is none
 	Token  string // the device's own, where its network wants tokens and the request proves who asks; else empty

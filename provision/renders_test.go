@@ -51,6 +51,11 @@ func TestRenders(t *testing.T) {
 		plain := provision.Pipeline{
 			Leases: w.leases, PolicyFor: w.PolicyFor, Devices: w.memory, Configs: w.memory, Plugins: w.plugins, HTTP: w.HTTP,
 		}
+		flat := provision.Pipeline{
+			Leases: w.leases, PolicyFor: w.PolicyFor, Devices: w.memory, Configs: w.memory, Plugins: w.plugins, HTTP: w.HTTP,
+		}
+		flat.Flats = provision.NewFlats(rapid.SampledFrom([]int{0, 1}).Draw(rt, "flats"))
+		w.Flats = provision.NewFlats(0)
 		w.Renders = provision.NewRenders(rapid.SampledFrom([]int{0, 1, 30 << 10}).Draw(rt, "limit"))
 		change := func(ctx context.Context, id provision.ConfigID, f func(*provision.Config)) {
 			c, err := w.memory.Config(ctx, id)
@@ -107,9 +112,9 @@ func TestRenders(t *testing.T) {
 					req.Local = local
 					plainReq := req
 					want, wo := plain.Handle(t.Context(), &plainReq)
-					for range 2 {
+					for _, p := range []*provision.Pipeline{&flat, &w.Pipeline, &w.Pipeline} {
 						again := req
-						got, o := w.Handle(t.Context(), &again)
+						got, o := p.Handle(t.Context(), &again)
 						if fmt.Sprint(o.Err) != fmt.Sprint(wo.Err) {
 							rt.Fatalf("%s: %v, want %v", req.Path, o.Err, wo.Err)
 						}

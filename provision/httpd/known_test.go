@@ -103,8 +103,9 @@ func pipelineOn(b *testing.B, db provisiontest.Stores, renders *provision.Render
 	leases.Hold(netip.MustParseAddr("127.0.0.1"), lease.Client{HW: hw, VendorClass: "AastraIPPhone6730i", Params: []uint8{1, 3, 6, 42, 43, 66}})
 	return &provision.Pipeline{
 		Leases: leases, Devices: db, Configs: db, Plugins: provisiontest.PluginsOf(set...), Journal: provision.NewJournal(0),
-		Sightings: provision.NewSightings(0), Renders: renders, HTTP: func(a netip.Addr) string { return "http://" + a.String() + ":8667" },
-		Log: quiet(),
+		Sightings: provision.NewSightings(0), Renders: renders, Flats: provision.NewFlats(0),
+		HTTP: func(a netip.Addr) string { return "http://" + a.String() + ":8667" },
+		Log:  quiet(),
 	}
 }
 

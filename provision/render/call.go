@@ -1,6 +1,11 @@
 package render
 
-import "text/template"
+import (
+	"strconv"
+	"strings"
+	"text/template"
+	"unicode/utf8"
+)
 
 // native is a function as the machine calls it: with arguments of any type, whose number is right. False: it refuses
 // them, or fails.
@@ -159,13 +164,12 @@ func typed[T any](v any) (T, bool) {
 	return t, ok
 }
 
-// call compiles the call of a function.
-func (c *compiler) call(name string, args []expr) expr {
+// call compiles the call of a function; the zero native is none that is known.
+func call(name string, f native, args []expr) expr {
 	if (name == "and" || name == "or") && len(args) > 0 {
 		return shortCircuit(name == "or", args)
 	}
-	f, ok := c.funcs[name]
-	if !ok || len(args) < f.least || f.most >= 0 && len(args) > f.most {
+	if f.call == nil || len(args) < f.least || f.most >= 0 && len(args) > f.most {
 		return giveUp
 	}
 	return func(m *machine) (any, bool) {
@@ -193,4 +197,52 @@ func shortCircuit(until bool, args []expr) expr {
 		}
 		return v, ok
 	}
+}
+
+// formatted returns printf for one format. If that has only %s and %d, and the values are texts and whole numbers, fmt
+// isn't needed.
+func formatted(format string, general native) native {
+	parts := strings.Split(format, "%")
+	for _, p := range parts[1:] {
+		if p == "" || p[0] != 's' && p[0] != 'd' {
+			return general
+		}
+	}
+	quick := func(args []any) (any, bool) {
+		if len(args) != len(parts)-1 {
+			return nil, false
+		}
+		text := append(make([]byte, 0, 64), parts[0]...)
+		for i, p := range parts[1:] {
+			switch x := args[i].(type) {
+			case string:
+				if p[0] != 's' || !utf8.ValidString(x) {
+					return nil, false
+				}
+				text = append(text, x...)
+			case int:
+				if p[0] != 'd' {
+					return nil, false
+				}
+				text = strconv.AppendInt(text, int64(x), 10)
+			case int64:
+				if p[0] != 'd' {
+					return nil, false
+				}
+				text = strconv.AppendInt(text, x, 10)
+			default:
+				return nil, false
+			}
+			if text = append(text, p[1:]...); len(text) > maxText {
+				return nil, false
+			}
+		}
+		return string(text), true
+	}
+	return native{general.least, general.most, func(args []any) (any, bool) {
+		if v, ok := quick(args[1:]); ok {
+			return v, true
+		}
+		return general.call(args)
+	}}
 }

@@ -76,7 +76,7 @@ func (c *compiler) node(n parse.Node) action {
 		if n.Pipe == nil {
 			return called(c.routines[n.Name], nil)
 		}
-		return called(c.routines[n.Name], c.pipe(n.Pipe))
+		return called(c.routines[n.Name], c.handed(n.Pipe))
 	case *parse.BreakNode:
 		return func(*machine) flow { return broken }
 	case *parse.ContinueNode:
@@ -93,6 +93,39 @@ func (c *compiler) branch(n *parse.BranchNode, with bool) action {
 		return stop
 	}
 	return branch(value, slots, with, c.list(n.List), c.list(n.ElseList))
+}
+
+// handed compiles what a {{template}} is called with. If that is a dict, no map is made of it.
+func (c *compiler) handed(p *parse.PipeNode) expr {
+	if len(p.Decl) > 0 || len(p.Cmds) != 1 {
+		return c.pipe(p)
+	}
+	args := p.Cmds[0].Args
+	if f, ok := args[0].(*parse.IdentifierNode); !ok || f.Ident != "dict" || len(args) < 3 || len(args)%2 == 0 {
+		return c.pipe(p)
+	}
+	var (
+		names  []string
+		values []expr
+	)
+	for i := 1; i < len(args); i += 2 {
+		name, ok := args[i].(*parse.StringNode)
+		if !ok || slices.Contains(names, name.Text) {
+			return c.pipe(p)
+		}
+		names, values = append(names, name.Text), append(values, c.operand(args[i+1]))
+	}
+	return func(m *machine) (any, bool) {
+		r := &record{names: names, values: make([]any, len(values))}
+		for i, value := range values {
+			v, ok := value(m)
+			if !ok {
+				return nil, false
+			}
+			r.values[i] = unwrapped(v)
+		}
+		return r, true
+	}
 }
 
 // declare returns the slots of the variables that a pipeline sets, new ones if it declares them.
@@ -141,7 +174,11 @@ func (c *compiler) commands(cmds []*parse.CommandNode) expr {
 			if i > 0 {
 				args = append(args, value)
 			}
-			value = c.call(name.Ident, args)
+			f := c.funcs[name.Ident]
+			if format, ok := cmd.Args[min(1, len(cmd.Args)-1)].(*parse.StringNode); ok && name.Ident == "printf" {
+				f = formatted(format.Text, f)
+			}
+			value = call(name.Ident, f, args)
 			if i == 0 && (name.Ident == "dict" || name.Ident == "list") && literals(cmd.Args[1:]) {
 				value = made(value)
 			}
@@ -172,7 +209,7 @@ func (c *compiler) operand(n parse.Node) expr {
 	case *parse.PipeNode:
 		return c.pipe(n)
 	case *parse.IdentifierNode:
-		return c.call(n.Ident, nil)
+		return call(n.Ident, c.funcs[n.Ident], nil)
 	case *parse.StringNode:
 		return constant(n.Text)
 	case *parse.BoolNode:

@@ -96,6 +96,8 @@ func compiledTexts() []string {
 		`{{lt 1 2}}{{le 2 2}}{{gt .Params.n .Params.big}}{{ge "b" "a"}}{{lt 1.5 2.5}}{{lt "a" "b"}}{{eq .Params.name "n"}}`, `{{len .Files}}{{len .Params.text}}{{len .Params.lines}}{{index .Files 1}}{{index .Params.list 0}}{{(index .Params.lines "2").a}}`,
 		`{{.Params.text | upper | printf "%s-%s" "a"}}{{"a" | print "b"}}{{print 1 0x10 'a' 1.5 1e3 true}}`, `{{get (dict "a" 1) "b" "c"}}{{get .Model "x"}}{{(dict "a" .Params.n).a}}{{has .Params "nil"}}`,
 		`{{with zone .Params.zone}}{{.Name}}{{.Offset}}{{.Saving}}{{.OffsetMinutes}}{{.SavingMinutes}}{{.DST}}{{.Start.Month}}{{.Start.Week}}{{.Start.Weekday}}{{.End.Day}}{{.End.Hour}}{{.End.Minute}}{{.End.Time}}{{end}}`,
+		`{{define "p"}}{{get . "a"}}{{has . "b"}}{{len .}}{{range .}}[{{.}}]{{end}}{{with $}}{{.b}}{{end}}{{.a | printf "%s" | len}}{{end}}{{template "p" dict "b" 1 "a" "x"}}{{template "p" dict "a" "1" "b" .Device.HW}}`,
+		`{{define "p"}}{{.a}}{{end}}{{template "p" dict "a" 1 "a" 2}}{{printf "%s%d%s" "a" 1 .Params.name}}{{printf "%d%%" 5}}{{printf "%05d|%v" .Params.n .Params.f}}`,
 		`{{ciscozone .Params.zone}}{{join "," .Params.list}}{{split "_" .Params.text | len}}{{truncate 2 .Params.text}}{{mac .Device.HW "-"}}{{replace "_" "-" .Params.text}}`,
 		`{{default 5 .Params.nil}}{{first .Params.nil .Params.empty 0 "z"}}{{int .Params.num}}{{neg 3}}{{add .Params.n "4"}}{{contains "_" .Params.text}}{{hasprefix "http://" .HTTP}}`,
 		`{{html "<"}}{{urlquery "a b"}}{{base64 .Params.text}}{{range list 1 "a"}}{{.}}{{end}}{{.Params.u}}{{.Params.f}}{{println "a" | trim}}`,
@@ -110,6 +112,7 @@ func TestNotCompiled(t *testing.T) {
 		`{{index .Files 2}}`, `{{index .Params.lines "a" "b"}}`, `{{slice .HTTP 1 2}}`, `{{eq 1 "a"}}`, `{{lt true false}}`, `{{range 3}}{{.}}{{end}}`, "{{.Params.Clone}}",
 		`{{if .Params.no}}{{$x := 1}}{{else}}{{$x}}{{end}}`, `{{truncate .Params.big "a"}}`, `{{replace .Params.n "a" "b"}}`, `{{upper}}`, `{{has . "Params"}}`, `{{1i}}`,
 		`{{$x := 1}}{{range $x = .Files}}{{end}}{{$x}}`, `{{default nil .Params.nil}}`, `{{.Params.typed.a}}`, `{{len .Params.typed}}`, `{{eq .Params.u 4}}`,
+		`{{printf "%d" "a"}}`, `{{printf "%s" 1}}`, `{{printf "%s"}}`, `{{printf "%s" .Params.bad}}`, `{{define "p"}}{{.c}}{{end}}{{template "p" dict "a" 1}}`,
 	} {
 		if same(t, text, Line, sights()) {
 			t.Errorf("%s: the compiled form has an answer", text)
@@ -192,7 +195,7 @@ func (g *writer) value(depth int) string {
 	case "one":
 		return g.pick("not", "len", "int", "upper", "neg", "numeric", "list", "print", "and", "or", "trim", "truncate 1", "base64", "html", "join \",\"", "split \"_\"") + " " + v()
 	case "two":
-		return g.pick("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "add", "div", "default", "first", "index", "printf \"%v%v\"", "list", "contains", "max") + " " + v() + " " + v()
+		return g.pick("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "add", "div", "default", "first", "index", "printf \"%v%v\"", "printf \"a%s%d%%\"", "printf \"%d-%s\"", "list", "contains", "max") + " " + v() + " " + v()
 	case "pipe":
 		return v() + " | " + g.pick("upper", "print", "len", "default 1", "get (dict \"a\" 1)", "index $.Params.lines", "and 1")
 	case "get":

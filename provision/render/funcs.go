@@ -352,19 +352,39 @@ func truncate(n int, v any) (string, error) {
 	return s, nil
 }
 
+var errNoAddress = errors.New("the value isn't a hardware address")
+
 // mac writes a hardware address in lower case with sep between its bytes; nothing for no address.
 func mac(hw any, sep string) (string, error) {
 	s, err := scalar(hw)
 	if err != nil || s == "" {
 		return "", err
 	}
-	digits := strings.ToLower(strings.NewReplacer(":", "", "-", "", ".", "").Replace(s))
-	if len(digits) != 12 || strings.Trim(digits, "0123456789abcdef") != "" {
-		return "", errors.New("the value isn't a hardware address")
+	digits := make([]byte, 0, 12)
+	for _, c := range []byte(s) {
+		switch {
+		case c == ':' || c == '-' || c == '.':
+			continue
+		case 'A' <= c && c <= 'F':
+			c += 'a' - 'A'
+		case '0' <= c && c <= '9' || 'a' <= c && c <= 'f':
+		default:
+			return "", errNoAddress
+		}
+		if digits = append(digits, c); len(digits) > 12 {
+			return "", errNoAddress
+		}
 	}
-	var pairs []string
-	for i := 0; i < len(digits); i += 2 {
-		pairs = append(pairs, digits[i:i+2])
+	if len(digits) < 12 {
+		return "", errNoAddress
 	}
-	return strings.Join(pairs, sep), nil
+	var b strings.Builder
+	b.Grow(12 + 5*len(sep))
+	for i := 0; i < 12; i += 2 {
+		if i > 0 {
+			b.WriteString(sep)
+		}
+		b.Write(digits[i : i+2])
+	}
+	return b.String(), nil
 }

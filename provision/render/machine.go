@@ -175,7 +175,7 @@ func loop(value expr, slots []int, body, otherwise []action) action {
 		for _, s := range slots {
 			m.set(s, v)
 		}
-		n, at, ok := elements(v)
+		n, at, ok := elements(unwrapped(v))
 		if !ok {
 			return stopped
 		}

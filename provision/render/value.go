@@ -8,11 +8,12 @@ import (
 	"text/template"
 )
 
-// record is the data of a render, if that is a struct: its fields, found once. Templates pass it on as their dot, and
-// functions get the struct.
+// record is a value with named parts that were found once: the data of a render, if that is a struct, or what a dict
+// hands to a {{template}}. Templates pass it on as their dot; functions get what it stands for.
 type record struct {
-	data   any
-	fields map[string]any
+	names  []string
+	values []any
+	data   any // the struct; nil: it stands for a map
 }
 
 // recordOf returns data, or a record of it.
@@ -21,13 +22,38 @@ func recordOf(data any) any {
 	if v.Kind() != reflect.Struct {
 		return data
 	}
-	r := &record{data: data, fields: make(map[string]any, v.NumField())}
+	r := &record{data: data, names: make([]string, 0, v.NumField()), values: make([]any, 0, v.NumField())}
 	for f, value := range v.Fields() {
 		if f.IsExported() && !f.Anonymous {
-			r.fields[f.Name] = bare(value)
+			r.names, r.values = append(r.names, f.Name), append(r.values, bare(value))
 		}
 	}
 	return r
+}
+
+func (r *record) field(name string) (any, bool) {
+	for i, n := range r.names {
+		if n == name {
+			return r.values[i], true
+		}
+	}
+	return nil, false
+}
+
+// unwrapped returns what a function gets for a value.
+func unwrapped(v any) any {
+	r, ok := v.(*record)
+	if !ok {
+		return v
+	}
+	if r.data != nil {
+		return r.data
+	}
+	m := make(map[string]any, len(r.names))
+	for i, n := range r.names {
+		m[n] = r.values[i]
+	}
+	return m
 }
 
 // bare returns a field's value. A map that is a map[string]any in all but name loses its name, which makes access to it
@@ -43,14 +69,6 @@ func bare(v reflect.Value) any {
 		}
 	}
 	return m
-}
-
-// unwrapped returns what a function gets for a value.
-func unwrapped(v any) any {
-	if r, ok := v.(*record); ok {
-		return r.data
-	}
-	return v
 }
 
 // asMap returns v as a map; false: it is none, or one of another type.
@@ -78,8 +96,7 @@ func fieldOf(value expr, name string) expr {
 			elem, ok := x[name]
 			return elem, ok
 		case *record:
-			elem, ok := x.fields[name]
-			return elem, ok
+			return x.field(name)
 		case *Entry:
 			return x.field(name)
 		case Zone:
