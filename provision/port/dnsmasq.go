@@ -272,11 +272,11 @@ func lifetime(s string) (network.Lifetime, error) {
 		unit = []time.Duration{time.Second, time.Minute, time.Hour, 24 * time.Hour, 7 * 24 * time.Hour}[i]
 		s = s[:len(s)-1]
 	}
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil || n == 0 || n > uint64(maxLease/unit) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n <= 0 || n > int(maxLease/unit) {
 		return network.Lifetime{}, fmt.Errorf("%q is neither an address nor a time such as 12h", s)
 	}
-	return lasting(time.Duration(n) * unit), nil //nolint:gosec // at most maxLease
+	return lasting(time.Duration(n) * unit), nil
 }
 
 // maxLease is more than any lease lasts.

@@ -218,10 +218,10 @@ func (r *dnsmasq) readClass(d directive) error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case o.Code == 60:
+		switch o.Code {
+		case 60:
 			m.VendorClass = []string{o.Pattern}
-		case o.Code == 77:
+		case 77:
 			m.UserClass = []string{o.Pattern}
 		default:
 			m.Options = []network.OptionMatch{o}

@@ -56,8 +56,9 @@ func spell(words []word) string {
 
 // The bounds of what is read.
 const (
-	maxBlocks   = 32 // one within the other
-	maxIncludes = 16
+	maxBlocks     = 32 // one within the other
+	maxIncludes   = 16
+	maxStatements = 1_000_000 // of all files, each as often as it is included
 )
 
 // scanner reads the statements of one file.
@@ -131,7 +132,7 @@ func (c *scanner) escaped() []byte {
 	if i := strings.IndexByte("trnb", x); i >= 0 {
 		return []byte{"\t\r\n\b"[i]}
 	}
-	size, base := 0, 0
+	var size, base int
 	switch {
 	case x == 'x':
 		size, base = 2, 16
@@ -235,9 +236,13 @@ func parseISC(files []File) (roots []stmt, missing []stmt, err error) {
 			return nil, nil, err
 		}
 	}
+	total := 0
 	var expand func(list []stmt, depth int) ([]stmt, error)
 	expand = func(list []stmt, depth int) (out []stmt, err error) {
 		for _, s := range list {
+			if total++; total > maxStatements {
+				return nil, fmt.Errorf("%s:%d: with what is included there are over %d statements", s.file, s.line, maxStatements)
+			}
 			if s.open {
 				if s.block, err = expand(s.block, depth); err != nil {
 					return nil, err

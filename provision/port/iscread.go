@@ -34,7 +34,6 @@ type scope struct {
 	shared      string
 	options     []network.Option // for hosts; of groups and the like
 	boot        network.Boot
-	life        network.Lifetime
 	auth        bool
 	hostNames   bool // hosts are told their names
 	only        []network.ClassID
@@ -318,11 +317,11 @@ func (r *isc) reserve(s, fixed *stmt, name string, x network.Reservation) {
 
 // seconds reads a time.
 func seconds(s string) (time.Duration, error) {
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil || n == 0 || n > uint64(maxLease/time.Second) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n <= 0 || n > int(maxLease/time.Second) {
 		return 0, fmt.Errorf("%q is no number of seconds that a lease lasts", s)
 	}
-	return time.Duration(n) * time.Second, nil //nolint:gosec // at most maxLease
+	return time.Duration(n) * time.Second, nil
 }
 
 // hexOf returns the digits of numbers of a size in bits.

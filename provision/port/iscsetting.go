@@ -138,6 +138,10 @@ func (r *isc) dropOnlyOf() {
 // option reads the value of an option, and gives it to whom the block is about.
 func (r *isc) option(s *stmt, in *scope) {
 	name := s.word(1)
+	if len(s.words) < 3 {
+		r.say(s.at, "option", name, Wrong, "it has no value")
+		return
+	}
 	if s.word(2) == "code" && s.word(4) == "=" || name == "space" {
 		if _, ok := r.defined[name]; ok {
 			r.say(s.at, "option", name, Carried, "as option %d", r.defined[name].code)
@@ -211,7 +215,7 @@ func (r *isc) optionValue(name string, words []word) (network.Option, error) {
 }
 
 // integerKind is what a definition says of numbers.
-var integerKind = regexp.MustCompile(`integer (8|16|32)$`) //nolint:gochecknoglobals // a constant
+var integerKind = regexp.MustCompile(`integer (8|16|32)$`)
 
 // class reads a class, or a value that puts clients into one.
 func (r *isc) class(s *stmt) {
@@ -223,6 +227,10 @@ func (r *isc) class(s *stmt) {
 	}
 	c := r.classes[i]
 	if s.is("subclass") {
+		if len(s.words) < 3 {
+			r.say(s.at, "class", s.String(), Wrong, "it has no value")
+			return
+		}
 		m, err := value(r.compared[s.word(1)], s.words[2:])
 		if err != nil {
 			r.say(s.at, "class", s.String(), Dropped, "%s", err)
@@ -327,7 +335,8 @@ func condition(words []word) (m network.Match, err error) {
 	if eq < 0 || eq != len(words)-2 {
 		return m, no
 	}
-	w, what, begins, from := words[eq+1], "", false, "0"
+	w, begins, from := words[eq+1], false, "0"
+	var what string
 	switch {
 	case s.is("substring", "(") && eq > 6 && words[eq-1].text == ")":
 		inner := words[2 : eq-1] // what , from , length

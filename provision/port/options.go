@@ -66,7 +66,7 @@ func option(code int, values []string) (network.Option, error) {
 		return network.Option{}, err
 	}
 	digits, isHex := hexDigits(value)
-	switch def.Kind {
+	switch def.Kind { //nolint:exhaustive // the other kinds have one spelling
 	case network.KindHex:
 		return network.ParseOption(key, "hex:"+raw(values))
 	case network.KindVendor, network.KindVIVSO:
@@ -93,6 +93,7 @@ func option(code int, values []string) (network.Option, error) {
 // hexDigits reads bytes such as 01:0a:ff: at least two of them.
 func hexDigits(s string) (digits string, ok bool) {
 	parts := strings.Split(s, ":")
+	var b strings.Builder
 	for _, p := range parts {
 		if len(p) == 0 || len(p) > 2 {
 			return "", false
@@ -100,9 +101,9 @@ func hexDigits(s string) (digits string, ok bool) {
 		if _, err := strconv.ParseUint(p, 16, 8); err != nil {
 			return "", false
 		}
-		digits += fmt.Sprintf("%02s", p)
+		fmt.Fprintf(&b, "%02s", p)
 	}
-	return digits, len(parts) > 1
+	return b.String(), len(parts) > 1
 }
 
 // raw returns the digits of values of an unknown kind: addresses, bytes, a number of as many bytes as it needs, or a text.

@@ -112,7 +112,7 @@ func (r *provd) config(d document) {
 	place := r.say(d.at, "config", d.id, Added, "")
 	for _, k := range slices.Sorted(maps.Keys(d.fields)) {
 		v := d.fields[k]
-		part := func(a Action, format string, args ...any) { r.say(d.at, "config key", d.id+"/"+k, a, format, args...) }
+		part := func(a Action, text string) { r.say(d.at, "config key", d.id+"/"+k, a, "%s", text) }
 		switch k {
 		case "id", "transient":
 		case "label", "displayname":
@@ -159,7 +159,7 @@ func (r *provd) parents(d document, v any) (out []provision.ConfigID) {
 	for _, x := range list {
 		id := text(x)
 		parent, there := r.configs[id]
-		why := ""
+		var why string
 		switch {
 		case id == d.id:
 			why = "it is the config itself"
