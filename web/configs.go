@@ -38,7 +38,7 @@ func (o operations) GetConfig(ctx context.Context, r api.GetConfigRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return api.GetConfig200JSONResponse(x), nil
+	return api.GetConfig200JSONResponse{Body: x, Headers: api.GetConfig200ResponseHeaders{ETag: etag(c.Rev)}}, nil
 }
 
 // ResolveConfig returns a config with all that it inherits.
@@ -61,9 +61,16 @@ func (o operations) ResolveConfig(ctx context.Context, r api.ResolveConfigReques
 // PutConfig writes a config, or tells what would come of it.
 func (o operations) PutConfig(ctx context.Context, r api.PutConfigRequestObject) (api.PutConfigResponseObject, error) {
 	b := r.Body
+	rev, err := fromMatch(r.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
 	c := provision.Config{
 		ID: provision.ConfigID(r.Config), Rev: uint64(max(b.Rev, 0)), Label: b.Label, Role: provision.Role(b.Role), Params: b.Params,
 		Transient: b.Transient, Locked: b.Locked,
+	}
+	if rev != 0 {
+		c.Rev = rev
 	}
 	if c.Role == "none" {
 		c.Role = provision.RoleNone
@@ -76,12 +83,16 @@ func (o operations) PutConfig(ctx context.Context, r api.PutConfigRequestObject)
 		return nil, err
 	}
 	x, err := toConfigChange(result, r.Params.DryRun)
-	return api.PutConfig200JSONResponse(x), err
+	return api.PutConfig200JSONResponse{Body: x, Headers: api.PutConfig200ResponseHeaders{ETag: etag(result.Config.Rev)}}, err
 }
 
 // DeleteConfig deletes one, or tells what would come of it.
 func (o operations) DeleteConfig(ctx context.Context, r api.DeleteConfigRequestObject) (api.DeleteConfigResponseObject, error) {
-	result, err := o.admin.RemoveConfig(ctx, provision.ConfigID(r.Config), write(ctx, r.Params.DryRun, r.Params.Why))
+	rev, err := fromMatch(r.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	result, err := o.admin.RemoveConfig(ctx, provision.ConfigID(r.Config), rev, write(ctx, r.Params.DryRun, r.Params.Why))
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +102,16 @@ func (o operations) DeleteConfig(ctx context.Context, r api.DeleteConfigRequestO
 
 // RestoreConfig makes one what it was, or tells what would come of it.
 func (o operations) RestoreConfig(ctx context.Context, r api.RestoreConfigRequestObject) (api.RestoreConfigResponseObject, error) {
-	result, err := o.admin.Restore(ctx, provision.ConfigID(r.Config), requestID(r.Body.Revision), write(ctx, r.Params.DryRun, r.Params.Why))
+	rev, err := fromMatch(r.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	result, err := o.admin.Restore(ctx, provision.ConfigID(r.Config), requestID(r.Body.Revision), rev, write(ctx, r.Params.DryRun, r.Params.Why))
 	if err != nil {
 		return nil, err
 	}
 	x, err := toConfigChange(result, r.Params.DryRun)
-	return api.RestoreConfig200JSONResponse(x), err
+	return api.RestoreConfig200JSONResponse{Body: x, Headers: api.RestoreConfig200ResponseHeaders{ETag: etag(result.Config.Rev)}}, err
 }
 
 // ListRevisions lists a config's history.

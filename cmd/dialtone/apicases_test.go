@@ -114,8 +114,11 @@ func apiCases() map[string]apiCase {
 
 func anyPhone(s *apiSite) string         { return s.newPhone().Mac }
 func anyConfig(s *apiSite) string        { return s.newConfig() }
-func anyUser(s *apiSite) string          { return s.person(s.name(), access.Viewer).name }
+func anyUser(s *apiSite) string          { return s.newUser(s.name(), access.Viewer) }
 func always[T any](x T) func(*apiSite) T { return func(*apiSite) T { return x } }
+
+// nobody proves nothing.
+func nobody(context.Context, *http.Request) error { return nil }
 
 func phoneCases() map[string]apiCase {
 	const w = access.PhonesWrite
@@ -238,7 +241,7 @@ func lookCases() map[string]apiCase {
 		"listLeases": got(access.Read, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.ListLeases(ctx, &api.ListLeasesParams{Limit: 2}, edit...)
 		}),
-		"releaseLease": about(access.LeasesWrite, func(s *apiSite) string { return s.lease(s.mac(), aastraClass).String() }, (*api.Client).ReleaseLease),
+		"releaseLease": about(access.LeasesWrite, func(s *apiSite) string { return s.leased(s.mac(), aastraClass).String() }, (*api.Client).ReleaseLease),
 		"tellLease": posted(http.StatusOK, access.LeasesWrite, (*api.Client).TellLease, func(s *apiSite) api.LeaseEvent {
 			return api.LeaseEvent{Event: "bound", IP: "192.0.2.7", Mac: s.mac(), Lifetime: 600, Hostname: "desk"}
 		}),
@@ -296,7 +299,7 @@ func ownCases() map[string]apiCase {
 			return api.NewAPIToken{Name: s.name(), Scopes: []string{"read"}, Days: 1}
 		}),
 		"login": {http.StatusOK, anybody, func(s *apiSite, c *api.Client) attempt {
-			p := s.person(s.name(), access.Viewer)
+			p := &person{name: anyUser(s), as: nobody}
 			return attempt{call: func(edit ...api.RequestEditorFn) (*http.Response, error) {
 				return c.Login(s.t.Context(), api.Credentials{Name: p.name, Password: password}, edit...)
 			}, by: p}
@@ -309,7 +312,7 @@ func ownCases() map[string]apiCase {
 			}
 			return attempt{call: func(edit ...api.RequestEditorFn) (*http.Response, error) {
 				return s.client(o).Setup(s.t.Context(), api.FirstOwner{Code: code, Name: "first", Password: password}, edit...)
-			}, by: &person{name: "first", as: func(context.Context, *http.Request) error { return nil }}, at: o}
+			}, by: &person{name: "first", as: nobody}, at: o}
 		}},
 		"logout": byOneself(http.StatusNoContent, func(s *apiSite, c *api.Client, _ *person) call {
 			return func(edit ...api.RequestEditorFn) (*http.Response, error) { return c.Logout(s.t.Context(), edit...) }

@@ -11,6 +11,8 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	yamlv4 "go.yaml.in/yaml/v4"
 
 	"github.com/dialtone-project/dialtone/configs"
+	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/web/api"
 )
@@ -168,14 +171,22 @@ func newAPISite(t *testing.T) *apiSite {
 // password is everybody's.
 const password = planted + "password"
 
+// newUser makes a user.
+func (s *apiSite) newUser(name string, r access.Role) string {
+	s.t.Helper()
+	if _, err := s.parts.access.NewUser(s.t.Context(), name, password, r); err != nil {
+		s.t.Fatal(err)
+	}
+	return name
+}
+
 // person makes a user and signs them in.
 func (s *apiSite) person(name string, r access.Role) *person {
 	s.t.Helper()
 	ctx := s.t.Context()
-	if _, err := s.parts.access.NewUser(ctx, name, password, r); err != nil {
-		s.t.Fatal(err)
-	}
-	secret, _, err := s.parts.access.Login(ctx, name, password, "", "127.0.0.1", "test")
+	s.newUser(name, r)
+	s.n++ // from an address of their own: too many from one must wait
+	secret, _, err := s.parts.access.Login(ctx, name, password, "", fmt.Sprintf("127.1.%d.%d", s.n>>8, s.n&255), "test")
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -301,8 +312,23 @@ func (s *apiSite) newPhone() api.Phone {
 func (s *apiSite) waiting() (mac string) {
 	s.t.Helper()
 	mac = s.mac()
-	s.get(s.lease(mac, aastraClass), "/"+strings.ToUpper(strings.ReplaceAll(mac, ":", ""))+".cfg", agent("3.3.1.4365", mac))
+	s.get(s.leased(mac, aastraClass), "/"+strings.ToUpper(strings.ReplaceAll(mac, ":", ""))+".cfg", agent("3.3.1.4365", mac))
 	return mac
+}
+
+// leased gets an address for a MAC, and waits until what follows of that beside the answer has followed.
+func (s *apiSite) leased(mac, class string) netip.Addr {
+	s.t.Helper()
+	addr := s.lease(mac, class)
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+		if slices.ContainsFunc(s.parts.pipeline.Journal.Recent(0), func(o *provision.Outcome) bool {
+			return o.Request.Proto == provision.DHCP && o.Identity.HW.String() == mac
+		}) {
+			return addr
+		}
+	}
+	s.t.Fatalf("the lease of %s was never observed", mac)
+	return addr
 }
 
 // config makes one with secrets, that nobody uses.
@@ -323,7 +349,7 @@ func (s *apiSite) params(label string) map[string]any {
 func (s *apiSite) sighting() (mac string) {
 	s.t.Helper()
 	mac = s.mac()
-	s.get(s.lease(mac, "MSFT 5.0"), "/favicon.ico", "Mozilla/5.0")
+	s.get(s.leased(mac, "MSFT 5.0"), "/favicon.ico", "Mozilla/5.0")
 	return mac
 }
 

@@ -15,7 +15,8 @@ type ConfigResult struct {
 	Effects provision.Blast // what it means to the phones' files; of a dry run only
 }
 
-// PutConfig is SaveConfig that can be tried. A Rev of 0 is any: it writes over whatever there is.
+// PutConfig is SaveConfig that can be tried. A Rev of 0 is any: it writes over whatever there is. With another one it is a
+// [StaleError] if the config has changed since.
 func (s *Service) PutConfig(ctx context.Context, c provision.Config, w Write) (ConfigResult, error) {
 	old, err := s.Configs.Config(ctx, c.ID)
 	if err != nil && !isNotFound(err) {
@@ -23,6 +24,9 @@ func (s *Service) PutConfig(ctx context.Context, c provision.Config, w Write) (C
 	}
 	if c.Rev == 0 {
 		c.Rev = old.Rev
+	}
+	if err := stale(old.Rev, c.Rev); err != nil {
+		return ConfigResult{}, fmt.Errorf("config %s: %w", provision.Printable(string(c.ID)), err)
 	}
 	if w.DryRun {
 		return s.tryConfig(ctx, old, c)
@@ -32,7 +36,10 @@ func (s *Service) PutConfig(ctx context.Context, c provision.Config, w Write) (C
 	}
 	saved, err := s.SaveConfig(ctx, c, w.By)
 	if err != nil {
-		return ConfigResult{}, err
+		return ConfigResult{}, asStale(err, c.Rev, func() (uint64, error) {
+			now, err := s.Configs.Config(ctx, c.ID)
+			return now.Rev, err
+		})
 	}
 	return ConfigResult{Config: saved, Changes: provision.DiffConfigs(&old, &saved)}, nil
 }
@@ -56,9 +63,12 @@ func (s *Service) tryConfig(ctx context.Context, old, c provision.Config) (Confi
 	return ConfigResult{Config: next, Changes: provision.DiffConfigs(&old, &next), Effects: blast}, nil
 }
 
-// RemoveConfig is DeleteConfig that can be tried.
-func (s *Service) RemoveConfig(ctx context.Context, id provision.ConfigID, w Write) (ConfigResult, error) {
+// RemoveConfig is DeleteConfig that can be tried. Rev is that of the config that was read, else it is a [StaleError]; 0 is any.
+func (s *Service) RemoveConfig(ctx context.Context, id provision.ConfigID, rev uint64, w Write) (ConfigResult, error) {
 	old, err := s.Configs.Config(ctx, id)
+	if err == nil && rev != 0 {
+		err = stale(old.Rev, rev)
+	}
 	if err != nil {
 		return ConfigResult{}, fmt.Errorf("delete config: %w", err)
 	}
@@ -102,8 +112,8 @@ func (s *Service) deletable(ctx context.Context, c *provision.Config) error {
 	return nil
 }
 
-// Restore is RestoreConfig that can be tried, over whatever there is.
-func (s *Service) Restore(ctx context.Context, id provision.ConfigID, number uint64, w Write) (ConfigResult, error) {
+// Restore is RestoreConfig that can be tried. Rev is that of the config that was read, else it is a [StaleError]; 0 is any.
+func (s *Service) Restore(ctx context.Context, id provision.ConfigID, number, rev uint64, w Write) (ConfigResult, error) {
 	list, err := s.Configs.Revisions(ctx, id)
 	if err != nil {
 		return ConfigResult{}, fmt.Errorf("restore config: %w", err)
@@ -115,7 +125,7 @@ func (s *Service) Restore(ctx context.Context, id provision.ConfigID, number uin
 	if w.By.Why == "" {
 		w.By.Why = fmt.Sprintf("restores revision %d", number)
 	}
-	r.State.ID, r.State.Rev = id, 0
+	r.State.ID, r.State.Rev = id, rev
 	return s.PutConfig(ctx, r.State, w)
 }
 

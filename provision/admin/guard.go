@@ -183,17 +183,26 @@ func (s *Service) OpenWindow(ctx context.Context, w provision.Window, span time.
 		}
 		w.Device = p.ID
 	}
-	if err := describe(ctx, "window", nil, map[string]any{
-		"phone": w.Device, "network": w.Network, "vendor": w.Vendor, "oui": w.OUI, "count": w.Count, "closes": w.Closes,
-	}); err != nil {
+	if err := describe(ctx, "window", nil, windowRecord(&w)); err != nil {
 		return provision.Window{}, err
 	}
 	return s.Gate.OpenWindow(ctx, w)
 }
 
+// windowRecord is a window for the audit.
+func windowRecord(w *provision.Window) any {
+	return map[string]any{"phone": w.Device, "network": w.Network, "vendor": w.Vendor, "oui": w.OUI, "count": w.Count, "closes": w.Closes}
+}
+
 // CloseWindow closes one before its time.
 func (s *Service) CloseWindow(ctx context.Context, id string) error {
-	if err := describe(ctx, "window "+provision.Printable(id), nil, nil); err != nil {
+	var before any
+	for _, w := range s.ListWindows() {
+		if w.ID == id {
+			before = windowRecord(&w)
+		}
+	}
+	if err := describe(ctx, "window "+provision.Printable(id), before, nil); err != nil {
 		return err
 	}
 	return s.Gate.CloseWindow(ctx, id)
@@ -241,7 +250,13 @@ func (s *Service) TakeBack(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	if err := describe(ctx, key, nil, nil); err != nil {
+	var before any
+	for _, a := range s.Gate.Asides() {
+		if a.Key == key {
+			before = map[string]any{"aside": a.Why}
+		}
+	}
+	if err := describe(ctx, key, before, nil); err != nil {
 		return err
 	}
 	return s.Gate.TakeBack(ctx, key)

@@ -39,6 +39,12 @@ func (s *Service) Adopt(ctx context.Context, key string) (Phone, error) {
 	if i < 0 {
 		return Phone{}, fmt.Errorf("sighting %q: %w", key, provision.ErrNotFound)
 	}
+	about := &all[i].Identity
+	if err := describe(ctx, "sighting "+provision.Printable(all[i].Key), nil, map[string]any{
+		"mac": about.HW.String(), "serial": about.Serial, "uuid": about.UUID, "vendor": about.Vendor, "model": about.Model, "version": about.Version,
+	}); err != nil {
+		return Phone{}, err
+	}
 	outcome := s.Pipeline.Adopt(ctx, all[i].Key)
 	if outcome.Err != nil {
 		return Phone{}, fmt.Errorf("adopt %s: %w", all[i].Key, outcome.Err)

@@ -873,7 +873,7 @@ type NewConfig struct {
 	// Parents What it inherits from, the first lowest.
 	Parents []string `json:"parents,omitempty,omitzero"`
 
-	// Rev The state that was edited; 409 if there is another. Left out: whatever there is.
+	// Rev The state that was edited, as If-Match has it; 412 if there is another. Left out: whatever there is.
 	Rev int64 `json:"rev,omitempty,omitzero"`
 
 	// Role base, default, autocreate or none.
@@ -1472,6 +1472,9 @@ type DeleteConfigParams struct {
 
 	// Why The reason, for the history.
 	Why Why `form:"why,omitempty" json:"why,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
 }
 
 // PutConfigParams defines parameters for PutConfig.
@@ -1481,6 +1484,9 @@ type PutConfigParams struct {
 
 	// Why The reason, for the history.
 	Why Why `form:"why,omitempty" json:"why,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
 }
 
 // DiffConfigParams defines parameters for DiffConfig.
@@ -1499,6 +1505,9 @@ type RestoreConfigParams struct {
 
 	// Why The reason, for the history.
 	Why Why `form:"why,omitempty" json:"why,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
 }
 
 // ImportFilesParams defines parameters for ImportFiles.
@@ -4133,6 +4142,19 @@ func NewDeleteConfigRequest(server string, config ConfigID, params *DeleteConfig
 		return nil, err
 	}
 
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
 	return req, nil
 }
 
@@ -4244,6 +4266,19 @@ func NewPutConfigRequestWithBody(server string, config ConfigID, params *PutConf
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
 
 	return req, nil
 }
@@ -4455,6 +4490,19 @@ func NewRestoreConfigRequestWithBody(server string, config ConfigID, params *Res
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
 
 	return req, nil
 }
@@ -7879,6 +7927,11 @@ func (r DeleteConfigResponse) ContentType() string {
 	return ""
 }
 
+// GetConfigResponse200Headers the declared response headers of an HTTP 200 response for GetConfig
+type GetConfigResponse200Headers struct {
+	ETag string
+}
+
 type GetConfigResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7886,6 +7939,8 @@ type GetConfigResponse struct {
 	JSON200 *Config
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetConfigResponse200Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -7927,6 +7982,11 @@ func (r GetConfigResponse) ContentType() string {
 	return ""
 }
 
+// PutConfigResponse200Headers the declared response headers of an HTTP 200 response for PutConfig
+type PutConfigResponse200Headers struct {
+	ETag string
+}
+
 type PutConfigResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7934,6 +7994,8 @@ type PutConfigResponse struct {
 	JSON200 *ConfigChange
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutConfigResponse200Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -8119,6 +8181,11 @@ func (r ResolveConfigResponse) ContentType() string {
 	return ""
 }
 
+// RestoreConfigResponse200Headers the declared response headers of an HTTP 200 response for RestoreConfig
+type RestoreConfigResponse200Headers struct {
+	ETag string
+}
+
 type RestoreConfigResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8126,6 +8193,8 @@ type RestoreConfigResponse struct {
 	JSON200 *ConfigChange
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RestoreConfigResponse200Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -12145,6 +12214,19 @@ func ParseGetConfigResponse(rsp *http.Response) (*GetConfigResponse, error) {
 
 	}
 
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetConfigResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
 	return response, nil
 }
 
@@ -12176,6 +12258,19 @@ func ParsePutConfigResponse(rsp *http.Response) (*PutConfigResponse, error) {
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutConfigResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -12308,6 +12403,19 @@ func ParseRestoreConfigResponse(rsp *http.Response) (*RestoreConfigResponse, err
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RestoreConfigResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -14480,6 +14588,27 @@ func (siw *ServerInterfaceWrapper) DeleteConfig(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.DeleteConfig(w, r, config, params)
 	}))
@@ -14559,6 +14688,27 @@ func (siw *ServerInterfaceWrapper) PutConfig(w http.ResponseWriter, r *http.Requ
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "why", Err: err})
 		}
 		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -14721,6 +14871,27 @@ func (siw *ServerInterfaceWrapper) RestoreConfig(w http.ResponseWriter, r *http.
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "why", Err: err})
 		}
 		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -16795,15 +16966,23 @@ type GetConfigResponseObject interface {
 	VisitGetConfigResponse(w http.ResponseWriter) error
 }
 
-type GetConfig200JSONResponse Config
+type GetConfig200ResponseHeaders struct {
+	ETag string
+}
+
+type GetConfig200JSONResponse struct {
+	Body    Config
+	Headers GetConfig200ResponseHeaders
+}
 
 func (response GetConfig200JSONResponse) VisitGetConfigResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -16836,15 +17015,23 @@ type PutConfigResponseObject interface {
 	VisitPutConfigResponse(w http.ResponseWriter) error
 }
 
-type PutConfig200JSONResponse ConfigChange
+type PutConfig200ResponseHeaders struct {
+	ETag string
+}
+
+type PutConfig200JSONResponse struct {
+	Body    ConfigChange
+	Headers PutConfig200ResponseHeaders
+}
 
 func (response PutConfig200JSONResponse) VisitPutConfigResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -16995,15 +17182,23 @@ type RestoreConfigResponseObject interface {
 	VisitRestoreConfigResponse(w http.ResponseWriter) error
 }
 
-type RestoreConfig200JSONResponse ConfigChange
+type RestoreConfig200ResponseHeaders struct {
+	ETag string
+}
+
+type RestoreConfig200JSONResponse struct {
+	Body    ConfigChange
+	Headers RestoreConfig200ResponseHeaders
+}
 
 func (response RestoreConfig200JSONResponse) VisitRestoreConfigResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
