@@ -152,10 +152,12 @@ func numeric(m any) ([]Entry, error) {
 	for i := range entries {
 		e := &entries[i]
 		n, err := strconv.ParseInt(e.Key, 10, 64)
-		e.Number, e.text = n, err != nil
-		if e.text {
-			e.Number = 0
+		if e.text = err != nil; !e.text {
+			e.Number = n
 		}
+	}
+	if counted(entries) {
+		return entries, nil
 	}
 	slices.SortFunc(entries, func(a, b Entry) int {
 		if a.text != b.text {
@@ -167,6 +169,19 @@ func numeric(m any) ([]Entry, error) {
 		return cmp.Or(cmp.Compare(a.Number, b.Number), strings.Compare(a.Key, b.Key))
 	})
 	return entries, nil
+}
+
+// counted puts entries with the numbers from 1 on in their order, as most tables have them; false: they have others.
+func counted(entries []Entry) bool {
+	for i := range entries {
+		for n := entries[i].Number; n != int64(i+1); n = entries[i].Number {
+			if n < 1 || n > int64(len(entries)) || entries[n-1].Number == n {
+				return false
+			}
+			entries[i], entries[n-1] = entries[n-1], entries[i]
+		}
+	}
+	return true
 }
 
 func entriesOf(m any) ([]Entry, error) {
@@ -212,6 +227,12 @@ func seq(from, to any) ([]int64, error) {
 }
 
 func integer(v any) (int64, error) {
+	switch n := v.(type) {
+	case int:
+		return int64(n), nil
+	case int64:
+		return n, nil
+	}
 	p, err := plain(v)
 	if err != nil {
 		return 0, err
