@@ -84,6 +84,7 @@ func rules() map[string]rule {
 		"GET /requests/{number}":           {"getRequest", access.Read, looks},
 		"POST /requests/{number}/replay":   {"replayRequest", access.Read, looks},
 		"GET /problems":                    {"listProblems", access.Read, looks},
+		"GET /events":                      {"followEvents", access.Read, looks},
 		"POST /explain":                    {"explain", access.Read, looks},
 		"GET /backup":                      {"getBackup", access.Admin, changes},  // nothing, but who has it has every secret
 		"GET /site":                        {"exportSite", access.Admin, changes}, // as GET /backup
@@ -131,6 +132,7 @@ type visit struct {
 
 	remote, agent string
 	tls           bool
+	still         func(context.Context) error // whether they may go on doing what takes long; nil: yes
 }
 
 type visitKey struct{}
@@ -146,7 +148,7 @@ func (s *Server) guarded(mux *http.ServeMux, who func(*http.Request) (access.Act
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		a, err := who(r)
-		v := visit{Actor: a, remote: remoteOf(r).String(), agent: provision.Printable(r.UserAgent()), tls: r.TLS != nil}
+		v := visit{Actor: a, remote: remoteOf(r).String(), agent: provision.Printable(r.UserAgent()), tls: r.TLS != nil, still: s.again(r, a)}
 		ctx := context.WithValue(r.Context(), visitKey{}, v)
 		_, pattern := mux.Handler(r)
 		method, path, _ := strings.Cut(pattern, " ")
@@ -170,7 +172,9 @@ func (s *Server) guarded(mux *http.ServeMux, who func(*http.Request) (access.Act
 			}
 		}
 		if known.does == changes && known.needs != anybody {
-			ctx, _ = access.WithNote(ctx, a, known.name)
+			var note *access.Note
+			ctx, note = access.WithNote(ctx, a, known.name)
+			defer s.changed(known, strings.TrimPrefix(path, apiBase), note, a)
 		}
 		mux.ServeHTTP(w, r.WithContext(ctx))
 	})

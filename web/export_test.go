@@ -2,8 +2,10 @@ package web
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/dialtone-project/dialtone/provision/access"
+	"github.com/dialtone-project/dialtone/web/api"
 )
 
 // Rule is a row of the rules, for tests.
@@ -32,3 +34,33 @@ func (s *Server) ConsoleHandler() (http.Handler, error) { return s.consoleHandle
 
 // WriteMetrics is writeMetrics, for tests.
 var WriteMetrics = writeMetrics
+
+// Bounds of the events, for tests.
+const (
+	KeptEvents = keptEvents
+	MaxPerUser = maxPerUser
+)
+
+// LeaseEvent is leaseEvent, for tests.
+var LeaseEvent = leaseEvent
+
+// Bus is a bus, for tests.
+type Bus struct{ *bus }
+
+// NewBus returns one.
+func NewBus() Bus { return Bus{newBus(time.Now())} }
+
+// Publish is publish.
+func (b Bus) Publish(needs access.Scope, e api.Event) { b.publish(needs, e) }
+
+// Gap is gap.
+func (b Bus) Gap() { b.gap() }
+
+// After is after, of which the numbers.
+func (b Bus) After(number uint64) (numbers []uint64, lost uint64) {
+	list, lost := b.after(number)
+	for _, e := range list {
+		numbers = append(numbers, e.number)
+	}
+	return numbers, lost
+}

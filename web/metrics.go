@@ -196,7 +196,7 @@ func (s *Server) serveMetrics(who func(*http.Request) (access.Actor, error)) htt
 				return
 			}
 		}
-		metrics = append(metrics, s.tally.metrics()...)
+		metrics = slices.Concat(metrics, s.tally.metrics(), s.bus.metrics())
 		if s.Access != nil {
 			metrics = append(metrics, One("dialtone_sessions", "People who are signed in.", Gauge, float64(len(s.Access.Sessions("")))))
 		}

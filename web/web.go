@@ -19,6 +19,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dialtone-project/dialtone/dhcp/lease"
 	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/web/api"
@@ -51,10 +52,13 @@ type Server struct {
 	// Ready returns the parts that serve phones. Alive returns as long as they can be asked. Both may be nil.
 	Ready func() []Part
 	Alive func()
-	Log   *slog.Logger
+	// Leases subscribes to what happens to leases; nil: nobody is told of it.
+	Leases func(buf int) *lease.Subscription
+	Log    *slog.Logger
 
 	socket, console net.Listener
 	tally           tally
+	bus             *bus
 }
 
 // Open starts to listen, so that what stands in the way is known before anything is served.
@@ -70,7 +74,7 @@ func (s *Server) Open(ctx context.Context) error {
 	if err := os.Chmod(s.Socket, socketMode); err != nil {
 		return errors.Join(fmt.Errorf("protect %s: %w", s.Socket, err), l.Close())
 	}
-	s.socket = l
+	s.socket, s.bus = l, newBus(time.Now())
 	if s.Console == "" {
 		return nil
 	}
@@ -130,6 +134,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	group.Go(func() error { return s.watch(ctx) })
 	operations, err := s.socketHandler()
 	if err != nil {
 		return err

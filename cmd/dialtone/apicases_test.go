@@ -224,8 +224,11 @@ func lookCases() map[string]apiCase {
 		}}
 	}
 	return map[string]apiCase{
-		"getVersion":    plain(access.Read, (*api.Client).GetVersion),
-		"listProblems":  plain(access.Read, (*api.Client).ListProblems),
+		"getVersion":   plain(access.Read, (*api.Client).GetVersion),
+		"listProblems": plain(access.Read, (*api.Client).ListProblems),
+		"followEvents": got(access.Read, func(s *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
+			return c.FollowEvents(ctx, &api.FollowEventsParams{Once: true}, edit...)
+		}),
 		"listPlugins":   plain(access.Read, (*api.Client).ListPlugins),
 		"rescanPlugins": plain(access.PluginsWrite, (*api.Client).RescanPlugins),
 		"listRequests": got(access.Read, func(s *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {

@@ -47,7 +47,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.PersistentFlags().StringVar(&a.state, "state", a.defaultState(), "state `folder` of the daemon")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "write JSON instead of text")
-	root.AddCommand(a.serve(), a.check(), a.version(), a.explain(), a.identify(), a.phone(), a.config(), a.window(), a.aside(), a.lease(), a.store(), a.plugin(), a.problem(), a.sim(), a.requests(), a.trace(), a.replay(), a.doctor(), a.backup(), a.export(), a.diff(), a.apply(), a.importPhones(), a.user(), a.token(), a.session(), a.audit(), a.leaseEvent())
+	root.AddCommand(a.serve(), a.check(), a.version(), a.explain(), a.identify(), a.phone(), a.config(), a.window(), a.aside(), a.lease(), a.store(), a.plugin(), a.problem(), a.sim(), a.requests(), a.trace(), a.replay(), a.doctor(), a.backup(), a.export(), a.diff(), a.apply(), a.importPhones(), a.user(), a.token(), a.session(), a.audit(), a.leaseEvent(), a.events())
 	return root
 }
 

@@ -221,7 +221,7 @@ func (p *parts) openServers(ctx context.Context) error {
 	service := p.admin()
 	srv := &web.Server{
 		Admin: service, Keys: p.keys(service), Build: build(), Socket: filepath.Join(s.State, socketName), Names: s.Console.Names, Public: s.Console.Public,
-		Access: p.access, Audit: p.db, Metrics: p.metrics, Ready: p.ready, Alive: p.alive, Log: p.log,
+		Access: p.access, Audit: p.db, Metrics: p.metrics, Ready: p.ready, Alive: p.alive, Leases: p.table.Subscribe, Log: p.log,
 	}
 	srv.Site = siteFile{srv.Admin}
 	if s.Console.Enabled {

@@ -102,6 +102,14 @@ func (a Actor) May(s Scope) error {
 	return fmt.Errorf("%w: %s needs the right %q", ErrScope, a.Name, s)
 }
 
+// Same returns nil if the actor may do now what it could before, else ErrExpired.
+func (a Actor) Same(now Actor) error {
+	if a.Role != now.Role || !slices.Equal(a.Scopes, now.Scopes) {
+		return ErrExpired
+	}
+	return nil
+}
+
 // Socket returns the actor of the unix socket, who may do everything.
 func Socket() Actor { return Actor{Name: "socket", Via: ViaSocket, Role: Owner, Scopes: Scopes()} }
 

@@ -146,6 +146,16 @@ func (n *Note) Undo() {
 	n.written = false
 }
 
+// Object returns what was described last as changed.
+func (n *Note) Object() string {
+	if n == nil {
+		return ""
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.entry.Object
+}
+
 // Written reports whether the entry was written: whether something was changed.
 func (n *Note) Written() bool {
 	if n == nil {

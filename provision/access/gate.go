@@ -182,6 +182,26 @@ func (g *Gate) Session(ctx context.Context, secret, remote string) (Actor, error
 	return actorOf(u, ViaSession, remote, id), nil
 }
 
+// Still returns nil while a person who signed in may go on as they began. It isn't a use of the session: one that nobody
+// uses ends, whatever is left open by it.
+func (g *Gate) Still(ctx context.Context, a Actor) error {
+	g.mu.Lock()
+	s := g.sessions[a.Session]
+	over := s == nil || s.over(g.now())
+	g.mu.Unlock()
+	if over {
+		return ErrExpired
+	}
+	u, err := g.Store.User(ctx, a.Name)
+	if errors.Is(err, ErrNotFound) || err == nil && u.Disabled {
+		return ErrExpired
+	}
+	if err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	return a.Same(actorOf(u, ViaSession, a.Remote, a.Session))
+}
+
 // Revoke ends a session by its ID, and reports whether there was one.
 func (g *Gate) Revoke(id string) bool {
 	g.mu.Lock()

@@ -104,6 +104,51 @@ func (e DriftState) Valid() bool {
 	}
 }
 
+// Defines values for EventTopic.
+const (
+	EventTopicAccess  EventTopic = "access"
+	EventTopicConfig  EventTopic = "config"
+	EventTopicGuard   EventTopic = "guard"
+	EventTopicJob     EventTopic = "job"
+	EventTopicLease   EventTopic = "lease"
+	EventTopicNetwork EventTopic = "network"
+	EventTopicPhone   EventTopic = "phone"
+	EventTopicPlugin  EventTopic = "plugin"
+	EventTopicProblem EventTopic = "problem"
+	EventTopicRequest EventTopic = "request"
+	EventTopicSite    EventTopic = "site"
+)
+
+// Valid indicates whether the value is a known member of the EventTopic enum.
+func (e EventTopic) Valid() bool {
+	switch e {
+	case EventTopicAccess:
+		return true
+	case EventTopicConfig:
+		return true
+	case EventTopicGuard:
+		return true
+	case EventTopicJob:
+		return true
+	case EventTopicLease:
+		return true
+	case EventTopicNetwork:
+		return true
+	case EventTopicPhone:
+		return true
+	case EventTopicPlugin:
+		return true
+	case EventTopicProblem:
+		return true
+	case EventTopicRequest:
+		return true
+	case EventTopicSite:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ImportFormat.
 const (
 	Csv     ImportFormat = "csv"
@@ -692,6 +737,38 @@ type Effects struct {
 	// Phones That were compared.
 	Phones int64 `json:"phones"`
 }
+
+// Event Something that happened. Fields that it doesn't concern are left out.
+type Event struct {
+	// Action What happened: of a request its status, of a lease its kind, of what somebody changed the operation's name; phones
+	// also `created` and `learnt` by their own requests, plugins `reloaded`, problems `raised` and `solved`, jobs their
+	// state.
+	Action string `json:"action"`
+
+	// Actor Who did it.
+	Actor   string    `json:"actor,omitempty,omitzero"`
+	At      time.Time `json:"at"`
+	IP      string    `json:"ip,omitempty,omitzero"`
+	Mac     string    `json:"mac,omitempty,omitzero"`
+	Network string    `json:"network,omitempty,omitzero"`
+
+	// Object What it happened to, such as "config reception".
+	Object string `json:"object,omitempty,omitzero"`
+	Path   string `json:"path,omitempty,omitzero"`
+
+	// Phone ID of the phone.
+	Phone  string `json:"phone,omitempty,omitzero"`
+	Plugin string `json:"plugin,omitempty,omitzero"`
+	Proto  string `json:"proto,omitempty,omitzero"`
+
+	// Request Number of the request.
+	Request int64      `json:"request,omitempty,omitzero"`
+	Text    string     `json:"text,omitempty,omitzero"`
+	Topic   EventTopic `json:"topic"`
+}
+
+// EventTopic defines model for Event.Topic.
+type EventTopic string
 
 // Explanation defines model for Explanation.
 type Explanation struct {
@@ -1510,6 +1587,19 @@ type RestoreConfigParams struct {
 	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
 }
 
+// FollowEventsParams defines parameters for FollowEvents.
+type FollowEventsParams struct {
+	// Topics The topics that are wanted, with commas: request, lease, phone, guard, config, network, plugin, site, problem,
+	// job, access. Without it, all.
+	Topics string `form:"topics,omitempty" json:"topics,omitempty,omitzero"`
+
+	// Once Gives what is kept of the past, from the oldest event on if Last-Event-ID doesn't say from where, and ends.
+	Once bool `form:"once,omitempty" json:"once,omitempty,omitzero"`
+
+	// LastEventID The ID of the last event that the caller has.
+	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
+}
+
 // ImportFilesParams defines parameters for ImportFiles.
 type ImportFilesParams struct {
 	// DryRun Only tell what would become of each thing.
@@ -1900,6 +1990,17 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
 	RestoreConfig(ctx context.Context, config ConfigID, params *RestoreConfigParams, body RestoreConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FollowEvents What happens, as it happens, as server-sent events.
+	//
+	// Each event's name is its topic, its data an Event, and its ID says from where a later call goes on: browsers send it
+	// as Last-Event-ID by themselves. Who reads too slowly, or comes back too late, gets an event `lagged` in the place of
+	// what was lost, and should read the lists again. Every 15 seconds there is a comment if nothing else. The stream ends
+	// with the session or token that it was opened by. No event has a secret; what only some may see is left out for others.
+	// 503: there are too many listeners.
+	//
+	// Corresponds with GET /events (the `FollowEvents` operationId).
+	FollowEvents(ctx context.Context, params *FollowEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExplainWithBody What a request would come to, stage by stage. Nothing is changed.
 	//
@@ -2633,6 +2734,27 @@ func (c *Client) RestoreConfigWithBody(ctx context.Context, config ConfigID, par
 // Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
 func (c *Client) RestoreConfig(ctx context.Context, config ConfigID, params *RestoreConfigParams, body RestoreConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRestoreConfigRequest(c.Server, config, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FollowEvents What happens, as it happens, as server-sent events.
+//
+// Each event's name is its topic, its data an Event, and its ID says from where a later call goes on: browsers send it
+// as Last-Event-ID by themselves. Who reads too slowly, or comes back too late, gets an event `lagged` in the place of
+// what was lost, and should read the lists again. Every 15 seconds there is a comment if nothing else. The stream ends
+// with the session or token that it was opened by. No event has a secret; what only some may see is left out for others.
+// 503: there are too many listeners.
+//
+// Corresponds with GET /events (the `FollowEvents` operationId).
+func (c *Client) FollowEvents(ctx context.Context, params *FollowEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFollowEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4501,6 +4623,77 @@ func NewRestoreConfigRequestWithBody(server string, config ConfigID, params *Res
 		}
 
 		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewFollowEventsRequest constructs an http.Request for the FollowEvents method
+func NewFollowEventsRequest(server string, params *FollowEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topics", params.Topics, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "once", params.Once, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Last-Event-ID", headerParam0)
 
 	}
 
@@ -7032,6 +7225,19 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
 	RestoreConfigWithResponse(ctx context.Context, config ConfigID, params *RestoreConfigParams, body RestoreConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*RestoreConfigResponse, error)
 
+	// FollowEventsWithResponse What happens, as it happens, as server-sent events.
+	//
+	// Each event's name is its topic, its data an Event, and its ID says from where a later call goes on: browsers send it
+	// as Last-Event-ID by themselves. Who reads too slowly, or comes back too late, gets an event `lagged` in the place of
+	// what was lost, and should read the lists again. Every 15 seconds there is a comment if nothing else. The stream ends
+	// with the session or token that it was opened by. No event has a secret; what only some may see is left out for others.
+	// 503: there are too many listeners.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /events (the `FollowEvents` operationId).
+	FollowEventsWithResponse(ctx context.Context, params *FollowEventsParams, reqEditors ...RequestEditorFn) (*FollowEventsResponse, error)
+
 	// ExplainWithBodyWithResponse What a request would come to, stage by stage. Nothing is changed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8230,6 +8436,47 @@ func (r RestoreConfigResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RestoreConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type FollowEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FollowEventsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FollowEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FollowEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FollowEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FollowEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10966,6 +11213,25 @@ func (c *ClientWithResponses) RestoreConfigWithResponse(ctx context.Context, con
 	return ParseRestoreConfigResponse(rsp)
 }
 
+// FollowEventsWithResponse What happens, as it happens, as server-sent events.
+//
+// Each event's name is its topic, its data an Event, and its ID says from where a later call goes on: browsers send it
+// as Last-Event-ID by themselves. Who reads too slowly, or comes back too late, gets an event `lagged` in the place of
+// what was lost, and should read the lists again. Every 15 seconds there is a comment if nothing else. The stream ends
+// with the session or token that it was opened by. No event has a secret; what only some may see is left out for others.
+// 503: there are too many listeners.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /events (the `FollowEvents` operationId).
+func (c *ClientWithResponses) FollowEventsWithResponse(ctx context.Context, params *FollowEventsParams, reqEditors ...RequestEditorFn) (*FollowEventsResponse, error) {
+	rsp, err := c.FollowEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFollowEventsResponse(rsp)
+}
+
 // ExplainWithBodyWithResponse What a request would come to, stage by stage. Nothing is changed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -12416,6 +12682,32 @@ func ParseRestoreConfigResponse(rsp *http.Response) (*RestoreConfigResponse, err
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseFollowEventsResponse parses an HTTP response from a FollowEventsWithResponse call
+func ParseFollowEventsResponse(rsp *http.Response) (*FollowEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FollowEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	return response, nil
@@ -14232,6 +14524,9 @@ type ServerInterface interface {
 	// RestoreConfig Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
 	// (POST /configs/{config}/restore)
 	RestoreConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params RestoreConfigParams)
+	// FollowEvents What happens, as it happens, as server-sent events.
+	// (GET /events)
+	FollowEvents(w http.ResponseWriter, r *http.Request, params FollowEventsParams)
 	// Explain What a request would come to, stage by stage. Nothing is changed.
 	// (POST /explain)
 	Explain(w http.ResponseWriter, r *http.Request)
@@ -14896,6 +15191,73 @@ func (siw *ServerInterfaceWrapper) RestoreConfig(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RestoreConfig(w, r, config, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FollowEvents operation middleware
+func (siw *ServerInterfaceWrapper) FollowEvents(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FollowEventsParams
+
+	// ------------- Optional query parameter "topics" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topics", r.URL.Query(), &params.Topics, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "topics"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "topics", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "once" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "once", r.URL.Query(), &params.Once, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "once"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "once", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Last-Event-ID", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Last-Event-ID", Err: err})
+			return
+		}
+
+		params.LastEventID = LastEventID
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FollowEvents(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16623,6 +16985,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/requests", wrapper.ListRequests)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/requests/{number}", wrapper.GetRequest)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/requests/{number}/replay", wrapper.ReplayRequest)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/events", wrapper.FollowEvents)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/problems", wrapper.ListProblems)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/explain", wrapper.Explain)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/backup", wrapper.GetBackup)
@@ -17210,6 +17573,74 @@ type RestoreConfigdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RestoreConfigdefaultApplicationProblemPlusJSONResponse) VisitRestoreConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FollowEventsRequestObject struct {
+	Params FollowEventsParams
+}
+
+type FollowEventsResponseObject interface {
+	VisitFollowEventsResponse(w http.ResponseWriter) error
+}
+
+type FollowEvents200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response FollowEvents200TextEventStreamResponse) VisitFollowEventsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type FollowEventsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FollowEventsdefaultApplicationProblemPlusJSONResponse) VisitFollowEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19332,6 +19763,9 @@ type StrictServerInterface interface {
 	// RestoreConfig Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
 	// (POST /configs/{config}/restore)
 	RestoreConfig(ctx context.Context, request RestoreConfigRequestObject) (RestoreConfigResponseObject, error)
+	// FollowEvents What happens, as it happens, as server-sent events.
+	// (GET /events)
+	FollowEvents(ctx context.Context, request FollowEventsRequestObject) (FollowEventsResponseObject, error)
 	// Explain What a request would come to, stage by stage. Nothing is changed.
 	// (POST /explain)
 	Explain(ctx context.Context, request ExplainRequestObject) (ExplainResponseObject, error)
@@ -19904,6 +20338,32 @@ func (sh *strictHandler) RestoreConfig(w http.ResponseWriter, r *http.Request, c
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RestoreConfigResponseObject); ok {
 		if err := validResponse.VisitRestoreConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FollowEvents operation middleware
+func (sh *strictHandler) FollowEvents(w http.ResponseWriter, r *http.Request, params FollowEventsParams) {
+	var request FollowEventsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FollowEvents(ctx, request.(FollowEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FollowEvents")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FollowEventsResponseObject); ok {
+		if err := validResponse.VisitFollowEventsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
