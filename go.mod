@@ -15,7 +15,7 @@ require (
 	github.com/pin/tftp/v3 v3.2.0 // TFTP transfers; the version is pinned by hand
 	github.com/prometheus/client_golang v1.25.0 // promlint: the metrics' names in tests
 	github.com/rogpeppe/go-internal v1.16.0 // testscript: the command line in tests
-	github.com/spf13/cobra v1.10.2 // verbs and flags
+	github.com/spf13/cobra v1.10.2 // verbs, flags, manual pages
 	go.etcd.io/bbolt v1.5.0 // the store
 	go.yaml.in/yaml/v4 v4.0.0 // settings, site, manifests
 	golang.org/x/crypto v0.58.0 // argon2id: passwords of administrators
@@ -29,6 +29,7 @@ require (
 require (
 	filippo.io/hpke v0.4.0 // indirect
 	github.com/apapsch/go-jsonmerge/v2 v2.0.0 // indirect
+	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/josharian/native v1.1.0 // indirect
@@ -40,10 +41,12 @@ require (
 	github.com/pierrec/lz4/v4 v4.1.14 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
+	github.com/russross/blackfriday/v2 v2.1.0 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/u-root/uio v0.0.0-20230220225925-ffce2a382923 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/valyala/fasttemplate v1.2.2 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect

@@ -159,7 +159,7 @@ func newAPISite(t *testing.T) *apiSite {
 	if s.contract, err = api.ReadContract(); err != nil {
 		t.Fatal(err)
 	}
-	if s.socket, err = (&app{state: s.state}).transport(time.Minute); err != nil {
+	if s.socket, err = (&app{state: s.state, env: func(string) string { return "" }}).transport(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range []access.Role{access.Owner, access.Operator, access.Helpdesk, access.Viewer} {

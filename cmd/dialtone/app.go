@@ -1,19 +1,13 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,23 +25,49 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 
-	state string // --state
-	json  bool   // --json
+	state  string // --state
+	json   bool   // whoever reads the answer is a program: --json, or --output json or yaml
+	layout layout
+	remote remote
 }
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "dialtone",
-		Short:         "Gives desk phones their dial tone: DHCP, TFTP, HTTP and the vendors' plugins in one program",
+		Use:   "dialtone",
+		Short: "Gives desk phones their dial tone: DHCP, TFTP, HTTP and the vendors' plugins in one program",
+		Long: `Gives desk phones their dial tone: DHCP, TFTP, HTTP and the vendors' plugins in one program.
+
+The verbs speak to the daemon of the folder --state by its socket, or with --server and a token to that of another machine.
+Without a terminal they never ask; what they print is data, what they have to say besides goes to standard error.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, 5 conflict or changed meanwhile, 6 invalid, 7 the
+daemon can't be reached, 8 done in part, 9 no answer in time, 10 the doctor warns, 11 the doctor found errors, 130
+interrupted. Of diff: 0 the same, 1 different.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          usage(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.PersistentFlags().StringVar(&a.state, "state", a.defaultState(), "state `folder` of the daemon")
-	root.PersistentFlags().BoolVar(&a.json, "json", false, "write JSON instead of text")
-	root.AddCommand(a.serve(), a.check(), a.version(), a.explain(), a.identify(), a.phone(), a.config(), a.window(), a.aside(), a.lease(), a.store(), a.plugin(), a.problem(), a.sim(), a.requests(), a.trace(), a.replay(), a.doctor(), a.backup(), a.export(), a.diff(), a.apply(), a.importPhones(), a.user(), a.token(), a.session(), a.audit(), a.leaseEvent(), a.events())
+	fl := root.PersistentFlags()
+	fl.StringVar(&a.state, "state", a.defaultState(), "state `folder` of the daemon")
+	fl.StringVar(&a.remote.server, "server", "", "`URL` of a daemon on another machine, such as https://192.0.2.1:8080 (DIALTONE_SERVER)")
+	fl.StringVar(&a.remote.token, "token-file", "", "`file` with the token for --server (DIALTONE_TOKEN_FILE; the token itself: DIALTONE_TOKEN)")
+	fl.StringVar(&a.remote.ca, "ca", "", "`file` with the authorities to trust for --server, PEM (DIALTONE_CA)")
+	fl.DurationVar(&a.remote.limit, "timeout", 0, "how long an answer may take, such as 90s (default 1m, any for backups)")
+	fl.BoolVar(&a.json, "json", false, "the same as --output json")
+	fl.StringVar(&a.layout.format, "output", formatTable, "`format` of the answer: "+strings.Join(formats(), ", "))
+	fl.StringSliceVar(&a.layout.columns, "columns", nil, "the `names` of the columns to write, such as mac,label")
+	fl.BoolVar(&a.layout.bare, "no-headers", false, "write tables without their headings")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.settle() }
+	root.AddCommand(
+		a.serve(), a.check(), a.version(), a.explain(), a.identify(),
+		a.phone(), a.config(), a.window(), a.aside(), a.lease(), a.store(), a.plugin(), a.problem(), a.sim(),
+		a.requests(), a.trace(), a.replay(), a.doctor(),
+		a.backup(), a.export(), a.diff(), a.apply(), a.importPhones(),
+		a.user(), a.token(), a.session(), a.audit(), a.leaseEvent(), a.events(), a.man(),
+	)
+	a.completions(root)
 	return root
 }
 
@@ -79,35 +99,6 @@ func parent(noun, short string, verbs ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-const socketName = "api.sock" // below the state folder
-
-// client returns a client of the daemon whose state folder was named.
-func (a *app) client() (*api.ClientWithResponses, error) {
-	c, err := a.transport(time.Minute)
-	if err != nil {
-		return nil, err
-	}
-	return &api.ClientWithResponses{ClientInterface: c}, nil
-}
-
-// transport returns a client that leaves the answers as they come, each within a time; zero: however long it takes.
-func (a *app) transport(timeout time.Duration) (*api.Client, error) {
-	socket := filepath.Join(a.state, socketName)
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "unix", socket)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w; is `dialtone serve` running, and is --state its folder?", errUnreachable, err)
-		}
-		return conn, nil
-	}}
-	c, err := api.NewClient("http://dialtone/api/v1", api.WithHTTPClient(&http.Client{Transport: transport, Timeout: timeout}))
-	if err != nil {
-		return nil, fmt.Errorf("daemon's client: %w", err)
-	}
-	return c, nil
-}
-
 // answer turns what the daemon said instead of the wanted answer into an error.
 func answer(status int, problem *api.Problem) error {
 	if problem == nil {
@@ -115,7 +106,7 @@ func answer(status int, problem *api.Problem) error {
 	}
 	kinds := map[int]error{
 		http.StatusBadRequest: provision.ErrInvalid, http.StatusNotFound: provision.ErrNotFound,
-		http.StatusForbidden: provision.ErrForbidden, http.StatusConflict: provision.ErrConflict,
+		http.StatusForbidden: provision.ErrForbidden, http.StatusUnauthorized: provision.ErrForbidden, http.StatusConflict: provision.ErrConflict,
 		http.StatusUnprocessableEntity: provision.ErrInvalid, http.StatusPreconditionFailed: provision.ErrConflict,
 	}
 	if kind := kinds[status]; kind != nil {
@@ -137,37 +128,6 @@ type daemonError struct {
 
 func (e *daemonError) Error() string { return e.text }
 func (e *daemonError) Unwrap() error { return e.kind }
-
-// print writes v as JSON, or calls text for people.
-func (a *app) print(v any, text func(io.Writer) error) error {
-	if !a.json {
-		return text(a.stdout)
-	}
-	enc := json.NewEncoder(a.stdout)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("write JSON: %w", err)
-	}
-	return nil
-}
-
-// table writes rows under headings, in columns.
-func table(w io.Writer, heads []string, rows [][]string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, strings.Join(heads, "\t"))
-	for _, r := range rows {
-		for i, cell := range r {
-			if cell == "" {
-				r[i] = "-"
-			}
-		}
-		fmt.Fprintln(t, strings.Join(r, "\t"))
-	}
-	if err := t.Flush(); err != nil {
-		return fmt.Errorf("write table: %w", err)
-	}
-	return nil
-}
 
 // build is what `dialtone version` and the API say.
 func build() api.Version {

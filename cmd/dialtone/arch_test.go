@@ -35,8 +35,8 @@ var imports = map[string][]string{
 	"provision":               {"dhcp/hwaddr", "dhcp/lease"},
 	"provision/provisiontest": {"dhcp/hwaddr", "dhcp/lease", "provision", goCmp},
 	"provision/render":        {},
-	"provision/plugin":        {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/render", fsnotify, yaml},
-	"provision/golden":        {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/plugin", "golang.org/x/tools/txtar", yaml},
+	"provision/plugin":        {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/render", fsnotify, goYAML},
+	"provision/golden":        {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/plugin", "golang.org/x/tools/txtar", goYAML},
 	"provision/sim":           {"dhcp/hwaddr", "provision/plugin", insomniac, pinTFTP, "golang.org/x/sys"},
 	"provision/store":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/access", bbolt},
 	"provision/tftpd":         {"provision", pinTFTP, "golang.org/x/net"},
@@ -50,13 +50,13 @@ var imports = map[string][]string{
 	"provision/admin":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/access", "provision/port", "provision/trace"},
 
 	"web":     {"dhcp/hwaddr", "dhcp/lease", "dhcp/network", "provision", "provision/access", "provision/admin", "provision/port", "web/api", echo, "golang.org/x/sync"},
-	"web/api": {"github.com/oapi-codegen/runtime", yaml},
-	"configs": {yaml},
+	"web/api": {"github.com/oapi-codegen/runtime", goYAML},
+	"configs": {goYAML},
 	"plugins": {},
 
 	"cmd/dialtone": {
 		"configs", "dhcp", "plugins", "provision", "web", // with all that is in their folders
-		"github.com/spf13/cobra", "golang.org/x/sync",
+		"github.com/spf13/cobra", goYAML, "golang.org/x/sync",
 	},
 }
 
@@ -67,7 +67,7 @@ const (
 	echo      = "github.com/labstack/echo/v4"
 	bbolt     = "go.etcd.io/bbolt"
 	fsnotify  = "github.com/fsnotify/fsnotify"
-	yaml      = "go.yaml.in/yaml/v4"
+	goYAML    = "go.yaml.in/yaml/v4"
 	goCmp     = "github.com/google/go-cmp"
 )
 

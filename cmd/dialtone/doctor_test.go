@@ -11,7 +11,7 @@ import (
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
-	a := &app{state: o.state}
+	a := &app{state: o.state, env: func(string) string { return "" }}
 	site, data := configs.SandboxSite()
 	c, err := readSite(site, data)
 	if err != nil {

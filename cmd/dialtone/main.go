@@ -34,8 +34,10 @@ const (
 	exitInvalid     = 6
 	exitUnreachable = 7
 	exitPartly      = 8
+	exitTimeout     = 9
 	exitWarnings    = 10 // of the doctor
 	exitErrors      = 11
+	exitInterrupted = 130 // as a shell says it
 )
 
 // run is the program: its verbs, on these streams. It returns the exit code.
@@ -83,6 +85,12 @@ func exitCode(err error) int {
 		if errors.Is(err, c.kind) {
 			return c.code
 		}
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case timedOut(err):
+		return exitTimeout
 	}
 	return exitFailure
 }

@@ -28,7 +28,7 @@ func TestExportApplyExport(t *testing.T) {
 		t.Fatalf("apply: exit %d: %s", code, out)
 	}
 	for range 2 {
-		if out, code := from.cli("export", "--secrets", "clear", "--output", file); code != 0 {
+		if out, code := from.cli("export", "--secrets", "clear", "--file", file); code != 0 {
 			t.Fatalf("export: exit %d: %s", code, out)
 		}
 	}
@@ -50,7 +50,7 @@ func TestExportApplyExport(t *testing.T) {
 	if out, code := to.cli("apply", file, "--prune"); code != 0 || !strings.Contains(out, "Nothing differs.") {
 		t.Errorf("applied twice: exit %d: %s", code, out)
 	}
-	if out, code := to.cli("export", "--secrets", "clear", "--output", again); code != 0 {
+	if out, code := to.cli("export", "--secrets", "clear", "--file", again); code != 0 {
 		t.Fatalf("export: exit %d: %s", code, out)
 	}
 	want, err := os.ReadFile(file)

@@ -36,6 +36,9 @@ Exit status: 0 all is well, 10 there are warnings, 11 there are errors.`,
 		Example: "  dialtone doctor\n  dialtone doctor --settings /etc/dialtone/dialtone.yaml --json",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.distantServer() != "" {
+				return fmt.Errorf("%w: the doctor looks at the machine that it runs on; leave out --server and DIALTONE_SERVER", errUsage)
+			}
 			s, c, err := a.load(cmd, file, site, sandbox)
 			if err != nil {
 				return a.faults(err)

@@ -21,7 +21,7 @@ import (
 const siteType = "application/vnd.dialtone.site+yaml"
 
 func (a *app) export() *cobra.Command {
-	var secrets, output string
+	var secrets, file string
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write the whole site as one YAML file: networks, configs, phones", Args: usage(cobra.NoArgs),
 		Long: `Write the whole site as one YAML file: networks, configs, phones. It is the format of the site file that a new appliance is
@@ -29,7 +29,7 @@ started with, and what apply and diff read. The same site is always the same byt
 
 For each secret there is "[secret]", which apply leaves as it is. With --secrets clear the secrets themselves are written, as
 another appliance needs them.`,
-		Example: "  dialtone export > site.yaml\n  dialtone export --secrets clear --output /root/site.yaml",
+		Example: "  dialtone export > site.yaml\n  dialtone export --secrets clear --file /root/site.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if secrets != "none" && secrets != "clear" {
 				return fmt.Errorf("%w: --secrets is none or clear, not %q", errUsage, secrets)
@@ -43,10 +43,10 @@ another appliance needs them.`,
 					return fmt.Errorf("export: %w", err)
 				}
 			}
-			if output == "" {
+			if file == "" {
 				_, err = a.stdout.Write(data)
 			} else {
-				err = writePrivate(output, data)
+				err = writePrivate(file, data)
 			}
 			if err != nil {
 				return fmt.Errorf("export: %w", err)
@@ -55,7 +55,7 @@ another appliance needs them.`,
 		},
 	}
 	cmd.Flags().StringVar(&secrets, "secrets", "none", "none or clear")
-	cmd.Flags().StringVar(&output, "output", "", "`file` to write, for its owner only")
+	cmd.Flags().StringVar(&file, "file", "", "`file` to write, for its owner only")
 	return cmd
 }
 
