@@ -18,8 +18,9 @@ const (
 	keptEvents    = 2048                   // of the past, for who comes back
 	maxListeners  = 256                    // in all …
 	maxPerUser    = 64                     // … and of one user
-	eventBatch    = 64                     // events that one listener is sent at a time, and …
-	eventPause    = 250 * time.Millisecond // … the pause before it is sent more
+	eventBatch    = 128                    // events that one listener is sent at a time
+	eventPause    = 250 * time.Millisecond // before a listener is sent more …
+	eventStorm    = time.Second            // … and where more comes than it can be sent
 	eventCheck    = time.Second            // how often a listener's right to listen is looked at
 	eventBeat     = 15 * time.Second       // between signs of life
 	eventPatience = 10 * time.Second       // for a listener to take what it is sent

@@ -48,6 +48,8 @@ type stream struct {
 	control *http.ResponseController
 	w       http.ResponseWriter
 	quiet   time.Time // since when nothing was sent
+	full    bool      // the last batch was as large as may be
+	out     bytes.Buffer
 }
 
 // VisitFollowEventsResponse implements the generated interface.
@@ -104,6 +106,9 @@ func (s *stream) wait(wake <-chan struct{}, check <-chan time.Time) bool {
 	var pause <-chan time.Time
 	if wake == nil {
 		pause = time.After(eventPause)
+		if s.full {
+			pause = time.After(eventStorm)
+		}
 	}
 	for {
 		select {
@@ -128,10 +133,10 @@ func (s *stream) may() bool { return s.still == nil || s.still(s.ctx) == nil }
 // flush sends what has come since the last time, as much of it as one may have at a time.
 func (s *stream) flush() (sent, ok bool) {
 	list, lost := s.bus.after(s.at)
-	var out bytes.Buffer
+	s.out.Reset()
 	if lost > 0 {
 		s.at += lost
-		fmt.Fprintf(&out, "event: lagged\nid: %s-%d\ndata: {\"missed\":%d}\n\n", s.bus.epoch, s.at, lost)
+		fmt.Fprintf(&s.out, "event: lagged\nid: %s-%d\ndata: {\"missed\":%d}\n\n", s.bus.epoch, s.at, lost)
 	}
 	n := 0
 	for _, e := range list {
@@ -140,14 +145,14 @@ func (s *stream) flush() (sent, ok bool) {
 		}
 		s.at = e.number
 		if e.concerns(s.actor, s.topics) {
-			out.Write(e.frame(s.bus.epoch))
+			s.out.Write(e.frame(s.bus.epoch))
 			n++
 		}
 	}
-	if out.Len() == 0 {
+	if s.full = n == eventBatch; s.out.Len() == 0 {
 		return false, true
 	}
-	return true, s.may() && s.send(out.Bytes())
+	return true, s.may() && s.send(s.out.Bytes())
 }
 
 func (s *stream) send(data []byte) bool {
