@@ -14,7 +14,11 @@ import (
 // Login begins a session. One that the browser had before ends.
 func (o operations) Login(ctx context.Context, r api.LoginRequestObject) (api.LoginResponseObject, error) {
 	v := visitOf(ctx)
-	ctx, as := noted(ctx, r.Body.Name, "login")
+	name := r.Body.Name
+	if _, err := o.server.Access.Store.User(ctx, name); err != nil {
+		name = "" // nobody's: perhaps a password in the wrong place, which must not be written down
+	}
+	ctx, as := noted(ctx, name, "login")
 	secret, a, err := o.server.Access.Login(ctx, r.Body.Name, r.Body.Password, r.Body.Code, v.remote, v.agent)
 	if err != nil {
 		o.denied(ctx, as, "login", err)
@@ -30,7 +34,7 @@ func (o operations) Login(ctx context.Context, r api.LoginRequestObject) (api.Lo
 // noted returns a context whose changes are those of somebody who says who they are.
 func noted(ctx context.Context, name, action string) (context.Context, access.Actor) {
 	if access.CheckName(name) != nil {
-		name = "?" // perhaps a password in the wrong place
+		name = "?"
 	}
 	a := access.Actor{Name: name, Via: access.ViaSession, Remote: visitOf(ctx).remote}
 	ctx, _ = access.WithNote(ctx, a, action)
@@ -87,6 +91,7 @@ func person(v visit) error {
 func (o operations) Setup(ctx context.Context, r api.SetupRequestObject) (api.SetupResponseObject, error) {
 	ctx, as := noted(ctx, r.Body.Name, "setup")
 	if err := o.server.Access.Setup(ctx, r.Body.Code, r.Body.Name, r.Body.Password, as.Remote); err != nil {
+		as.Name = "?" // there is no such user, and the word may be anything
 		o.denied(ctx, as, "setup", err)
 		return nil, err
 	}

@@ -157,7 +157,7 @@ func phoneCases() map[string]apiCase {
 		"retirePhone":  keyed(http.StatusOK, w, anyPhone, (*api.Client).RetirePhone),
 		"clearPhone": keyed(http.StatusOK, w, func(s *apiSite) string {
 			id := s.newPhone().ID
-			prepared[api.Phone](s)(s.socket.RetirePhone(s.t.Context(), id))
+			prepared[api.Phone](s)(s.root.RetirePhone(s.t.Context(), id))
 			return id
 		}, (*api.Client).ClearPhone),
 		"issuePhoneToken": told(http.StatusCreated, access.SecretsRead, anyPhone, (*api.Client).IssuePhoneToken,
@@ -173,13 +173,13 @@ func guardCases() map[string]apiCase {
 		"openWindow": posted(http.StatusCreated, w, (*api.Client).OpenWindow,
 			always(api.NewWindow{Network: "sandbox", Vendor: "Aastra", Oui: "00085d", Count: 1, Minutes: 1})),
 		"closeWindow": keyed(http.StatusNoContent, w, func(s *apiSite) string {
-			return prepared[api.Window](s)(s.socket.OpenWindow(s.t.Context(), api.NewWindow{Network: "sandbox", Vendor: "Nobody's"})).ID
+			return prepared[api.Window](s)(s.root.OpenWindow(s.t.Context(), api.NewWindow{Network: "sandbox", Vendor: "Nobody's"})).ID
 		}, (*api.Client).CloseWindow),
 		"listAsides": plain(access.Read, (*api.Client).ListAsides),
 		"setAside":   posted(http.StatusNoContent, w, (*api.Client).SetAside, func(s *apiSite) api.NewAside { return api.NewAside{Key: s.mac(), Why: "a spare"} }),
 		"takeBack": keyed(http.StatusNoContent, w, func(s *apiSite) string {
 			mac := s.mac()
-			prepared[any](s)(s.socket.SetAside(s.t.Context(), api.NewAside{Key: mac}))
+			prepared[any](s)(s.root.SetAside(s.t.Context(), api.NewAside{Key: mac}))
 			return mac
 		}, (*api.Client).TakeBack),
 		"listSightings": got(access.Read, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
@@ -203,7 +203,7 @@ func configCases() map[string]apiCase {
 		"deleteConfig": about(w, anyConfig, (*api.Client).DeleteConfig),
 		"restoreConfig": {http.StatusOK, w, func(s *apiSite, c *api.Client) attempt {
 			id := s.newConfig()
-			history := prepared[api.RevisionList](s)(s.socket.ListRevisions(s.t.Context(), id)).Revisions
+			history := prepared[api.RevisionList](s)(s.root.ListRevisions(s.t.Context(), id)).Revisions
 			b := api.Restoration{Revision: history[len(history)-1].Number}
 			return of(func(edit ...api.RequestEditorFn) (*http.Response, error) {
 				return c.RestoreConfig(s.t.Context(), id, nil, b, edit...)

@@ -35,7 +35,7 @@ type apiSite struct {
 
 	doc      *document
 	contract *api.Contract
-	socket   *api.Client // of who may do everything
+	root     *api.Client // of who may do everything
 	people   map[access.Role]*person
 	n        int // of things that were made up
 
@@ -149,17 +149,19 @@ func (d *document) closed(at string, v any, s *shape) (list []string) {
 }
 
 // newAPISite starts a daemon whose network holds new phones.
-func newAPISite(t *testing.T) *apiSite {
+func newAPISite(t *testing.T, set ...func(*configs.Settings)) *apiSite {
 	t.Helper()
 	s := &apiSite{
-		office: newOffice(t, strictly, func(s *configs.Settings) { s.DHCP.Foreign = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} }),
-		doc:    readDocument(t), people: make(map[access.Role]*person), seen: make(map[string]bool),
+		office: newOffice(t, strictly, append(set, func(s *configs.Settings) {
+			s.DHCP.Foreign = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		})...),
+		doc: readDocument(t), people: make(map[access.Role]*person), seen: make(map[string]bool),
 	}
 	var err error
 	if s.contract, err = api.ReadContract(); err != nil {
 		t.Fatal(err)
 	}
-	if s.socket, err = (&app{state: s.state, env: func(string) string { return "" }}).transport(time.Minute); err != nil {
+	if s.root, err = (&app{state: s.state, env: func(string) string { return "" }}).transport(time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range []access.Role{access.Owner, access.Operator, access.Helpdesk, access.Viewer} {
@@ -302,7 +304,7 @@ func (s *apiSite) name() string {
 // phone makes a phone with a secret.
 func (s *apiSite) newPhone() api.Phone {
 	s.t.Helper()
-	return prepared[api.PhoneResult](s)(s.socket.CreatePhone(s.t.Context(), nil, api.NewPhone{
+	return prepared[api.PhoneResult](s)(s.root.CreatePhone(s.t.Context(), nil, api.NewPhone{
 		Mac: s.mac(), Label: "Desk", Vendor: "Aastra", Model: "6730i", Plugin: "aastra-67xx-3.3.1", Config: "autocreate",
 		Override: map[string]any{"admin_password": planted + "phone"},
 	})).Phone
@@ -336,7 +338,7 @@ func (s *apiSite) newConfig() (id string) {
 	s.t.Helper()
 	id = s.name()
 	for _, label := range []string{"first", "second"} {
-		prepared[api.ConfigChange](s)(s.socket.PutConfig(s.t.Context(), id, nil, api.NewConfig{Label: label, Params: s.params(label)}))
+		prepared[api.ConfigChange](s)(s.root.PutConfig(s.t.Context(), id, nil, api.NewConfig{Label: label, Params: s.params(label)}))
 	}
 	return id
 }

@@ -89,7 +89,7 @@ func (o *office) start(s configs.Settings, c content) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var err error
-	if o.parts, err = openParts(ctx, s, c, slog.New(slog.NewTextHandler(o.log, nil))); err != nil {
+	if o.parts, err = openParts(ctx, s, c, slog.New(slog.NewTextHandler(o.log, &slog.HandlerOptions{Level: s.Log.Level}))); err != nil {
 		cancel()
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ type PluginStatus struct {
 
 // Problem is something that an administrator should look into.
 type Problem struct {
-	Part    string // dhcp, store or plugins
+	Part    string // dhcp, guard, plugins, store or tls
 	Kind    string // stable, for programs
 	Network string // empty: it concerns none or several
 	Text    string // what is wrong and what to do about it

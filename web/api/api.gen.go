@@ -467,8 +467,10 @@ func (e StageState) Valid() bool {
 // Defines values for TroublePart.
 const (
 	TroublePartDhcp    TroublePart = "dhcp"
+	TroublePartGuard   TroublePart = "guard"
 	TroublePartPlugins TroublePart = "plugins"
 	TroublePartStore   TroublePart = "store"
+	TroublePartTLS     TroublePart = "tls"
 )
 
 // Valid indicates whether the value is a known member of the TroublePart enum.
@@ -476,9 +478,13 @@ func (e TroublePart) Valid() bool {
 	switch e {
 	case TroublePartDhcp:
 		return true
+	case TroublePartGuard:
+		return true
 	case TroublePartPlugins:
 		return true
 	case TroublePartStore:
+		return true
+	case TroublePartTLS:
 		return true
 	default:
 		return false
