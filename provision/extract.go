@@ -24,18 +24,11 @@ const core = "core"
 
 // extract collects the claims and concludes from them who asks.
 func (r *passage) extract(ctx context.Context) error {
-	req := &r.out.Request
 	claims, err := r.proofs(ctx)
 	if err != nil {
 		return err
 	}
-	own := len(claims)
-	claims, panics := r.plugins.Extract(claims, req)
-	for _, p := range panics {
-		r.say("plugin %s lost its claims: its rules panicked: %v", p.Plugin, p.Value)
-	}
-	claims = append(claims[:own], r.sound(claims[own:])...)
-	id := Conclude(claims)
+	claims, id := r.conclude(claims)
 	mac := id.HW.String()
 	if i := slices.IndexFunc(claims, func(c Claim) bool {
 		return c.Attr == AttrMAC && c.Value == mac && c.Source == id.Assurance
@@ -46,6 +39,33 @@ func (r *passage) extract(ctx context.Context) error {
 	r.sayWho(id)
 	r.lock()
 	return nil
+}
+
+// conclude returns all claims that count, those of the plugins after our own, and what follows from them.
+func (r *passage) conclude(own []Claim) ([]Claim, Identity) {
+	req, ignore := &r.out.Request, r.out.Policy.Ignore
+	memo := r.plugins.recall(req)
+	if c := memo.concluded(own, ignore); c != nil {
+		return c.claims, c.id
+	}
+	all := slices.Clip(own)
+	var panics []PluginPanic
+	if memo != nil {
+		all = append(all, memo.found...)
+	} else {
+		all, panics = r.plugins.Extract(all, req)
+	}
+	for _, p := range panics {
+		r.say("plugin %s lost its claims: its rules panicked: %v", p.Plugin, p.Value)
+	}
+	said := r.note.Len()
+	all = slices.Clip(append(all[:len(own)], r.sound(all[len(own):])...))
+	id := Conclude(all)
+	id.Conflicts = slices.Clip(id.Conflicts)
+	if memo != nil && r.note.Len() == said {
+		memo.last.Store(&conclusion{own: all[:len(own):len(own)], ignore: ignore, claims: all, id: id})
+	}
+	return all, id
 }
 
 // sound returns those of the plugins' claims that can be true, in their usual spelling. It reuses the slice.

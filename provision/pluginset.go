@@ -15,6 +15,7 @@ type PluginSet struct {
 	index  ruleIndex
 	scores scoreMemo
 	parts  partMemo
+	claims claimMemo
 
 	scratch sync.Pool // of *extraction
 }
