@@ -32,6 +32,12 @@ func (grants) ByHW(hwaddr.Addr) []lease.Lease { return nil }
 
 func (grants) Held(network.ID, hwaddr.Addr) (lease.Lease, bool) { return lease.Lease{}, false }
 
+func (grants) At(netip.Addr) (lease.Lease, bool) { return lease.Lease{}, false }
+
+func (g grants) Peek(ctx context.Context, s lease.Scope, c lease.Client, want netip.Addr) (lease.Lease, error) {
+	return g.Offer(ctx, s, c, want)
+}
+
 func (grants) Each(func(lease.Lease) bool) {}
 
 func (grants) Quarantine(context.Context, lease.Scope, netip.Addr, time.Duration) error { return nil }

@@ -20,6 +20,8 @@ import (
 type Table interface {
 	// Offer finds an address for the client and keeps it for a short while, in memory only.
 	Offer(ctx context.Context, s lease.Scope, c lease.Client, want netip.Addr) (lease.Lease, error)
+	// Peek returns what Offer would, and keeps nothing.
+	Peek(ctx context.Context, s lease.Scope, c lease.Client, want netip.Addr) (lease.Lease, error)
 	// Bind leases the address to the client. It returns nil only when the lease is durable and visible. With
 	// [lease.ErrDegraded] it returns the lease that the client still holds.
 	Bind(ctx context.Context, s lease.Scope, c lease.Client, addr netip.Addr) (lease.Lease, error)
@@ -34,6 +36,8 @@ type Table interface {
 	// ByAddr and ByHW return active leases only.
 	ByAddr(addr netip.Addr) (lease.Lease, bool)
 	ByHW(hw hwaddr.Addr) []lease.Lease
+	// At returns what is known of an address, be it an offer or a lease that ended.
+	At(addr netip.Addr) (lease.Lease, bool)
 	// Held returns the client's lease in a network, or the last one that it had there.
 	Held(id network.ID, hw hwaddr.Addr) (lease.Lease, bool)
 	// Each hands out what is known of each address, whatever its state, until yield returns false.
@@ -72,9 +76,19 @@ type exchange struct {
 // names an address to probe, the caller does so and asks again. Respond is safe for concurrent use and waits only for
 // the table, in Bind, Release and Decline. It keeps neither m nor what is in it.
 func (s *Server) Respond(ctx context.Context, m *dhcpv4.DHCPv4, ing Ingress) (*dhcpv4.DHCPv4, Verdict) {
+	return s.begin(m, ing).respond(ctx)
+}
+
+// begin takes up a message. Why it can't be a client's, if so, is in the verdict.
+func (s *Server) begin(m *dhcpv4.DHCPv4, ing Ingress) *exchange {
 	r, reason := interpret(m, ing)
 	x := &exchange{request: r, srv: s, msg: m, ing: ing, nets: s.Networks.Networks()}
-	x.v = Verdict{Type: r.kind, State: r.state, Client: r.client}
+	x.v = Verdict{Type: r.kind, State: r.state, Client: r.client, Reason: reason}
+	return x
+}
+
+func (x *exchange) respond(ctx context.Context) (*dhcpv4.DHCPv4, Verdict) {
+	r, reason := &x.request, x.v.Reason
 	if reason == ReasonNone {
 		reason = x.place()
 	}

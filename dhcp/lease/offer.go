@@ -28,6 +28,32 @@ const (
 // it gets the same one even if all leases were lost; the address whose lease ended longest ago. ErrNone: there is none.
 func (t *Table) Offer(ctx context.Context, s Scope, c Client, want netip.Addr) (Lease, error) {
 	var l Lease
+	err := t.seek(ctx, s, c, want, t.pool, func(now time.Time, addr netip.Addr) { l = t.hold(now, s, c, addr).lease() })
+	if err != nil {
+		return Lease{}, fmt.Errorf("offer to %s: %w", c.HW, err)
+	}
+	return l, nil
+}
+
+// Peek returns what Offer would, and keeps nothing: neither the client nor anybody else is offered another address for
+// having been asked about. Like Offer it waits while what the client holds is being written.
+func (t *Table) Peek(ctx context.Context, s Scope, c Client, want netip.Addr) (Lease, error) {
+	var l Lease
+	err := t.seek(ctx, s, c, want, t.view, func(now time.Time, addr netip.Addr) {
+		l = Lease{
+			Addr: addr, Network: s.Network.ID, Client: c, State: Offered, Origin: s.origin(addr), Start: now, Expiry: now.Add(offerHold),
+		}
+	})
+	if err != nil {
+		return Lease{}, fmt.Errorf("look for an address for %s: %w", c.HW, err)
+	}
+	return l, nil
+}
+
+// seek finds the address that a client would be offered and hands it on, under the lock.
+func (t *Table) seek(
+	ctx context.Context, s Scope, c Client, want netip.Addr, index func(network.Pool) *pool, found func(time.Time, netip.Addr),
+) error {
 	_, err := t.begin(ctx, func(now time.Time) (o, wait *op, err error) {
 		if c.HW.IsZero() {
 			return nil, nil, ErrNone
@@ -35,17 +61,14 @@ func (t *Table) Offer(ctx context.Context, s Scope, c Client, want netip.Addr) (
 		if wait, err := t.ready(nil, s.Network.ID, c.HW); wait != nil || err != nil {
 			return nil, wait, err
 		}
-		addr, ok := t.pick(now, s, c.HW, want)
+		addr, ok := t.pick(now, s, c.HW, want, index)
 		if !ok {
 			return nil, nil, ErrNone
 		}
-		l = t.hold(now, s, c, addr).lease()
+		found(now, addr)
 		return nil, nil, nil
 	})
-	if err != nil {
-		return Lease{}, fmt.Errorf("offer to %s: %w", c.HW, err)
-	}
-	return l, nil
+	return err
 }
 
 // Withdraw forgets what was offered to a client in a network: it chose another server (RFC 2131 §3.1 step 4).

@@ -31,8 +31,8 @@ type pool struct {
 	idle    idleHeap
 }
 
-// pick chooses an address as Offer says.
-func (t *Table) pick(now time.Time, s Scope, hw hwaddr.Addr, want netip.Addr) (netip.Addr, bool) {
+// pick chooses an address as Offer says. The pools' indices are asked for only when nothing else has helped.
+func (t *Table) pick(now time.Time, s Scope, hw hwaddr.Addr, want netip.Addr, index func(network.Pool) *pool) (netip.Addr, bool) {
 	var wishes [5]netip.Addr
 	if r := s.reserved(hw); r != nil {
 		wishes[0] = r.Addr
@@ -54,7 +54,7 @@ func (t *Table) pick(now time.Time, s Scope, hw hwaddr.Addr, want netip.Addr) (n
 	}
 	pools := make([]*pool, len(s.Pools))
 	for i, p := range s.Pools {
-		pools[i] = t.pool(p)
+		pools[i] = index(p)
 	}
 	if addr, ok := pickNew(pools, s, hw); ok {
 		return addr, true
@@ -148,13 +148,28 @@ func hash(hw hwaddr.Addr) uint64 {
 
 // pool returns the index of a pool, made if need be.
 func (t *Table) pool(np network.Pool) *pool {
-	k := span{np.First, np.Last}
-	p := t.pools[k]
-	if p != nil && slices.Equal(p.exclude, np.Exclude) {
+	p, there := t.index(np)
+	if there {
 		return p
 	}
 	if len(t.pools) >= maxPools {
 		clear(t.pools)
+	}
+	t.pools[p.span] = p
+	return p
+}
+
+// view is pool, but keeps nothing: who only asks may ask about pools that are not declared.
+func (t *Table) view(np network.Pool) *pool {
+	p, _ := t.index(np)
+	return p
+}
+
+// index returns the index of a pool, and whether it was there.
+func (t *Table) index(np network.Pool) (p *pool, there bool) {
+	k := span{np.First, np.Last}
+	if p := t.pools[k]; p != nil && slices.Equal(p.exclude, np.Exclude) {
+		return p, true
 	}
 	p = &pool{span: k, size: number(k.last) - number(k.first) + 1, exclude: np.Exclude}
 	words := (int(p.size) + 63) / 64
@@ -168,8 +183,7 @@ func (t *Table) pool(np network.Pool) *pool {
 	for _, e := range t.entries {
 		p.update(e, true)
 	}
-	t.pools[k] = p
-	return p
+	return p, false
 }
 
 // update takes note of an entry that changed; used: it's in the table.

@@ -76,9 +76,16 @@ func bind(tb testing.TB, table *lease.Table, s lease.Scope, c lease.Client, addr
 
 func offer(tb testing.TB, table *lease.Table, s lease.Scope, c lease.Client, want netip.Addr) netip.Addr {
 	tb.Helper()
+	seen, err := table.Peek(tb.Context(), s, c, want)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	l, err := table.Offer(tb.Context(), s, c, want)
 	if err != nil {
 		tb.Fatal(err)
+	}
+	if seen.Addr != l.Addr || seen.Origin != l.Origin {
+		tb.Errorf("Peek saw %s, Offer gave %s", seen.Addr, l.Addr)
 	}
 	if l.State != lease.Offered || l.Client.HW != c.HW || l.Rev != 0 {
 		tb.Errorf("got offer %+v, want one for %s", l, c.HW)

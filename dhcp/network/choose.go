@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Choice is what a client may get in one network. Its slices are the set's; the caller must not change them.
@@ -180,24 +181,57 @@ func (c Choice) OptionsAt(addr netip.Addr) []Option {
 	return c.Options
 }
 
-// lay lays all levels over each other.
-func (c *Choice) lay(pool []Option) []Option {
-	levels := make([][]Option, 0, 8)
-	levels = append(levels, c.set.declared.Options)
-	for i := len(c.set.classes) - 1; i >= 0; i-- {
-		if k := &c.set.classes[i]; len(k.Options) > 0 && c.in.has(i) {
-			levels = append(levels, k.Options)
+// Origin says which level has the last word on an option of [Choice.OptionsAt]: "all networks", "class phones", "network
+// voice", "pool" or "reservation". It is empty if none has the option.
+func (c Choice) Origin(code uint8, addr netip.Addr) string {
+	if c.plan == nil {
+		return ""
+	}
+	var pool []Option
+	for i := range c.plan.pools {
+		if p := &c.plan.pools[i]; len(p.Options) > 0 && p.spans(addr) {
+			pool = p.Options
+			break
 		}
 	}
-	levels = append(levels, c.plan.options)
-	common := len(levels) == 2
-	if c.Reservation != nil {
-		levels = append(levels, pool, c.Reservation.Options)
-		common = common && len(pool)+len(c.Reservation.Options) == 0
-	} else {
-		levels = append(levels, pool)
-		common = common && len(pool) == 0
+	var names []string
+	levels := c.levels(pool, func(kind, id string) { names = append(names, strings.TrimSpace(kind+" "+id)) })
+	for i, level := range slices.Backward(levels) {
+		if slices.ContainsFunc(level, func(o Option) bool { return o.Code == code }) {
+			return names[i]
+		}
 	}
+	return ""
+}
+
+// levels returns what is declared for the client, each over the one before, and tells what each is unless note is nil.
+func (c *Choice) levels(pool []Option, note func(kind, id string)) [][]Option {
+	levels := make([][]Option, 0, 8)
+	add := func(kind, id string, options []Option) {
+		levels = append(levels, options)
+		if note != nil {
+			note(kind, id)
+		}
+	}
+	add("all networks", "", c.set.declared.Options)
+	for i := len(c.set.classes) - 1; i >= 0; i-- {
+		if k := &c.set.classes[i]; len(k.Options) > 0 && c.in.has(i) {
+			add("class", string(k.ID), k.Options)
+		}
+	}
+	add("network", string(c.plan.net.ID), c.plan.options)
+	add("pool", "", pool)
+	if c.Reservation != nil {
+		add("reservation", "", c.Reservation.Options)
+	}
+	return levels
+}
+
+// lay lays all levels over each other.
+func (c *Choice) lay(pool []Option) []Option {
+	levels := c.levels(pool, nil)
+	common := len(levels) == 3 && len(pool) == 0 || // all networks' and the network's alone
+		len(levels) == 4 && c.Reservation != nil && len(pool)+len(c.Reservation.Options) == 0
 	out := c.plan.base
 	if !common {
 		out = overlay(levels...)
