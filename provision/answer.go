@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -19,7 +20,7 @@ func (r *passage) respond(ctx context.Context) error {
 	if x := r.renders.find(key, from); x != nil {
 		r.out.Layers = x.layers
 		if x.note != "" {
-			r.say("%s", x.note)
+			r.tell(x.note)
 		}
 		r.answered(x.answer())
 		return nil
@@ -53,7 +54,7 @@ func (r *passage) respond(ctx context.Context) error {
 func (r *passage) answered(a *Answer) {
 	r.answer = a
 	r.out.Type, r.out.Size, r.out.Hash = a.Type, a.Size, a.Hash
-	r.say("%d bytes of %s", a.Size, a.Type)
+	r.tell(strconv.FormatInt(a.Size, 10), " bytes of ", a.Type)
 }
 
 // resolve flattens what the device is configured with.

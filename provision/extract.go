@@ -107,7 +107,7 @@ func (r *passage) sayWho(id Identity) {
 	if id.Assurance == SourceNone {
 		r.say("nothing tells who asks")
 	} else {
-		r.say("%s by %s", id.who(), id.Assurance)
+		r.tell(id.who(), " by ", id.Assurance.String())
 	}
 	for _, x := range id.Conflicts {
 		r.say("%s", x)

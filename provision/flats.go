@@ -2,7 +2,6 @@ package provision
 
 import (
 	"context"
-	"reflect"
 	"sync"
 )
 
@@ -60,7 +59,7 @@ func (s *Flats) resolve(ctx context.Context, configs ConfigReader, rev uint64, d
 	if len(d.Override) > 0 {
 		key.device = d.ID
 	}
-	if f := s.find(key); f != nil && f.rev == rev && reflect.DeepEqual(f.override, d.Override) {
+	if f := s.find(key); f != nil && f.rev == rev && sameMap(f.override, d.Override) {
 		return f, nil
 	}
 	f, err := resolveFlat(ctx, configs, d, class)

@@ -33,7 +33,7 @@ func (r *passage) guard(context.Context) error {
 		}
 		return fmt.Errorf("%s: %w", v.Why, ErrForbidden)
 	}
-	r.say("%s", v.Why)
+	r.tell(v.Why)
 	return nil
 }
 

@@ -276,3 +276,13 @@ func (r *passage) say(format string, args ...any) {
 	}
 	fmt.Fprintf(&r.note, format, args...)
 }
+
+// tell adds a sentence that is ready but for being put together. It is for those that every request has.
+func (r *passage) tell(parts ...string) {
+	if r.note.Len() > 0 {
+		r.note.WriteString("; ")
+	}
+	for _, p := range parts {
+		r.note.WriteString(p)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 )
@@ -67,8 +68,25 @@ type ingredients struct {
 // same reports whether two are equal. The cheap ones come first.
 func (x *ingredients) same(y *ingredients) bool {
 	return x.plugins == y.plugins && x.configs == y.configs && x.secrets == y.secrets && x.day == y.day &&
-		reflect.DeepEqual(&x.view, &y.view) && reflect.DeepEqual(x.override, y.override)
+		x.view.same(&y.view) && sameMap(x.override, y.override)
 }
+
+// same reports whether two views of one plugin are equal but for their Params. The Model is what the plugin says of the
+// device's, so it is the same.
+func (v *View) same(w *View) bool {
+	return v.Base == w.Base && v.HTTP == w.HTTP && v.Token == w.Token && slices.Equal(v.Firmware, w.Firmware) && v.Device.same(&w.Device)
+}
+
+// same reports whether two devices are equal.
+func (d *Device) same(e *Device) bool {
+	return d.ID == e.ID && d.Rev == e.Rev && d.HW == e.HW && d.Serial == e.Serial && d.UUID == e.UUID && d.Vendor == e.Vendor &&
+		d.Model == e.Model && d.Version == e.Version && d.Plugin == e.Plugin && d.Pinned == e.Pinned && d.Config == e.Config &&
+		d.Label == e.Label && d.Created.Equal(e.Created) && d.Created.Location() == e.Created.Location() && d.Auto == e.Auto &&
+		d.Network == e.Network && d.State == e.State && d.Remote == e.Remote && d.Static == e.Static && d.Port == e.Port &&
+		sameMap(d.Override, e.Override) && sameMap(d.Options, e.Options)
+}
+
+func sameMap[M ~map[string]any](a, b M) bool { return len(a)+len(b) == 0 || reflect.DeepEqual(a, b) }
 
 // NewRenders returns renders that hold so many bytes; [DefaultRenders] if n isn't positive.
 func NewRenders(n int) *Renders {

@@ -65,7 +65,7 @@ func (r *passage) lookup(ctx context.Context) (bool, error) {
 		r.take(d)
 		r.stored = d
 		r.compare(k.attr)
-		r.say("device %s by %s", d.ID, k.attr)
+		r.tell("device ", string(d.ID), " by ", k.attr)
 		return true, nil
 	}
 	return false, nil

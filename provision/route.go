@@ -32,6 +32,6 @@ func (r *passage) route(context.Context) error {
 		}
 		return fmt.Errorf("the path names %s, the request comes %s: %w", route.HW, asks, ErrForbidden)
 	}
-	r.say("%s of plugin %s, class %s", route.Rule, id, route.Class)
+	r.tell(route.Rule, " of plugin ", string(id), ", class ", route.Class.String())
 	return nil
 }

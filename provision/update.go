@@ -266,7 +266,7 @@ func (u *improvement) associate() {
 	case best.Support < SupportProbable:
 		u.say("keeps plugin %s, though it is no more than %s", u.Plugin, current)
 	case installed && best.Support <= current.Support:
-		u.say("plugin %s: %s", u.Plugin, current.Support)
+		u.tell("plugin ", string(u.Plugin), ": ", current.Support.String())
 	default:
 		plugin := string(u.Plugin)
 		u.set("plugin", &plugin, string(best.Plugin), best.String())
