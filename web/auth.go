@@ -56,6 +56,7 @@ func rules() map[string]rule {
 		"DELETE /leases/{address}":         {"releaseLease", access.LeasesWrite, changes},
 		"GET /phones/{phone}/boots":        {"listBoots", access.Read, looks},
 		"GET /phones/{phone}/drift":        {"listDrift", access.Read, looks},
+		"GET /phones/{phone}/offer":        {"getOffer", access.Read, looks},
 		"GET /sightings":                   {"listSightings", access.Read, looks},
 		"POST /sightings/{sighting}/adopt": {"adoptSighting", access.PhonesWrite, changes},
 		"POST /phones/{phone}/approve":     {"approvePhone", access.PhonesWrite, changes},
@@ -84,6 +85,8 @@ func rules() map[string]rule {
 		"GET /requests/{number}":           {"getRequest", access.Read, looks},
 		"POST /requests/{number}/replay":   {"replayRequest", access.Read, looks},
 		"GET /problems":                    {"listProblems", access.Read, looks},
+		"GET /log-levels":                  {"listLogLevels", access.Read, looks},
+		"PUT /log-levels":                  {"setLogLevels", access.Admin, changes},
 		"GET /events":                      {"followEvents", access.Read, looks},
 		"POST /explain":                    {"explain", access.Read, looks},
 		"GET /backup":                      {"getBackup", access.Admin, changes},  // nothing, but who has it has every secret

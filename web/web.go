@@ -54,7 +54,9 @@ type Server struct {
 	Alive func()
 	// Leases subscribes to what happens to leases; nil: nobody is told of it.
 	Leases func(buf int) *lease.Subscription
-	Log    *slog.Logger
+	// LogLevels has a level for each part of the program.
+	LogLevels map[string]*slog.LevelVar
+	Log       *slog.Logger
 
 	socket, console net.Listener
 	tally           tally

@@ -224,8 +224,12 @@ func lookCases() map[string]apiCase {
 		}}
 	}
 	return map[string]apiCase{
-		"getVersion":   plain(access.Read, (*api.Client).GetVersion),
-		"listProblems": plain(access.Read, (*api.Client).ListProblems),
+		"getVersion":    plain(access.Read, (*api.Client).GetVersion),
+		"listProblems":  plain(access.Read, (*api.Client).ListProblems),
+		"listLogLevels": plain(access.Read, (*api.Client).ListLogLevels),
+		"setLogLevels": posted(http.StatusOK, access.Admin, func(c *api.Client, ctx context.Context, b api.LogLevelList, edit ...api.RequestEditorFn) (*http.Response, error) {
+			return c.SetLogLevels(ctx, nil, b, edit...)
+		}, always(api.LogLevelList{Levels: []api.LogLevel{{Part: "hooks", Level: "debug"}}})),
 		"followEvents": got(access.Read, func(s *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.FollowEvents(ctx, &api.FollowEventsParams{Once: true}, edit...)
 		}),

@@ -38,7 +38,8 @@ import (
 // parts are the daemon's parts, opened and wired but not yet running.
 type parts struct {
 	settings configs.Settings
-	log      *slog.Logger
+	log      *slog.Logger // of what belongs to no part
+	logs     partLogs
 	begun    time.Time
 	roster   roster
 	networks atomic.Pointer[network.Set]
@@ -67,7 +68,8 @@ func (p *parts) Networks() *network.Set { return p.networks.Load() }
 // openParts opens everything in the order in which each needs the one before: store, leases, plugins, pipeline, front
 // ends, and DHCP last, so that nothing is offered that can't be provisioned. After an error nothing is open.
 func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Logger) (p *parts, err error) {
-	p = &parts{settings: s, log: log, begun: time.Now()}
+	p = &parts{settings: s, logs: newPartLogs(log.Handler(), s.Log.Level), begun: time.Now()}
+	p.log = p.logs.of(logMain)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -77,14 +79,14 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 	if err != nil {
 		return p, err
 	}
-	if p.db, err = (store.Opener{Dir: s.State, Child: child, Log: log}).Open(ctx); err != nil {
+	if p.db, err = (store.Opener{Dir: s.State, Child: child, Log: p.logs.of(logStore)}).Open(ctx); err != nil {
 		return p, err
 	}
 	p.access = &access.Gate{Store: p.db}
 	if err = p.importSite(ctx, c); err != nil {
 		return p, err
 	}
-	if p.table, err = lease.Open(ctx, p.db, time.Now, log); err != nil {
+	if p.table, err = lease.Open(ctx, p.db, time.Now, p.logs.of(logLeases)); err != nil {
 		return p, err
 	}
 	p.openNeighbours(ctx)
@@ -100,7 +102,7 @@ func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Log
 	p.pipeline = &provision.Pipeline{
 		Leases: p.table, Neighbours: p.near, PolicyFor: p.policy, Devices: p.db, Configs: p.db, Plugins: p.plugins,
 		Journal: provision.NewJournal(s.Journal.Size), Sightings: provision.NewSightings(0), Renders: provision.NewRenders(0), Flats: provision.NewFlats(0),
-		HTTP: p.httpURL, HTTPS: p.httpsURL, Tokens: p.tokens, TokenFor: p.tokenFor, Log: log,
+		HTTP: p.httpURL, HTTPS: p.httpsURL, Tokens: p.tokens, TokenFor: p.tokenFor, Log: p.logs.of(logProvision),
 	}
 	if err = p.openGate(ctx); err != nil {
 		return p, err
@@ -148,7 +150,7 @@ func (p *parts) importSite(ctx context.Context, c content) error {
 // openNeighbours makes what is known of addresses that we didn't lease: the kernel's neighbours, and other servers'
 // leases. Without the former, which a sandbox may forbid, less is proven; nothing else depends on it.
 func (p *parts) openNeighbours(ctx context.Context) {
-	p.near = &neigh.Table{Log: p.log}
+	p.near = &neigh.Table{Log: p.logs.of(logLeases)}
 	if err := p.near.Open(); err != nil {
 		p.log.WarnContext(ctx, "neighbour table can't be read; it is tried again", "err", err)
 	}
@@ -160,7 +162,7 @@ func (p *parts) openPlugins(ctx context.Context) error {
 	p.plugins = &plugin.Host{
 		Dir: filepath.Join(p.settings.State, "plugins"), Overlays: filepath.Join(p.settings.State, "overlays"),
 		Firmware: filepath.Join(p.settings.State, "firmware"),
-		Check:    golden.Check, Log: p.log, HTTPPort: p.settings.HTTP.Listen.Port(),
+		Check:    golden.Check, Log: p.logs.of(logPlugins), HTTPPort: p.settings.HTTP.Listen.Port(),
 	}
 	if !p.settings.HTTP.Enabled {
 		p.plugins.HTTPPort = 0
@@ -179,7 +181,7 @@ func (p *parts) openTrace(ctx context.Context) error {
 		return nil
 	}
 	p.trace = &trace.Log{
-		Dir: filepath.Join(p.settings.State, "trace"), MaxBytes: int64(s.Disk) << 20, MaxAge: time.Duration(s.Days) * 24 * time.Hour, Log: p.log,
+		Dir: filepath.Join(p.settings.State, "trace"), MaxBytes: int64(s.Disk) << 20, MaxAge: time.Duration(s.Days) * 24 * time.Hour, Log: p.logs.of(logStore),
 	}
 	old, last, err := p.trace.Load(ctx, s.Size)
 	if err != nil {
@@ -192,7 +194,7 @@ func (p *parts) openTrace(ctx context.Context) error {
 // openHooks makes the external hooks that the settings name.
 func (p *parts) openHooks() error {
 	for _, h := range p.settings.Hooks {
-		x := &hook.Hook{Name: h.Name, Exec: h.Exec, URL: h.URL, Timeout: h.Timeout, Log: p.log}
+		x := &hook.Hook{Name: h.Name, Exec: h.Exec, URL: h.URL, Timeout: h.Timeout, Log: p.logs.of(logHooks)}
 		if h.KeyFile != "" {
 			key, err := os.ReadFile(h.KeyFile)
 			if err != nil {
@@ -221,7 +223,8 @@ func (p *parts) openServers(ctx context.Context) error {
 	service := p.admin()
 	srv := &web.Server{
 		Admin: service, Keys: p.keys(service), Build: build(), Socket: filepath.Join(s.State, socketName), Names: s.Console.Names, Public: s.Console.Public,
-		Access: p.access, Audit: p.db, Metrics: p.metrics, Ready: p.ready, Alive: p.alive, Leases: p.table.Subscribe, Log: p.log,
+		Access: p.access, Audit: p.db, Metrics: p.metrics, Ready: p.ready, Alive: p.alive, Leases: p.table.Subscribe,
+		LogLevels: p.logs.levels, Log: p.logs.of(logWeb),
 	}
 	srv.Site = siteFile{srv.Admin}
 	if s.Console.Enabled {
@@ -236,7 +239,7 @@ func (p *parts) openServers(ctx context.Context) error {
 	}
 	d := &dhcp.Server{
 		Table: p.table, Networks: p, Boot: p.plugins, Directory: directory{p.db, p.plugins}, Listen: p.listeners(),
-		Limits: dhcp.Limits(s.DHCP.Limits), Askers: s.DHCP.Leasequery, Log: p.log,
+		Limits: dhcp.Limits(s.DHCP.Limits), Askers: s.DHCP.Leasequery, Log: p.logs.of(logDHCP),
 	}
 	if len(d.Listen) == 0 {
 		p.log.WarnContext(ctx, "dhcp is enabled but no network is declared: no address will be leased")
@@ -374,12 +377,12 @@ func (p *parts) tasks() []Task {
 		{Name: "leases", Run: p.table.Run},
 		{Name: "neighbours", Run: p.near.Run},
 		{Name: "observer", Run: func(ctx context.Context) error {
-			return lease.Follow(ctx, p.table, p.db, "observer", p.observe, p.log)
+			return lease.Follow(ctx, p.table, p.db, "observer", p.observe, p.logs.of(logLeases))
 		}},
 	}
 	for _, h := range p.hooks {
 		tasks = append(tasks, Task{Name: "hook " + h.Name, Run: func(ctx context.Context) error {
-			return lease.Follow(ctx, p.table, p.db, "hook "+h.Name, h.Deliver, p.log)
+			return lease.Follow(ctx, p.table, p.db, "hook "+h.Name, h.Deliver, p.logs.of(logHooks))
 		}})
 	}
 	if p.trace != nil {
@@ -389,7 +392,7 @@ func (p *parts) tasks() []Task {
 		tasks = append(tasks, Task{Name: "plugins", Run: p.plugins.Run})
 	}
 	if names := p.settings.DHCP.Observe; len(names) > 0 {
-		o := &dhcp.Observer{External: p.told, Interfaces: names, Log: p.log}
+		o := &dhcp.Observer{External: p.told, Interfaces: names, Log: p.logs.of(logDHCP)}
 		tasks = append(tasks, Task{Name: "dhcp observer", Run: o.Run})
 	}
 	if p.keeper != nil {

@@ -13,7 +13,7 @@ import (
 func (p *parts) openTFTP() error {
 	s := p.settings.TFTP
 	srv := &tftpd.Server{
-		Addr: s.Listen.String(), Handler: p.pipeline, Log: p.log,
+		Addr: s.Listen.String(), Handler: p.pipeline, Log: p.logs.of(logTFTP),
 		Transfers: s.MaxTransfers, PeerTransfers: s.MaxPerPeer, BlockSize: s.BlockSizeLimit,
 		Trusted: func(addr netip.Addr) bool { return located(addr, p.table, p.near, s.Trust) },
 		Allow:   s.Allow, Ports: portRange(s.Ports), SinglePort: s.SinglePort, Quirks: quirks(s.Quirks),

@@ -38,7 +38,7 @@ func (p *parts) openKeeper() error {
 	}
 	p.keeper = &pki.Keeper{
 		Dir: filepath.Join(p.settings.State, "ca"), Certificate: s.Certificate, Key: s.Key, Names: p.names(),
-		Floor: p.tlsPolicy, Unasked: !s.ClientCertificates, Log: p.log,
+		Floor: p.tlsPolicy, Unasked: !s.ClientCertificates, Log: p.logs.of(logHTTP),
 	}
 	return p.keeper.Open(time.Now())
 }
@@ -78,7 +78,7 @@ func (p *parts) consoleTLS() *tls.Config {
 func (p *parts) openHTTP(ctx context.Context) error {
 	s := p.settings.HTTP
 	srv := &httpd.Server{
-		Addr: s.Listen.String(), Handler: p.pipeline, Log: p.log, Proxies: s.Proxies,
+		Addr: s.Listen.String(), Handler: p.pipeline, Log: p.logs.of(logHTTP), Proxies: s.Proxies,
 		Connections: s.MaxConnections, PeerConnections: s.MaxPerPeer,
 	}
 	if p.keeper != nil {

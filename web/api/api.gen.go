@@ -205,19 +205,19 @@ func (e ImportVerdictAction) Valid() bool {
 
 // Defines values for LeaseOrigin.
 const (
-	External LeaseOrigin = "external"
-	Pool     LeaseOrigin = "pool"
-	Reserved LeaseOrigin = "reserved"
+	LeaseOriginExternal LeaseOrigin = "external"
+	LeaseOriginPool     LeaseOrigin = "pool"
+	LeaseOriginReserved LeaseOrigin = "reserved"
 )
 
 // Valid indicates whether the value is a known member of the LeaseOrigin enum.
 func (e LeaseOrigin) Valid() bool {
 	switch e {
-	case External:
+	case LeaseOriginExternal:
 		return true
-	case Pool:
+	case LeaseOriginPool:
 		return true
-	case Reserved:
+	case LeaseOriginReserved:
 		return true
 	default:
 		return false
@@ -275,6 +275,30 @@ func (e LeaseEventEvent) Valid() bool {
 	}
 }
 
+// Defines values for LogLevelLevel.
+const (
+	Debug LogLevelLevel = "debug"
+	Error LogLevelLevel = "error"
+	Info  LogLevelLevel = "info"
+	Warn  LogLevelLevel = "warn"
+)
+
+// Valid indicates whether the value is a known member of the LogLevelLevel enum.
+func (e LogLevelLevel) Valid() bool {
+	switch e {
+	case Debug:
+		return true
+	case Error:
+		return true
+	case Info:
+		return true
+	case Warn:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for MeVia.
 const (
 	MeViaSession MeVia = "session"
@@ -314,6 +338,36 @@ func (e NewPhoneState) Valid() bool {
 	case NewPhoneStateRetired:
 		return true
 	case NewPhoneStateSuspicious:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OfferHold.
+const (
+	OfferHoldEmpty    OfferHold = ""
+	OfferHoldFormer   OfferHold = "former"
+	OfferHoldFree     OfferHold = "free"
+	OfferHoldLeased   OfferHold = "leased"
+	OfferHoldOffered  OfferHold = "offered"
+	OfferHoldReserved OfferHold = "reserved"
+)
+
+// Valid indicates whether the value is a known member of the OfferHold enum.
+func (e OfferHold) Valid() bool {
+	switch e {
+	case OfferHoldEmpty:
+		return true
+	case OfferHoldFormer:
+		return true
+	case OfferHoldFree:
+		return true
+	case OfferHoldLeased:
+		return true
+	case OfferHoldOffered:
+		return true
+	case OfferHoldReserved:
 		return true
 	default:
 		return false
@@ -911,6 +965,20 @@ type LeaseList struct {
 	Total int64 `json:"total,omitempty,omitzero"`
 }
 
+// LogLevel defines model for LogLevel.
+type LogLevel struct {
+	Level LogLevelLevel `json:"level"`
+	Part  string        `json:"part"`
+}
+
+// LogLevelLevel defines model for LogLevel.Level.
+type LogLevelLevel string
+
+// LogLevelList defines model for LogLevelList.
+type LogLevelList struct {
+	Levels []LogLevel `json:"levels"`
+}
+
 // Me defines model for Me.
 type Me struct {
 	Name   string   `json:"name"`
@@ -1034,6 +1102,45 @@ type NewWindow struct {
 	// Phone Its ID, its MAC in any spelling, its serial number or the address that it holds.
 	Phone  string `json:"phone,omitempty,omitzero"`
 	Vendor string `json:"vendor,omitempty,omitzero"`
+}
+
+// Offer defines model for Offer.
+type Offer struct {
+	Address  string   `json:"address"`
+	Answered bool     `json:"answered"`
+	Classes  []string `json:"classes"`
+
+	// Fields siaddr, sname and file
+	Fields []OfferedValue `json:"fields"`
+
+	// Hold How the address is to be had.
+	Hold OfferHold `json:"hold"`
+
+	// LeftOut Options that the reply has no room for.
+	LeftOut []int32        `json:"left_out"`
+	Mac     string         `json:"mac"`
+	Network string         `json:"network"`
+	Options []OfferedValue `json:"options"`
+
+	// Seconds For how long.
+	Seconds int64 `json:"seconds"`
+
+	// Why Why it would not be answered.
+	Why string `json:"why"`
+}
+
+// OfferHold How the address is to be had.
+type OfferHold string
+
+// OfferedValue defines model for OfferedValue.
+type OfferedValue struct {
+	// Code 0 for a field of the header.
+	Code int32  `json:"code"`
+	Name string `json:"name"`
+
+	// Origin Where it comes from, such as network voice, class phones, reservation, plugin, derived or protocol.
+	Origin string `json:"origin"`
+	Value  string `json:"value"`
 }
 
 // Outcome All that a request came to. It has keys and where their values came from, never a secret.
@@ -1637,6 +1744,12 @@ type ReleaseLeaseParams struct {
 	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 }
 
+// SetLogLevelsParams defines parameters for SetLogLevels.
+type SetLogLevelsParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
 // ListPhonesParams defines parameters for ListPhones.
 type ListPhonesParams struct {
 	// Limit How many items a page has at most.
@@ -1690,6 +1803,27 @@ type UpdatePhoneParams struct {
 
 	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
 	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// GetOfferParams defines parameters for GetOffer.
+type GetOfferParams struct {
+	// Network The network that it is in.
+	Network string `form:"network,omitempty" json:"network,omitempty,omitzero"`
+
+	// Relay Address of the relay agent that it comes by.
+	Relay string `form:"relay,omitempty" json:"relay,omitempty,omitzero"`
+
+	// Circuit The relay agent's circuit ID.
+	Circuit string `form:"circuit,omitempty" json:"circuit,omitempty,omitzero"`
+
+	// VendorClass Option 60.
+	VendorClass string `form:"vendor_class,omitempty" json:"vendor_class,omitempty,omitzero"`
+
+	// UserClass Option 77.
+	UserClass string `form:"user_class,omitempty" json:"user_class,omitempty,omitzero"`
+
+	// Params Option 55, the codes that it asks for.
+	Params []int32 `form:"params,omitempty" json:"params,omitempty,omitzero"`
 }
 
 // ReplacePhoneParams defines parameters for ReplacePhone.
@@ -1767,6 +1901,9 @@ type ImportFilesJSONRequestBody = ImportFiles
 
 // TellLeaseJSONRequestBody defines body for TellLease for application/json ContentType.
 type TellLeaseJSONRequestBody = LeaseEvent
+
+// SetLogLevelsJSONRequestBody defines body for SetLogLevels for application/json ContentType.
+type SetLogLevelsJSONRequestBody = LogLevelList
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = Credentials
@@ -2066,6 +2203,25 @@ type ClientInterface interface {
 	// Corresponds with DELETE /leases/{address} (the `ReleaseLease` operationId).
 	ReleaseLease(ctx context.Context, address Address, params *ReleaseLeaseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListLogLevels How much each part of the program logs.
+	//
+	// Corresponds with GET /log-levels (the `ListLogLevels` operationId).
+	ListLogLevels(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetLogLevelsWithBody Has parts of the program log more or less, until it ends. The settings say how it starts.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /log-levels (the `SetLogLevels` operationId).
+	SetLogLevelsWithBody(ctx context.Context, params *SetLogLevelsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetLogLevels Has parts of the program log more or less, until it ends. The settings say how it starts.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /log-levels (the `SetLogLevels` operationId).
+	SetLogLevels(ctx context.Context, params *SetLogLevelsParams, body SetLogLevelsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// LoginWithBody A person signs in. The answer sets a cookie, which later requests prove themselves by.
 	//
 	// 401: the name, the password or the code is wrong; which one isn't said. 429: too many attempts; Retry-After says when the next one counts.
@@ -2244,6 +2400,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 	ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOffer What a phone would be told by DHCP if it started now. Nothing is changed.
+	//
+	// The DHCP server answers as it would answer the phone, but keeps no address for it and counts nothing. The phone may
+	// be one that nobody knows, by its MAC. What the parameters leave out is as it was when the phone had its last lease.
+	// The wire isn't asked whether a stranger uses the address. Tokens in the values are masked.
+	//
+	// Corresponds with GET /phones/{phone}/offer (the `GetOffer` operationId).
+	GetOffer(ctx context.Context, phone PhoneKey, params *GetOfferParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplacePhoneWithBody Puts another phone in a phone's place.
 	//
@@ -2909,6 +3074,55 @@ func (c *Client) ReleaseLease(ctx context.Context, address Address, params *Rele
 	return c.Client.Do(req)
 }
 
+// ListLogLevels How much each part of the program logs.
+//
+// Corresponds with GET /log-levels (the `ListLogLevels` operationId).
+func (c *Client) ListLogLevels(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListLogLevelsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetLogLevelsWithBody Has parts of the program log more or less, until it ends. The settings say how it starts.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /log-levels (the `SetLogLevels` operationId).
+func (c *Client) SetLogLevelsWithBody(ctx context.Context, params *SetLogLevelsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetLogLevelsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetLogLevels Has parts of the program log more or less, until it ends. The settings say how it starts.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /log-levels (the `SetLogLevels` operationId).
+func (c *Client) SetLogLevels(ctx context.Context, params *SetLogLevelsParams, body SetLogLevelsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetLogLevelsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // LoginWithBody A person signs in. The answer sets a cookie, which later requests prove themselves by.
 //
 // 401: the name, the password or the code is wrong; which one isn't said. 429: too many attempts; Retry-After says when the next one counts.
@@ -3348,6 +3562,25 @@ func (c *Client) DenyPhone(ctx context.Context, phone PhoneKey, body DenyPhoneJS
 // Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 func (c *Client) ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListDriftRequest(c.Server, phone)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOffer What a phone would be told by DHCP if it started now. Nothing is changed.
+//
+// The DHCP server answers as it would answer the phone, but keeps no address for it and counts nothing. The phone may
+// be one that nobody knows, by its MAC. What the parameters leave out is as it was when the phone had its last lease.
+// The wire isn't asked whether a stranger uses the address. Tokens in the values are masked.
+//
+// Corresponds with GET /phones/{phone}/offer (the `GetOffer` operationId).
+func (c *Client) GetOffer(ctx context.Context, phone PhoneKey, params *GetOfferParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOfferRequest(c.Server, phone, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4995,6 +5228,96 @@ func NewReleaseLeaseRequest(server string, address Address, params *ReleaseLease
 	return req, nil
 }
 
+// NewListLogLevelsRequest constructs an http.Request for the ListLogLevels method
+func NewListLogLevelsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/log-levels")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetLogLevelsRequest calls the generic SetLogLevels builder with application/json body
+func NewSetLogLevelsRequest(server string, params *SetLogLevelsParams, body SetLogLevelsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetLogLevelsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewSetLogLevelsRequestWithBody constructs an http.Request for the SetLogLevels method, with any body, and a specified content type
+func NewSetLogLevelsRequestWithBody(server string, params *SetLogLevelsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/log-levels")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewLoginRequest calls the generic Login builder with application/json body
 func NewLoginRequest(server string, body LoginJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5852,6 +6175,107 @@ func NewListDriftRequest(server string, phone PhoneKey) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetOfferRequest constructs an http.Request for the GetOffer method
+func NewGetOfferRequest(server string, phone PhoneKey, params *GetOfferParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/offer", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "network", params.Network, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "relay", params.Relay, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "circuit", params.Circuit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "vendor_class", params.VendorClass, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "user_class", params.UserClass, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Params != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "params", params.Params, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -7306,6 +7730,27 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /leases/{address} (the `ReleaseLease` operationId).
 	ReleaseLeaseWithResponse(ctx context.Context, address Address, params *ReleaseLeaseParams, reqEditors ...RequestEditorFn) (*ReleaseLeaseResponse, error)
 
+	// ListLogLevelsWithResponse How much each part of the program logs.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /log-levels (the `ListLogLevels` operationId).
+	ListLogLevelsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListLogLevelsResponse, error)
+
+	// SetLogLevelsWithBodyWithResponse Has parts of the program log more or less, until it ends. The settings say how it starts.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /log-levels (the `SetLogLevels` operationId).
+	SetLogLevelsWithBodyWithResponse(ctx context.Context, params *SetLogLevelsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetLogLevelsResponse, error)
+
+	// SetLogLevelsWithResponse Has parts of the program log more or less, until it ends. The settings say how it starts.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /log-levels (the `SetLogLevels` operationId).
+	SetLogLevelsWithResponse(ctx context.Context, params *SetLogLevelsParams, body SetLogLevelsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetLogLevelsResponse, error)
+
 	// LoginWithBodyWithResponse A person signs in. The answer sets a cookie, which later requests prove themselves by.
 	//
 	// 401: the name, the password or the code is wrong; which one isn't said. 429: too many attempts; Retry-After says when the next one counts.
@@ -7502,6 +7947,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 	ListDriftWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ListDriftResponse, error)
+
+	// GetOfferWithResponse What a phone would be told by DHCP if it started now. Nothing is changed.
+	//
+	// The DHCP server answers as it would answer the phone, but keeps no address for it and counts nothing. The phone may
+	// be one that nobody knows, by its MAC. What the parameters leave out is as it was when the phone had its last lease.
+	// The wire isn't asked whether a stranger uses the address. Tokens in the values are masked.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /phones/{phone}/offer (the `GetOffer` operationId).
+	GetOfferWithResponse(ctx context.Context, phone PhoneKey, params *GetOfferParams, reqEditors ...RequestEditorFn) (*GetOfferResponse, error)
 
 	// ReplacePhoneWithBodyWithResponse Puts another phone in a phone's place.
 	//
@@ -8729,6 +9185,102 @@ func (r ReleaseLeaseResponse) ContentType() string {
 	return ""
 }
 
+type ListLogLevelsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LogLevelList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListLogLevelsResponse) GetJSON200() *LogLevelList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListLogLevelsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListLogLevelsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListLogLevelsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListLogLevelsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListLogLevelsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SetLogLevelsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LogLevelList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetLogLevelsResponse) GetJSON200() *LogLevelList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetLogLevelsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetLogLevelsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetLogLevelsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetLogLevelsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetLogLevelsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type LoginResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9608,6 +10160,54 @@ func (r ListDriftResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListDriftResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetOfferResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Offer
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOfferResponse) GetJSON200() *Offer {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOfferResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOfferResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOfferResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOfferResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOfferResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11348,6 +11948,45 @@ func (c *ClientWithResponses) ReleaseLeaseWithResponse(ctx context.Context, addr
 	return ParseReleaseLeaseResponse(rsp)
 }
 
+// ListLogLevelsWithResponse How much each part of the program logs.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /log-levels (the `ListLogLevels` operationId).
+func (c *ClientWithResponses) ListLogLevelsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListLogLevelsResponse, error) {
+	rsp, err := c.ListLogLevels(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListLogLevelsResponse(rsp)
+}
+
+// SetLogLevelsWithBodyWithResponse Has parts of the program log more or less, until it ends. The settings say how it starts.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /log-levels (the `SetLogLevels` operationId).
+func (c *ClientWithResponses) SetLogLevelsWithBodyWithResponse(ctx context.Context, params *SetLogLevelsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetLogLevelsResponse, error) {
+	rsp, err := c.SetLogLevelsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetLogLevelsResponse(rsp)
+}
+
+// SetLogLevelsWithResponse Has parts of the program log more or less, until it ends. The settings say how it starts.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /log-levels (the `SetLogLevels` operationId).
+func (c *ClientWithResponses) SetLogLevelsWithResponse(ctx context.Context, params *SetLogLevelsParams, body SetLogLevelsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetLogLevelsResponse, error) {
+	rsp, err := c.SetLogLevels(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetLogLevelsResponse(rsp)
+}
+
 // LoginWithBodyWithResponse A person signs in. The answer sets a cookie, which later requests prove themselves by.
 //
 // 401: the name, the password or the code is wrong; which one isn't said. 429: too many attempts; Retry-After says when the next one counts.
@@ -11705,6 +12344,23 @@ func (c *ClientWithResponses) ListDriftWithResponse(ctx context.Context, phone P
 		return nil, err
 	}
 	return ParseListDriftResponse(rsp)
+}
+
+// GetOfferWithResponse What a phone would be told by DHCP if it started now. Nothing is changed.
+//
+// The DHCP server answers as it would answer the phone, but keeps no address for it and counts nothing. The phone may
+// be one that nobody knows, by its MAC. What the parameters leave out is as it was when the phone had its last lease.
+// The wire isn't asked whether a stranger uses the address. Tokens in the values are masked.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /phones/{phone}/offer (the `GetOffer` operationId).
+func (c *ClientWithResponses) GetOfferWithResponse(ctx context.Context, phone PhoneKey, params *GetOfferParams, reqEditors ...RequestEditorFn) (*GetOfferResponse, error) {
+	rsp, err := c.GetOffer(ctx, phone, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOfferResponse(rsp)
 }
 
 // ReplacePhoneWithBodyWithResponse Puts another phone in a phone's place.
@@ -12884,6 +13540,72 @@ func ParseReleaseLeaseResponse(rsp *http.Response) (*ReleaseLeaseResponse, error
 	return response, nil
 }
 
+// ParseListLogLevelsResponse parses an HTTP response from a ListLogLevelsWithResponse call
+func ParseListLogLevelsResponse(rsp *http.Response) (*ListLogLevelsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListLogLevelsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LogLevelList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSetLogLevelsResponse parses an HTTP response from a SetLogLevelsWithResponse call
+func ParseSetLogLevelsResponse(rsp *http.Response) (*SetLogLevelsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetLogLevelsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LogLevelList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseLoginResponse parses an HTTP response from a LoginWithResponse call
 func ParseLoginResponse(rsp *http.Response) (*LoginResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13518,6 +14240,39 @@ func ParseListDriftResponse(rsp *http.Response) (*ListDriftResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest DriftList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetOfferResponse parses an HTTP response from a GetOfferWithResponse call
+func ParseGetOfferResponse(rsp *http.Response) (*GetOfferResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOfferResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Offer
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -14548,6 +15303,12 @@ type ServerInterface interface {
 	// ReleaseLease Ends the lease of an address, as if its holder had given it back.
 	// (DELETE /leases/{address})
 	ReleaseLease(w http.ResponseWriter, r *http.Request, address Address, params ReleaseLeaseParams)
+	// ListLogLevels How much each part of the program logs.
+	// (GET /log-levels)
+	ListLogLevels(w http.ResponseWriter, r *http.Request)
+	// SetLogLevels Has parts of the program log more or less, until it ends. The settings say how it starts.
+	// (PUT /log-levels)
+	SetLogLevels(w http.ResponseWriter, r *http.Request, params SetLogLevelsParams)
 	// Login A person signs in. The answer sets a cookie, which later requests prove themselves by.
 	// (POST /login)
 	Login(w http.ResponseWriter, r *http.Request)
@@ -14602,6 +15363,9 @@ type ServerInterface interface {
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	// (GET /phones/{phone}/drift)
 	ListDrift(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	// GetOffer What a phone would be told by DHCP if it started now. Nothing is changed.
+	// (GET /phones/{phone}/offer)
+	GetOffer(w http.ResponseWriter, r *http.Request, phone PhoneKey, params GetOfferParams)
 	// ReplacePhone Puts another phone in a phone's place.
 	// (POST /phones/{phone}/replace)
 	ReplacePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ReplacePhoneParams)
@@ -15470,6 +16234,53 @@ func (siw *ServerInterfaceWrapper) ReleaseLease(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListLogLevels operation middleware
+func (siw *ServerInterfaceWrapper) ListLogLevels(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListLogLevels(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetLogLevels operation middleware
+func (siw *ServerInterfaceWrapper) SetLogLevels(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SetLogLevelsParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetLogLevels(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // Login operation middleware
 func (siw *ServerInterfaceWrapper) Login(w http.ResponseWriter, r *http.Request) {
 
@@ -16028,6 +16839,113 @@ func (siw *ServerInterfaceWrapper) ListDrift(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListDrift(w, r, phone)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOffer operation middleware
+func (siw *ServerInterfaceWrapper) GetOffer(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetOfferParams
+
+	// ------------- Optional query parameter "network" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "network", r.URL.Query(), &params.Network, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "network"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "network", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "relay" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "relay", r.URL.Query(), &params.Relay, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "relay"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "relay", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "circuit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "circuit", r.URL.Query(), &params.Circuit, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "circuit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "circuit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "vendor_class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "vendor_class", r.URL.Query(), &params.VendorClass, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "vendor_class"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "vendor_class", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "user_class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_class", r.URL.Query(), &params.UserClass, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user_class"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user_class", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "params" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", false, false, "params", r.URL.Query(), &params.Params, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "params"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "params", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOffer(w, r, phone, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16964,6 +17882,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/replace", wrapper.ReplacePhone)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/boots", wrapper.ListBoots)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/drift", wrapper.ListDrift)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/offer", wrapper.GetOffer)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/approve", wrapper.ApprovePhone)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/deny", wrapper.DenyPhone)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/retire", wrapper.RetirePhone)
@@ -16992,6 +17911,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/requests/{number}", wrapper.GetRequest)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/requests/{number}/replay", wrapper.ReplayRequest)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/events", wrapper.FollowEvents)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/log-levels", wrapper.ListLogLevels)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/log-levels", wrapper.SetLogLevels)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/problems", wrapper.ListProblems)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/explain", wrapper.Explain)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/backup", wrapper.GetBackup)
@@ -17856,6 +18777,84 @@ func (response ReleaseLeasedefaultApplicationProblemPlusJSONResponse) VisitRelea
 	return err
 }
 
+type ListLogLevelsRequestObject struct {
+}
+
+type ListLogLevelsResponseObject interface {
+	VisitListLogLevelsResponse(w http.ResponseWriter) error
+}
+
+type ListLogLevels200JSONResponse LogLevelList
+
+func (response ListLogLevels200JSONResponse) VisitListLogLevelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLogLevelsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListLogLevelsdefaultApplicationProblemPlusJSONResponse) VisitListLogLevelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetLogLevelsRequestObject struct {
+	Params SetLogLevelsParams
+	Body   *SetLogLevelsJSONRequestBody
+}
+
+type SetLogLevelsResponseObject interface {
+	VisitSetLogLevelsResponse(w http.ResponseWriter) error
+}
+
+type SetLogLevels200JSONResponse LogLevelList
+
+func (response SetLogLevels200JSONResponse) VisitSetLogLevelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetLogLevelsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetLogLevelsdefaultApplicationProblemPlusJSONResponse) VisitSetLogLevelsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type LoginRequestObject struct {
 	Body *LoginJSONRequestBody
 }
@@ -18589,6 +19588,46 @@ type ListDriftdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListDriftdefaultApplicationProblemPlusJSONResponse) VisitListDriftResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOfferRequestObject struct {
+	Phone  PhoneKey `json:"phone"`
+	Params GetOfferParams
+}
+
+type GetOfferResponseObject interface {
+	VisitGetOfferResponse(w http.ResponseWriter) error
+}
+
+type GetOffer200JSONResponse Offer
+
+func (response GetOffer200JSONResponse) VisitGetOfferResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOfferdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetOfferdefaultApplicationProblemPlusJSONResponse) VisitGetOfferResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19787,6 +20826,12 @@ type StrictServerInterface interface {
 	// ReleaseLease Ends the lease of an address, as if its holder had given it back.
 	// (DELETE /leases/{address})
 	ReleaseLease(ctx context.Context, request ReleaseLeaseRequestObject) (ReleaseLeaseResponseObject, error)
+	// ListLogLevels How much each part of the program logs.
+	// (GET /log-levels)
+	ListLogLevels(ctx context.Context, request ListLogLevelsRequestObject) (ListLogLevelsResponseObject, error)
+	// SetLogLevels Has parts of the program log more or less, until it ends. The settings say how it starts.
+	// (PUT /log-levels)
+	SetLogLevels(ctx context.Context, request SetLogLevelsRequestObject) (SetLogLevelsResponseObject, error)
 	// Login A person signs in. The answer sets a cookie, which later requests prove themselves by.
 	// (POST /login)
 	Login(ctx context.Context, request LoginRequestObject) (LoginResponseObject, error)
@@ -19841,6 +20886,9 @@ type StrictServerInterface interface {
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	// (GET /phones/{phone}/drift)
 	ListDrift(ctx context.Context, request ListDriftRequestObject) (ListDriftResponseObject, error)
+	// GetOffer What a phone would be told by DHCP if it started now. Nothing is changed.
+	// (GET /phones/{phone}/offer)
+	GetOffer(ctx context.Context, request GetOfferRequestObject) (GetOfferResponseObject, error)
 	// ReplacePhone Puts another phone in a phone's place.
 	// (POST /phones/{phone}/replace)
 	ReplacePhone(ctx context.Context, request ReplacePhoneRequestObject) (ReplacePhoneResponseObject, error)
@@ -20526,6 +21574,63 @@ func (sh *strictHandler) ReleaseLease(w http.ResponseWriter, r *http.Request, ad
 	}
 }
 
+// ListLogLevels operation middleware
+func (sh *strictHandler) ListLogLevels(w http.ResponseWriter, r *http.Request) {
+	var request ListLogLevelsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListLogLevels(ctx, request.(ListLogLevelsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListLogLevels")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListLogLevelsResponseObject); ok {
+		if err := validResponse.VisitListLogLevelsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetLogLevels operation middleware
+func (sh *strictHandler) SetLogLevels(w http.ResponseWriter, r *http.Request, params SetLogLevelsParams) {
+	var request SetLogLevelsRequestObject
+
+	request.Params = params
+
+	var body SetLogLevelsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetLogLevels(ctx, request.(SetLogLevelsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetLogLevels")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetLogLevelsResponseObject); ok {
+		if err := validResponse.VisitSetLogLevelsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // Login operation middleware
 func (sh *strictHandler) Login(w http.ResponseWriter, r *http.Request) {
 	var request LoginRequestObject
@@ -21041,6 +22146,33 @@ func (sh *strictHandler) ListDrift(w http.ResponseWriter, r *http.Request, phone
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListDriftResponseObject); ok {
 		if err := validResponse.VisitListDriftResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOffer operation middleware
+func (sh *strictHandler) GetOffer(w http.ResponseWriter, r *http.Request, phone PhoneKey, params GetOfferParams) {
+	var request GetOfferRequestObject
+
+	request.Phone = phone
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOffer(ctx, request.(GetOfferRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOffer")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOfferResponseObject); ok {
+		if err := validResponse.VisitGetOfferResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
