@@ -1,9 +1,11 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 
 	"go.etcd.io/bbolt"
 )
@@ -50,6 +52,29 @@ func migrate(bolt *bbolt.DB, steps []migration) (from uint32, err error) {
 		return from, err
 	}
 	return from, tx.Commit()
+}
+
+// keepBefore keeps a copy of a store that is about to be migrated, as it is, beside it: dialtone.db.schema4 is what the version
+// that knew schema 4 can still read. A copy that is there already was of a migration that didn't come to its end, or of a
+// downgrade since; the newest counts. Without room for the copy there is no migration.
+func (db *DB) keepBefore(ctx context.Context, path string, r Report) error {
+	if r.Schema == 0 || r.Schema >= version(migrations()) {
+		return nil
+	}
+	kept := fmt.Sprintf("%s.schema%d", path, r.Schema)
+	temp := kept + ".new"
+	err := copyFile(path, temp)
+	if err == nil {
+		err = os.Rename(temp, kept)
+	}
+	if err == nil {
+		err = syncDir(db.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("keep a copy of %s before it is migrated: %w; make room for it", path, err)
+	}
+	db.log.InfoContext(ctx, "store kept before its migration", "path", kept, "schema", r.Schema)
+	return nil
 }
 
 // readSchema returns the store's version, 0 if it is a new and empty one.

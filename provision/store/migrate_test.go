@@ -7,9 +7,12 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -150,10 +153,11 @@ func TestGolden(t *testing.T) {
 	if got, want := len(golden()), len(migrations()); got != want {
 		t.Errorf("golden stores: got %d, want one for each of %d schemas", got, want)
 	}
-	for _, name := range golden() {
+	for i, name := range golden() {
 		dir := t.TempDir()
 		r := must[*gzip.Reader](t)(gzip.NewReader(bytes.NewReader(must[[]byte](t)(os.ReadFile(name)))))
-		write(t, filepath.Join(dir, fileDB), string(must[[]byte](t)(io.ReadAll(r))))
+		before := string(must[[]byte](t)(io.ReadAll(r)))
+		write(t, filepath.Join(dir, fileDB), before)
 		db := openDB(t, dir)
 		sameContent(t, elder(loadContent(t, db)), elder(goldenContent(t)))
 		if err := db.Close(); err != nil {
@@ -162,6 +166,53 @@ func TestGolden(t *testing.T) {
 		if r := must[Report](t)(inspect(filepath.Join(dir, fileDB))); !r.Whole() || int(r.Schema) != len(migrations()) {
 			t.Errorf("%s, migrated: got %+v", name, r)
 		}
+		keptBefore(t, dir, i+1, before)
+	}
+}
+
+// keptBefore sees that a store of an earlier schema was kept as it was, and that one of the present schema wasn't.
+func keptBefore(t *testing.T, dir string, schema int, before string) {
+	t.Helper()
+	kept := must[[]string](t)(filepath.Glob(filepath.Join(dir, fileDB+".schema*")))
+	if schema == len(migrations()) {
+		if len(kept) > 0 {
+			t.Errorf("nothing was migrated, and %v is kept", kept)
+		}
+		return
+	}
+	if want := filepath.Join(dir, fileDB+".schema"+strconv.Itoa(schema)); len(kept) != 1 || kept[0] != want {
+		t.Fatalf("kept are %v, want %s", kept, want)
+	}
+	if string(must[[]byte](t)(os.ReadFile(kept[0]))) != before {
+		t.Errorf("%s isn't what the store was", kept[0])
+	}
+	if r := must[Report](t)(inspect(kept[0])); int(r.Schema) != schema || !r.Sound() {
+		t.Errorf("%s: got %+v", kept[0], r)
+	}
+	// Who goes back to the former version puts it in place; going forward once more loses nothing.
+	write(t, filepath.Join(dir, fileDB), before)
+	db := openDB(t, dir)
+	sameContent(t, elder(loadContent(t, db)), elder(goldenContent(t)))
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Without room for the copy nothing is migrated, and the store stays as it is.
+func TestMigrateWithoutCopy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := must[*gzip.Reader](t)(gzip.NewReader(bytes.NewReader(must[[]byte](t)(os.ReadFile(golden()[0])))))
+	before := string(must[[]byte](t)(io.ReadAll(r)))
+	write(t, filepath.Join(dir, fileDB), before)
+	if err := os.Mkdir(filepath.Join(dir, fileDB+".schema1.new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "before it is migrated") {
+		t.Errorf("opened: %v", err)
+	}
+	if after := string(must[[]byte](t)(os.ReadFile(filepath.Join(dir, fileDB)))); after != before {
+		t.Error("the store was touched")
 	}
 }
 

@@ -111,6 +111,9 @@ func (db *DB) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := db.keepBefore(ctx, path, report); err != nil {
+		return err
+	}
 	db.compact(ctx, report)
 	if !installed { // on the disk before the first write to the store is
 		if err := mark(db.dir); err != nil {
