@@ -152,6 +152,11 @@ func phoneCases() map[string]apiCase {
 		"replacePhone": edited(w, anyPhone, (*api.Client).ReplacePhone, func(s *apiSite) api.Replacement { return api.Replacement{Mac: s.mac()} }),
 		"listBoots":    keyed(http.StatusOK, access.Read, (*apiSite).waiting, (*api.Client).ListBoots),
 		"listDrift":    keyed(http.StatusOK, access.Read, (*apiSite).waiting, (*api.Client).ListDrift),
+		"getOffer": {http.StatusOK, access.Read, func(s *apiSite, c *api.Client) attempt {
+			return of(func(edit ...api.RequestEditorFn) (*http.Response, error) {
+				return c.GetOffer(s.t.Context(), "00:15:65:00:00:77", &api.GetOfferParams{Relay: "127.64.0.1", Params: []int32{1, 3}}, edit...)
+			})
+		}},
 		"approvePhone": told(http.StatusOK, w, (*apiSite).waiting, (*api.Client).ApprovePhone, always(api.Approval{Config: "autocreate"})),
 		"denyPhone":    told(http.StatusOK, w, anyPhone, (*api.Client).DenyPhone, always(api.Denial{Why: "a neighbour's"})),
 		"retirePhone":  keyed(http.StatusOK, w, anyPhone, (*api.Client).RetirePhone),

@@ -325,6 +325,9 @@ func (p *parts) admin() *admin.Service {
 	}
 	s.Configs, s.HTTP, s.PolicyFor = p.db, p.pipeline.HTTP, p.pipeline.PolicyFor
 	s.Networks, s.EndLease = declared{p}, p.table.Release
+	if p.settings.DHCP.Enabled {
+		s.AskDHCP = p.askDHCP
+	}
 	return s
 }
 

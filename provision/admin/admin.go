@@ -94,6 +94,8 @@ type Service struct {
 	// HTTP and PolicyFor are the pipeline's; for previews. May be nil.
 	HTTP      func(local netip.Addr) string
 	PolicyFor func(netip.Addr) provision.Policy
+	// AskDHCP tells what the DHCP server would offer, without a trace. Nil: DHCP isn't served.
+	AskDHCP func(context.Context, OfferQuery) Offer
 	// Offer tells in text what a phone is told by DHCP, a line for each option; for previews. May be nil.
 	Offer func(context.Context, *provision.Device) (string, error)
 }

@@ -47,6 +47,8 @@ type NetworkResult struct {
 	// Outside are active leases that were of a pool or reservation and are of none any more: they end when they run out,
 	// and aren't renewed.
 	Outside []lease.Lease
+	// Phones are the known phones that would be told something else when they next start; of a dry run only.
+	Phones []NetworkEffect
 	// Restart are the interfaces on which DHCP is served only when the program is started again. All else is in force.
 	Restart []string
 }
@@ -133,7 +135,8 @@ func (s *Service) tryDeclare(ctx context.Context, c declaring, w Write) (Network
 	r := s.consequences(before, after, set)
 	r.Rev = rev
 	if w.DryRun {
-		return r, nil
+		r.Phones, err = s.networkEffects(ctx, set)
+		return r, err
 	}
 	if err := describe(ctx, c.object, declaredRecord(before, after), declaredRecord(after, before)); err != nil {
 		return NetworkResult{}, err
