@@ -179,7 +179,11 @@ func (s *Server) guarded(mux *http.ServeMux, who func(*http.Request) (access.Act
 			ctx, note = access.WithNote(ctx, a, known.name)
 			defer s.changed(known, strings.TrimPrefix(path, apiBase), note, a)
 		}
-		mux.ServeHTTP(w, r.WithContext(ctx))
+		if r = r.WithContext(ctx); r.Method == http.MethodPost && r.Header.Get(idempotencyHeader) != "" && known.needs != anybody {
+			s.once(mux, w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
 	})
 }
 

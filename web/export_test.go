@@ -64,3 +64,26 @@ func (b Bus) After(number uint64) (numbers []uint64, lost uint64) {
 	}
 	return numbers, lost
 }
+
+// Answers are answers, for tests.
+type Answers struct{ answers }
+
+// Give begins and ends an answer of that size; it reports whether there was none before.
+func (s *Answers) Give(key string, size int, now time.Time) (first bool) {
+	k := answerKey{"ann", key}
+	a, first := s.begin(k, [32]byte{}, now)
+	if first {
+		a.status, a.body = http.StatusOK, make([]byte, size)
+		s.end(k, a)
+	}
+	return first
+}
+
+// Kept is how many answers are kept, and their size.
+func (s *Answers) Kept() (n, bytes int) { return len(s.byKey), s.bytes }
+
+// Bounds of the answers, for tests.
+const (
+	KeptAnswers     = keptAnswers
+	KeptAnswerBytes = keptAnswerBytes
+)

@@ -94,6 +94,7 @@ func toProblem(err error) api.Problem {
 		{provision.ErrForbidden, http.StatusForbidden},
 		{provision.ErrConflict, http.StatusConflict},
 		{provision.ErrAmbiguous, http.StatusConflict},
+		{errKeyReused, http.StatusUnprocessableEntity},
 		{errTooManyListeners, http.StatusServiceUnavailable},
 	} {
 		if errors.Is(err, k.kind) {

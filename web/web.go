@@ -61,6 +61,7 @@ type Server struct {
 	socket, console net.Listener
 	tally           tally
 	bus             *bus
+	answers         answers
 }
 
 // Open starts to listen, so that what stands in the way is known before anything is served.
