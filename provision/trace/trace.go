@@ -199,7 +199,7 @@ func (l *Log) rotate(first uint64) error {
 	if err := l.drop(); err != nil {
 		return err
 	}
-	name := filepath.Join(l.Dir, fmt.Sprintf("%020d%s", first, suffix))
+	name := l.segment(first)
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -215,6 +215,11 @@ func (l *Log) rotate(first uint64) error {
 	}
 	l.file, l.size = f, info.Size()
 	return nil
+}
+
+// segment is the name of the one that begins with an ID.
+func (l *Log) segment(first uint64) string {
+	return filepath.Join(l.Dir, fmt.Sprintf("%020d%s", first, suffix))
 }
 
 // drop removes the oldest segments that are too much or too old. One segment's room is left for what comes.
@@ -259,13 +264,27 @@ func (l *Log) names() ([]string, error) {
 
 // Get returns the outcome of a request; false: the trace doesn't have it, or has it no longer.
 func (l *Log) Get(ctx context.Context, id uint64) (*provision.Outcome, bool, error) {
+	l.mu.Lock()
+	names, err := l.names()
+	l.mu.Unlock()
+	if err != nil {
+		return nil, false, fmt.Errorf("trace: %w", err)
+	}
 	var found *provision.Outcome
-	err := l.scan(ctx, []byte(`"id":`+strconv.FormatUint(id, 10)+`,`), func(o *provision.Outcome) bool {
-		if o.Request.ID == id {
-			found = o
-		}
-		return found == nil
-	})
+	look := func(names []string) error {
+		return l.scanIn(ctx, names, []byte(`"id":`+strconv.FormatUint(id, 10)+`,`), func(o *provision.Outcome) bool {
+			if o.Request.ID == id {
+				found = o
+			}
+			return found == nil
+		})
+	}
+	// A line stands in the segment that begins with its ID or a lower one, but for a transfer that took long: then in one
+	// beside it, or, which is rare enough to look through all, somewhere else.
+	next, _ := slices.BinarySearch(names, l.segment(id+1))
+	if err = look(names[max(0, next-2):min(len(names), next+1)]); err == nil && found == nil {
+		err = look(names)
+	}
 	return found, found != nil, err
 }
 
@@ -295,6 +314,11 @@ func (l *Log) scan(ctx context.Context, text []byte, yield func(*provision.Outco
 	if err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
+	return l.scanIn(ctx, names, text, yield)
+}
+
+// scanIn is scan of some segments, the oldest first.
+func (l *Log) scanIn(ctx context.Context, names []string, text []byte, yield func(*provision.Outcome) bool) error {
 	for _, name := range slices.Backward(names) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -328,17 +352,25 @@ func (l *Log) lines(name string, text []byte) ([][]byte, error) {
 	}
 	defer f.Close()
 	var lines [][]byte
+	var begun []byte // of a line that is longer than the reader's buffer
 	r := bufio.NewReaderSize(f, 64<<10)
 	for {
-		line, err := r.ReadBytes('\n')
+		line, err := r.ReadSlice('\n')
 		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			begun = append(begun, line...)
+			continue
 		case errors.Is(err, io.EOF): // what follows the last newline isn't written to its end
 			return lines, nil
 		case err != nil:
 			return nil, err
 		}
+		if len(begun) > 0 {
+			line = append(begun, line...)
+			begun = begun[:0]
+		}
 		if line = bytes.TrimSpace(line); len(line) > 0 && bytes.Contains(line, text) {
-			lines = append(lines, line)
+			lines = append(lines, bytes.Clone(line))
 		}
 	}
 }
