@@ -63,6 +63,7 @@ func rules() map[string]rule {
 		"POST /phones/{phone}/deny":        {"denyPhone", access.PhonesWrite, changes},
 		"POST /phones/{phone}/retire":      {"retirePhone", access.PhonesWrite, changes},
 		"POST /phones/{phone}/clear":       {"clearPhone", access.PhonesWrite, changes},
+		"POST /phones/{phone}/reveal":      {"revealPhone", access.SecretsRead, changes},     // nothing, but it is written down
 		"POST /phones/{phone}/token":       {"issuePhoneToken", access.SecretsRead, changes}, // it opens the phone's files
 		"GET /waiting":                     {"listWaiting", access.Read, looks},
 		"GET /windows":                     {"listWindows", access.Read, looks},
@@ -78,6 +79,7 @@ func rules() map[string]rule {
 		"GET /configs/{config}/resolved":   {"resolveConfig", access.Read, looks},
 		"GET /configs/{config}/history":    {"listRevisions", access.Read, looks},
 		"GET /configs/{config}/diff":       {"diffConfig", access.Read, looks},
+		"POST /configs/{config}/reveal":    {"revealConfig", access.SecretsRead, changes}, // as for a phone
 		"POST /configs/{config}/restore":   {"restoreConfig", access.ConfigsWrite, changes},
 		"GET /plugins":                     {"listPlugins", access.Read, looks},
 		"POST /plugins/rescan":             {"rescanPlugins", access.PluginsWrite, changes},
@@ -89,6 +91,7 @@ func rules() map[string]rule {
 		"PUT /log-levels":                  {"setLogLevels", access.Admin, changes},
 		"GET /events":                      {"followEvents", access.Read, looks},
 		"POST /explain":                    {"explain", access.Read, looks},
+		"POST /secrets/rotate":             {"rotateKey", access.Admin, changes},
 		"GET /backup":                      {"getBackup", access.Admin, changes},  // nothing, but who has it has every secret
 		"GET /site":                        {"exportSite", access.Admin, changes}, // as GET /backup
 		"PUT /site":                        {"applySite", access.Admin, changes},
@@ -201,6 +204,20 @@ func (s *Server) did(ctx context.Context, object string) {
 	if e, ok := note.Take(); ok {
 		s.write(ctx, e)
 	}
+}
+
+// witnessed writes down what is about to be shown, as the use case has described it. Without that, it mustn't be shown.
+func (s *Server) witnessed(ctx context.Context) error {
+	note := access.NoteOf(ctx)
+	e, ok := note.Take()
+	if !ok {
+		return errors.New("it could not be written into the audit")
+	}
+	if err := s.Audit.Append(ctx, e); err != nil {
+		note.Undo()
+		return fmt.Errorf("it could not be written into the audit: %w", err)
+	}
+	return nil
 }
 
 func (s *Server) write(ctx context.Context, e access.Entry) {

@@ -165,6 +165,7 @@ func phoneCases() map[string]apiCase {
 			prepared[api.Phone](s)(s.root.RetirePhone(s.t.Context(), id))
 			return id
 		}, (*api.Client).ClearPhone),
+		"revealPhone": keyed(http.StatusOK, access.SecretsRead, anyPhone, (*api.Client).RevealPhone),
 		"issuePhoneToken": told(http.StatusCreated, access.SecretsRead, anyPhone, (*api.Client).IssuePhoneToken,
 			always(api.NewPhoneToken{Hours: 1, Remote: true, From: "192.0.2.1"})),
 	}
@@ -205,6 +206,7 @@ func configCases() map[string]apiCase {
 		"putConfig": edited(w, anyConfig, (*api.Client).PutConfig, func(s *apiSite) api.NewConfig {
 			return api.NewConfig{Label: "third", Parents: []string{"base"}, Params: s.params("third")}
 		}),
+		"revealConfig": keyed(http.StatusOK, access.SecretsRead, anyConfig, (*api.Client).RevealConfig),
 		"deleteConfig": about(w, anyConfig, (*api.Client).DeleteConfig),
 		"restoreConfig": {http.StatusOK, w, func(s *apiSite, c *api.Client) attempt {
 			id := s.newConfig()
@@ -262,6 +264,9 @@ func lookCases() map[string]apiCase {
 
 func siteCases() map[string]apiCase {
 	return map[string]apiCase{
+		"rotateKey": got(access.Admin, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
+			return c.RotateKey(ctx, nil, edit...)
+		}),
 		"getBackup": plain(access.Admin, (*api.Client).GetBackup),
 		"exportSite": got(access.Admin, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.ExportSite(ctx, &api.ExportSiteParams{Secrets: true}, edit...)

@@ -38,7 +38,7 @@ var imports = map[string][]string{
 	"provision/plugin":        {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/render", fsnotify, goYAML},
 	"provision/golden":        {"dhcp/hwaddr", "dhcp/lease", "provision", "provision/plugin", "golang.org/x/tools/txtar", goYAML},
 	"provision/sim":           {"dhcp/hwaddr", "provision/plugin", insomniac, pinTFTP, "golang.org/x/sys"},
-	"provision/store":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/access", bbolt},
+	"provision/store":         {"dhcp/hwaddr", "dhcp/network", "dhcp/lease", "provision", "provision/access", bbolt, "golang.org/x/crypto"},
 	"provision/tftpd":         {"provision", pinTFTP, "golang.org/x/net"},
 	"provision/httpd":         {"provision"},
 	"provision/pki":           {"dhcp/hwaddr", "provision"},

@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/provision/backup"
 )
 
@@ -16,6 +17,7 @@ const storeFile = "dialtone.db"
 
 // backup writes the whole state as it is now.
 func (p *parts) backup(ctx context.Context, w io.Writer) error {
+	defer p.db.HoldKey()() // the key file that is written later has to fit the copy of the store
 	copied := ""
 	_, err := backup.Writer{Program: build().Version}.Create(ctx, w, backup.Source{
 		Dir: p.settings.State, Skip: notBackedUp, Store: storeFile,
@@ -33,6 +35,22 @@ func (p *parts) backup(ctx context.Context, w io.Writer) error {
 		p.log.InfoContext(ctx, "backup made")
 	}
 	return err
+}
+
+// rotateKey makes a new key for the secrets in the store.
+func (p *parts) rotateKey(ctx context.Context, dryRun bool) (admin.Rotation, error) {
+	rotate := p.db.RotateKey
+	if dryRun {
+		rotate = p.db.SealedRecords
+	}
+	r, err := rotate(ctx)
+	if err != nil {
+		return admin.Rotation{}, err
+	}
+	if !dryRun {
+		p.log.InfoContext(ctx, "key of the secrets rotated", "old", r.Old, "new", r.New, "records", r.Records)
+	}
+	return admin.Rotation{Done: !dryRun, Old: r.Old, New: r.New, Records: r.Records}, nil
 }
 
 // notBackedUp is what a restored state makes anew: copies of the store, what tells it from older copies (so that what was

@@ -27,8 +27,8 @@ func looks() map[string]string {
 	}
 }
 
-// tellsAll are the operations that are asked for by GET and treated as changes, as they hand out secrets.
-func tellsAll() []string { return []string{"getBackup", "exportSite"} }
+// tellsAll are the operations that change nothing and are treated as changes, as they hand out secrets.
+func tellsAll() []string { return []string{"getBackup", "exportSite", "revealConfig", "revealPhone"} }
 
 // unmatched are the operations on one thing that take no If-Match, and why.
 func unmatched() map[string]string {
@@ -42,9 +42,10 @@ func unmatched() map[string]string {
 		"deleteUser": noRev, "resetUserTotp": noRev,
 		"approvePhone": step, "denyPhone": step, "retirePhone": step, "clearPhone": step, "issuePhoneToken": "a new token; the ones before stay good",
 		"setMyPassword": ownOne, "setUserPassword": ownOne, "confirmMyTotp": "it is refused if there is one already",
-		"setUserRole": "all that there is of a user, given as a whole: nothing of somebody else's edit is lost by it that isn't meant",
-		"applySite":   "a site as a whole; what it would change, a dry run tells",
-		"importFiles": "it only adds",
+		"setUserRole":  "all that there is of a user, given as a whole: nothing of somebody else's edit is lost by it that isn't meant",
+		"applySite":    "a site as a whole; what it would change, a dry run tells",
+		"importFiles":  "it only adds",
+		"revealConfig": "it only reads", "revealPhone": "it only reads",
 	}
 }
 
@@ -60,7 +61,7 @@ func wet() map[string]string {
 		"tellLease":       "another DHCP server's word, which has happened already",
 		"issuePhoneToken": "it changes nothing but that the phone is marked as remote, and its answer is what it makes",
 		"rescanPlugins":   "it reads what is in the folder; broken plugins are left out by themselves",
-		"getBackup":       "it only reads", "exportSite": "it only reads",
+		"getBackup":       "it only reads", "exportSite": "it only reads", "revealConfig": "it only reads", "revealPhone": "it only reads",
 		"login": access, "logout": access, "setup": access, "setMyPassword": access, "confirmMyTotp": access, "createUser": access, "deleteUser": access,
 		"setUserRole": access, "setUserPassword": access, "resetUserTotp": access, "createAPIToken": access, "revokeAPIToken": access, "revokeSession": access,
 	}

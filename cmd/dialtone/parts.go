@@ -324,7 +324,7 @@ func (p *parts) admin() *admin.Service {
 		s.History = p.trace
 	}
 	s.Configs, s.HTTP, s.PolicyFor = p.db, p.pipeline.HTTP, p.pipeline.PolicyFor
-	s.Networks, s.EndLease = declared{p}, p.table.Release
+	s.Networks, s.EndLease, s.RotateKey = declared{p}, p.table.Release, p.rotateKey
 	if p.settings.DHCP.Enabled {
 		s.AskDHCP = p.askDHCP
 	}

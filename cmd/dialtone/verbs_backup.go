@@ -54,7 +54,8 @@ func (a *app) backupCreate() *cobra.Command {
 		Long: `Write the whole state into a file, while the daemon runs: leases, phones, configs, networks, plugins, firmware, keys.
 What was acknowledged before it began is in it. The file is checked as it is written.
 
-It holds every password of every phone. With --key-file it is encrypted: the file has a passphrase in one line, or keys of
+It holds every password of every phone, and the key that they are sealed with, so that it can be restored on an empty machine.
+With --key-file it is encrypted: the file has a passphrase in one line, or keys of
 age (https://age-encryption.org), of which a public one is enough to encrypt.`,
 		Example: "  dialtone backup create /mnt/usb/dialtone.backup --key-file /root/backup.key",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -181,6 +182,9 @@ func (a *app) unpack(ctx context.Context, file, keyFile, dir string) (backedUp, 
 	r, err := store.CheckBy(ctx, child, filepath.Join(dir, storeFile))
 	if err == nil && !r.Whole() {
 		err = kindError(provision.ErrInvalid, "its store is damaged: %v %v", r.Damage, r.Flaws)
+	}
+	if kerr := r.CheckKeys(dir); err == nil && kerr != nil {
+		err = kindError(provision.ErrInvalid, "its secrets can't be read: %s", kerr)
 	}
 	if err != nil {
 		return b, errors.Join(fmt.Errorf("%s: %w", file, err), os.RemoveAll(dir))

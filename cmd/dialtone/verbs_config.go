@@ -55,10 +55,12 @@ func (a *app) configList() *cobra.Command {
 }
 
 func (a *app) configShow() *cobra.Command {
-	return &cobra.Command{
+	var reveal bool
+	cmd := &cobra.Command{
 		Use: "show CONFIG", Short: "Write a config as `config set` reads it", Args: usage(cobra.ExactArgs(1)),
-		Long:    "Write a config as `dialtone config set` reads it. Secrets read [secret]; set so, they stay what they are.",
-		Example: "  dialtone config show reception > reception.yaml",
+		Long: "Write a config as `dialtone config set` reads it. Secrets read [secret]; set so, they stay what they are.\n" +
+			"With --reveal they are written in clear, which the audit tells of.",
+		Example: "  dialtone config show reception > reception.yaml\n  dialtone config show reception --reveal",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -70,6 +72,13 @@ func (a *app) configShow() *cobra.Command {
 			}
 			if r.JSON200 == nil {
 				return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
+			}
+			if reveal {
+				x, err := a.revealedConfig(cmd.Context(), c, args[0])
+				if err != nil {
+					return err
+				}
+				r.JSON200.Params = x.Params
 			}
 			return a.print(r.JSON200, func(w io.Writer) error {
 				x := r.JSON200
@@ -84,6 +93,8 @@ func (a *app) configShow() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&reveal, "reveal", false, "write its secrets in clear; the audit tells of it")
+	return cmd
 }
 
 func (a *app) configResolved() *cobra.Command {

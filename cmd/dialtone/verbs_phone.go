@@ -114,9 +114,11 @@ func (a *app) listSightings(cmd *cobra.Command, c *api.ClientWithResponses, filt
 }
 
 func (a *app) phoneShow() *cobra.Command {
-	return &cobra.Command{
+	var reveal bool
+	cmd := &cobra.Command{
 		Use: "show PHONE", Short: "Show one phone", Args: usage(cobra.ExactArgs(1)),
-		Long:    "Show one phone, named by its MAC in any spelling, the address that it holds, its serial number or its ID.",
+		Long: "Show one phone, named by its MAC in any spelling, the address that it holds, its serial number or its ID.\n" +
+			"With --reveal, the values of its own that are secrets are written in clear, which the audit tells of.",
 		Example: "  dialtone phone show 00:15:65:aa:bb:cc\n  dialtone phone show 192.0.2.23",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -130,9 +132,27 @@ func (a *app) phoneShow() *cobra.Command {
 			if r.JSON200 == nil {
 				return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
 			}
-			return a.print(r.JSON200, func(w io.Writer) error { return writePhone(w, *r.JSON200) })
+			var secrets [][]string
+			if reveal {
+				x, err := a.revealedPhone(cmd.Context(), c, args[0])
+				if err != nil {
+					return err
+				}
+				r.JSON200.Override = x.Params
+				for _, path := range x.Paths {
+					secrets = append(secrets, []string{printable(path), printable(valueAt(map[string]any{"override": x.Params}, path))})
+				}
+			}
+			return a.print(r.JSON200, func(w io.Writer) error {
+				if err := writePhone(w, *r.JSON200); err != nil || !reveal {
+					return err
+				}
+				return table(w, []string{"SECRET", "IS"}, secrets)
+			})
 		},
 	}
+	cmd.Flags().BoolVar(&reveal, "reveal", false, "write its own secrets in clear; the audit tells of it")
+	return cmd
 }
 
 func (a *app) phoneAdopt() *cobra.Command {

@@ -33,7 +33,8 @@ type (
 	userRecord struct {
 		Role     access.Role `json:"role"`
 		Password string      `json:"password"`
-		TOTP     []byte      `json:"totp,omitempty"`
+		OpenTOTP []byte      `json:"totp,omitempty"` // before schema 6
+		TOTP     *sealedText `json:"totp_seed,omitempty"`
 		TOTPStep int64       `json:"totp_step,omitempty"`
 		Disabled bool        `json:"disabled,omitempty"`
 		Created  time.Time   `json:"created"`
@@ -50,18 +51,43 @@ type (
 	}
 )
 
-func userOf(name string, rev uint64, body []byte) (access.User, error) {
+// keyOpenTOTP is what a user's record had the seed of the second factor under in the clear.
+const keyOpenTOTP = "totp"
+
+// sealedText is a secret in a record that isn't parameters, in the same form.
+type sealedText struct {
+	Sealed string `json:"$sealed"`
+}
+
+func recordOf(at place, u access.User) userRecord {
+	r := userRecord{
+		Role: u.Role, Password: string(u.Password), TOTPStep: u.TOTPStep, Disabled: u.Disabled, Created: u.Created.UTC(), Changed: u.Changed.UTC(),
+	}
+	if len(u.TOTP) > 0 {
+		r.TOTP = &sealedText{at.seal(keyOpenTOTP, u.TOTP)}
+	}
+	return r
+}
+
+func userOf(at place, name string, rev uint64, body []byte) (access.User, error) {
 	var r userRecord
 	if err := json.Unmarshal(body, &r); err != nil {
 		return access.User{}, err
 	}
+	seed := r.OpenTOTP
+	if r.TOTP != nil {
+		var err error
+		if seed, err = at.open(keyOpenTOTP, r.TOTP.Sealed); err != nil {
+			return access.User{}, fmt.Errorf("second factor: %w", err)
+		}
+	}
 	return access.User{
-		Name: name, Rev: rev, Role: r.Role, Password: access.Hash(r.Password), TOTP: r.TOTP, TOTPStep: r.TOTPStep, Disabled: r.Disabled,
+		Name: name, Rev: rev, Role: r.Role, Password: access.Hash(r.Password), TOTP: seed, TOTPStep: r.TOTPStep, Disabled: r.Disabled,
 		Created: r.Created, Changed: r.Changed,
 	}, nil
 }
 
-func tokenOf(id string, rev uint64, body []byte) (access.Token, error) {
+func tokenOf(_ place, id string, rev uint64, body []byte) (access.Token, error) {
 	var r tokenRecord
 	if err := json.Unmarshal(body, &r); err != nil {
 		return access.Token{}, err
@@ -72,6 +98,22 @@ func tokenOf(id string, rev uint64, body []byte) (access.Token, error) {
 	return access.Token{
 		ID: id, Rev: rev, User: r.User, Name: r.Name, Sum: [32]byte(r.Sum), Scopes: r.Scopes, Created: r.Created, Expiry: r.Expiry, Used: r.Used,
 	}, nil
+}
+
+// resealedUser is resealed for a record of the bucket access: only users' have secrets.
+func resealedUser(at place, payload []byte) ([]byte, error) {
+	rev, body, err := splitRev(payload)
+	if err != nil {
+		return nil, err
+	}
+	u, err := userOf(at, strings.TrimPrefix(at.key, pair(accessUser, "")), rev, body)
+	if err != nil {
+		return nil, err
+	}
+	if body, err = json.Marshal(recordOf(at, u)); err != nil { //nolint:gosec // the password's hash
+		return nil, err
+	}
+	return withRev(rev, body), nil
 }
 
 // checkAccess sees whether a record of the bucket can be read.
@@ -89,9 +131,9 @@ func checkAccess(key, payload []byte) error {
 	}
 	switch kind {
 	case accessUser:
-		_, err = userOf(id, rev, body)
+		_, err = userOf(place{}, id, rev, body)
 	case accessToken:
-		_, err = tokenOf(id, rev, body)
+		_, err = tokenOf(place{}, id, rev, body)
 	default:
 		err = fmt.Errorf("a record of kind %q", kind)
 	}
@@ -132,9 +174,7 @@ func (db *DB) TokenBySum(_ context.Context, sum [32]byte) (t access.Token, err e
 
 // PutUser implements [access.Store].
 func (db *DB) PutUser(ctx context.Context, u access.User) (access.User, error) {
-	rev, err := db.putAccess(ctx, accessUser, u.Name, u.Rev, userRecord{
-		u.Role, string(u.Password), u.TOTP, u.TOTPStep, u.Disabled, u.Created.UTC(), u.Changed.UTC(),
-	})
+	rev, err := db.putAccess(ctx, accessUser, u.Name, u.Rev, func(at place) any { return recordOf(at, u) })
 	if err != nil {
 		return access.User{}, fmt.Errorf("put user %s: %w", u.Name, err)
 	}
@@ -145,8 +185,8 @@ func (db *DB) PutUser(ctx context.Context, u access.User) (access.User, error) {
 // PutToken implements [access.Store].
 func (db *DB) PutToken(ctx context.Context, t access.Token) (access.Token, error) {
 	sum := []byte(pair(accessSum, string(t.Sum[:])))
-	rev, err := db.putAccess(ctx, accessToken, t.ID, t.Rev, tokenRecord{
-		t.User, t.Name, t.Sum[:], t.Scopes, t.Created.UTC(), t.Expiry.UTC(), t.Used.UTC(),
+	rev, err := db.putAccess(ctx, accessToken, t.ID, t.Rev, func(place) any {
+		return tokenRecord{t.User, t.Name, t.Sum[:], t.Scopes, t.Created.UTC(), t.Expiry.UTC(), t.Used.UTC()}
 	}, op{bucketAccess, sum, seal(bucketAccess, sum, []byte(t.ID))})
 	if err != nil {
 		return access.Token{}, fmt.Errorf("put token %s: %w", t.ID, err)
@@ -197,17 +237,13 @@ func dropToken(t access.Token) []op {
 }
 
 // putAccess writes a record whose revision still matches, with what goes with it.
-func (db *DB) putAccess(ctx context.Context, kind, id string, rev uint64, record any, more ...op) (uint64, error) {
+func (db *DB) putAccess(ctx context.Context, kind, id string, rev uint64, record func(place) any, more ...op) (uint64, error) {
 	if err := checkKey(id); err != nil {
-		return 0, err
-	}
-	body, err := json.Marshal(record)
-	if err != nil {
 		return 0, err
 	}
 	key := []byte(pair(kind, id))
 	next := rev + 1
-	err = db.do(ctx, func(tx *bbolt.Tx) ([]op, error) {
+	err := db.do(ctx, func(tx *bbolt.Tx) ([]op, error) {
 		var now uint64
 		payload, ok, err := db.get(tx, bucketAccess, key)
 		if err != nil && !errors.Is(err, ErrDamaged) {
@@ -221,12 +257,16 @@ func (db *DB) putAccess(ctx context.Context, kind, id string, rev uint64, record
 		if now != rev {
 			return nil, access.ErrConflict
 		}
+		body, err := json.Marshal(record(db.place(bucketAccess, string(key))))
+		if err != nil {
+			return nil, err
+		}
 		return append([]op{{bucketAccess, key, seal(bucketAccess, key, withRev(next, body))}}, more...), nil
 	})
 	return next, err
 }
 
-func accessRecord[T any](db *DB, kind, id string, decode func(string, uint64, []byte) (T, error)) (v T, err error) {
+func accessRecord[T any](db *DB, kind, id string, decode func(place, string, uint64, []byte) (T, error)) (v T, err error) {
 	err = db.view(func(tx *bbolt.Tx) (err error) {
 		v, err = accessRecordIn(db, tx, kind, id, decode)
 		return err
@@ -234,7 +274,7 @@ func accessRecord[T any](db *DB, kind, id string, decode func(string, uint64, []
 	return v, err
 }
 
-func accessRecordIn[T any](db *DB, tx *bbolt.Tx, kind, id string, decode func(string, uint64, []byte) (T, error)) (v T, err error) {
+func accessRecordIn[T any](db *DB, tx *bbolt.Tx, kind, id string, decode func(place, string, uint64, []byte) (T, error)) (v T, err error) {
 	key := pair(kind, id)
 	payload, ok, err := db.get(tx, bucketAccess, []byte(key))
 	if err != nil {
@@ -245,7 +285,7 @@ func accessRecordIn[T any](db *DB, tx *bbolt.Tx, kind, id string, decode func(st
 	}
 	rev, body, err := splitRev(payload)
 	if err == nil {
-		v, err = decode(id, rev, body)
+		v, err = decode(db.place(bucketAccess, key), id, rev, body)
 	}
 	if err != nil {
 		return v, db.damaged(bucketAccess, key, err)
@@ -253,7 +293,7 @@ func accessRecordIn[T any](db *DB, tx *bbolt.Tx, kind, id string, decode func(st
 	return v, nil
 }
 
-func accessRecords[T any](db *DB, kind string, decode func(string, uint64, []byte) (T, error)) (all []T, err error) {
+func accessRecords[T any](db *DB, kind string, decode func(place, string, uint64, []byte) (T, error)) (all []T, err error) {
 	err = db.view(func(tx *bbolt.Tx) (err error) {
 		all, err = accessRecordsIn(db, tx, kind, decode)
 		return err
@@ -261,7 +301,7 @@ func accessRecords[T any](db *DB, kind string, decode func(string, uint64, []byt
 	return all, err
 }
 
-func accessRecordsIn[T any](db *DB, tx *bbolt.Tx, kind string, decode func(string, uint64, []byte) (T, error)) (all []T, err error) {
+func accessRecordsIn[T any](db *DB, tx *bbolt.Tx, kind string, decode func(place, string, uint64, []byte) (T, error)) (all []T, err error) {
 	prefix := []byte(pair(kind, ""))
 	c := tx.Bucket([]byte(bucketAccess)).Cursor()
 	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {

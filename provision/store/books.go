@@ -38,6 +38,9 @@ func (a *account) note(value []byte, comes bool) {
 
 // apply does a write and takes account of it.
 func (b books) apply(tx *bbolt.Tx, o op) error {
+	if o.bucket == bucketMeta {
+		return apply(tx, o)
+	}
 	a := b[o.bucket]
 	if old := tx.Bucket([]byte(o.bucket)).Get(o.key); old != nil {
 		a.note(old, false)

@@ -130,6 +130,9 @@ func (h history) copy(t *testing.T, change func([]byte) []byte) string {
 	if err := os.CopyFS(dir, os.DirFS(h.dir)); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chmod(filepath.Join(dir, fileKey), 0o600); err != nil { // CopyFS doesn't keep modes
+		t.Fatal(err)
+	}
 	path := filepath.Join(dir, fileDB)
 	b := must[[]byte](t)(os.ReadFile(path))
 	write(t, path, string(change(b)))

@@ -40,7 +40,8 @@ type Report struct {
 	Free      int64         `json:"free"` // bytes of pages that were in use and aren't any more
 	Txid      uint64        `json:"txid"` // of the last transaction
 	Epoch     Epoch         `json:"epoch"`
-	Took      time.Duration `json:"took"` // nanoseconds
+	Keys      []string      `json:"keys,omitempty"` // IDs of those that secrets are sealed with
+	Took      time.Duration `json:"took"`           // nanoseconds
 }
 
 // Flaw is a record that can't be trusted, or that another one contradicts.
@@ -168,6 +169,7 @@ func (c *checker) record(bucket string, key, value []byte) {
 	a := c.counted[bucket]
 	a.note(value, true)
 	c.counted[bucket] = a
+	c.sealed(bucket, value)
 	payload, err := unseal(bucket, key, value)
 	if err == nil {
 		err = c.payload(bucket, key, payload)
@@ -218,7 +220,7 @@ func (c *checker) payload(bucket string, key, payload []byte) error {
 		}
 		return err
 	case bucketRevisions:
-		_, err := revisionAt(key, payload)
+		_, err := revisionAt(place{}, key, payload)
 		return err
 	case bucketGate:
 		return checkGate(key, payload)
@@ -258,13 +260,13 @@ func checkRow[T any](c *checker, t table[T], id string, payload []byte) error {
 	return nil
 }
 
-// parse decodes the payload of a record.
+// parse decodes the payload of a record, without its secrets.
 func (t table[T]) parse(id string, payload []byte) (v T, err error) {
 	rev, body, err := splitRev(payload)
 	if err != nil {
 		return v, err
 	}
-	return t.decode(id, rev, body)
+	return t.decode(place{}, id, rev, body)
 }
 
 // finish compares what the records say of each other.

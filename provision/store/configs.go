@@ -41,7 +41,7 @@ func configRefs(c provision.Config) (refs []ref) {
 	return refs
 }
 
-func encodeConfig(c provision.Config) ([]byte, error) {
+func encodeConfig(at place, c provision.Config) ([]byte, error) {
 	if err := checkText("label", c.Label); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func encodeConfig(c provision.Config) ([]byte, error) {
 			return nil, fmt.Errorf("parent %q: %w", p, err)
 		}
 	}
-	params, err := marshalParams("params", c.Params)
+	params, err := at.marshalParams("params", c.Params)
 	if err != nil {
 		return nil, err
 	}
@@ -62,12 +62,12 @@ func encodeConfig(c provision.Config) ([]byte, error) {
 	})
 }
 
-func decodeConfig(id string, rev uint64, body []byte) (provision.Config, error) {
+func decodeConfig(at place, id string, rev uint64, body []byte) (provision.Config, error) {
 	var r configRecord
 	if err := json.Unmarshal(body, &r); err != nil {
 		return provision.Config{}, err
 	}
-	params, err := decodeMap(r.Params)
+	params, err := at.decodeMap("params", r.Params)
 	if err != nil {
 		return provision.Config{}, fmt.Errorf("params: %w", err)
 	}
@@ -120,7 +120,7 @@ func (db *DB) PutConfig(ctx context.Context, c provision.Config) (provision.Conf
 
 // PutConfigBy implements [provision.RevisionStore].
 func (db *DB) PutConfigBy(ctx context.Context, c provision.Config, by provision.Author) (provision.Config, error) {
-	e, err := configTable().entry(string(c.ID), c.Rev, c)
+	e, err := configTable().entry(db, string(c.ID), c.Rev, c)
 	if err == nil {
 		err = checkAuthor(by)
 	}
@@ -143,7 +143,7 @@ func (db *DB) putConfig(tx *bbolt.Tx, e entry[provision.Config], by provision.Au
 	if err != nil || len(ops) == 0 {
 		return ops, rev, err
 	}
-	more, err := db.revise(tx, revision{id: e.id, rev: rev, body: e.body, by: by})
+	more, err := db.revise(tx, revision{id: e.id, rev: rev, state: e.v, by: by})
 	return append(ops, more...), rev, err
 }
 
@@ -185,11 +185,7 @@ func (db *DB) removeConfig(tx *bbolt.Tx, id provision.ConfigID, by provision.Aut
 	if c.Transient {
 		return append(ops, forget(tx, string(id))...), nil
 	}
-	r, _, err := configTable().row(db, tx, string(id))
-	if err != nil {
-		return nil, err
-	}
-	more, err := db.revise(tx, revision{id: string(id), rev: r.rev, body: r.body, by: by, deleted: true})
+	more, err := db.revise(tx, revision{id: string(id), rev: c.Rev, state: c, by: by, deleted: true})
 	return append(ops, more...), err
 }
 

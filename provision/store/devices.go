@@ -63,7 +63,7 @@ func deviceRefs(d provision.Device) (refs []ref) {
 	return refs
 }
 
-func encodeDevice(d provision.Device) ([]byte, error) {
+func encodeDevice(at place, d provision.Device) ([]byte, error) {
 	texts := []struct{ name, s string }{
 		{"serial", d.Serial},
 		{"uuid", d.UUID},
@@ -86,11 +86,11 @@ func encodeDevice(d provision.Device) ([]byte, error) {
 			return nil, fmt.Errorf("config: %w", err)
 		}
 	}
-	override, err := marshalParams("override", d.Override)
+	override, err := at.marshalParams("override", d.Override)
 	if err != nil {
 		return nil, err
 	}
-	options, err := marshalParams("options", d.Options)
+	options, err := at.marshalParams("options", d.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -102,16 +102,16 @@ func encodeDevice(d provision.Device) ([]byte, error) {
 	})
 }
 
-func decodeDevice(id string, rev uint64, body []byte) (provision.Device, error) {
+func decodeDevice(at place, id string, rev uint64, body []byte) (provision.Device, error) {
 	var r deviceRecord
 	if err := json.Unmarshal(body, &r); err != nil {
 		return provision.Device{}, err
 	}
-	override, err := decodeMap(r.Override)
+	override, err := at.decodeMap("override", r.Override)
 	if err != nil {
 		return provision.Device{}, fmt.Errorf("override: %w", err)
 	}
-	options, err := decodeMap(r.Options)
+	options, err := at.decodeMap("options", r.Options)
 	if err != nil {
 		return provision.Device{}, fmt.Errorf("options: %w", err)
 	}
@@ -124,11 +124,11 @@ func decodeDevice(id string, rev uint64, body []byte) (provision.Device, error) 
 }
 
 // marshalParams writes parameters; none at all are nil.
-func marshalParams(name string, m map[string]any) (json.RawMessage, error) {
+func (p place) marshalParams(name string, m map[string]any) (json.RawMessage, error) {
 	if len(m) == 0 {
 		return nil, nil
 	}
-	v, err := encodeMap(name, m, 0)
+	v, err := p.encodeMap(name, m, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func (db *DB) PutDevices(ctx context.Context, list ...provision.Device) ([]provi
 	owners := make(map[ref]string)
 	for i := range list {
 		d := &list[i]
-		e, err := deviceTable().entry(string(d.ID), d.Rev, *d)
+		e, err := deviceTable().entry(db, string(d.ID), d.Rev, *d)
 		for _, r := range e.refs {
 			if other, twice := owners[r]; twice && err == nil {
 				err = conflict("%s belongs to %s", r.name, other)
@@ -285,14 +285,14 @@ func (db *DB) AddDevice(ctx context.Context, d provision.Device, c provision.Con
 	if d.Rev != 0 {
 		return provision.Device{}, fmt.Errorf("add device %s: %w", d.ID, conflict("it has been stored before"))
 	}
-	de, err := deviceTable().entry(string(d.ID), 0, d)
+	de, err := deviceTable().entry(db, string(d.ID), 0, d)
 	if err != nil {
 		return provision.Device{}, fmt.Errorf("add device %s: %w", d.ID, err)
 	}
 	withConfig := c.ID != "" && c.Rev == 0
 	var ce entry[provision.Config]
 	if withConfig {
-		if ce, err = configTable().entry(string(c.ID), 0, c); err != nil {
+		if ce, err = configTable().entry(db, string(c.ID), 0, c); err != nil {
 			return provision.Device{}, fmt.Errorf("add device %s with config %s: %w", d.ID, c.ID, err)
 		}
 	}

@@ -37,6 +37,12 @@
 // An older copy that somebody puts in the store's place is noticed by its epoch, which a file beside it knows, too
 // ([Epoch]), and is treated as restored.
 //
+// # Secrets
+//
+// Values of type Secret, and the seeds of second factors, are sealed one by one with a key in a file of its own, dialtone.key
+// (see place and ring), when a record is encoded, and opened when it is decoded. What needs no secret, [Check] above all,
+// needs no key. A secret that doesn't open makes its record a damaged one. [DB.RotateKey] changes the key.
+//
 // # A disk that fails
 //
 // A commit that fails for want of space was surely not written (ErrReadOnly), and the next one is tried as ever: it is
@@ -53,6 +59,8 @@
 //	meta            "books"                  count and sum of the records of each bucket, JSON
 //	meta            "epoch"                  the opening of the store, JSON; see Epoch
 //	meta            "restored"               when an earlier store was put in place, seconds since 1970, 8 bytes
+//	meta            "key"                    ID of the key that all secrets are sealed with
+//	meta            "scrub"                  there while copies of before they were may be on the disk
 //	leases          IPv4 address, 4 bytes    tagged fields, see fields.go
 //	events          Seq, 8 bytes             tagged fields
 //	cursors         name of the reader       Seq, 8 bytes

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/bbolt"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
@@ -340,27 +337,6 @@ func TestOutboxEnds(t *testing.T) {
 			t.Fatalf("events: got from %d to %d in one commit, want fewer by %d at most", before, now, 3+pruneSlice)
 		}
 		before = now
-	}
-}
-
-// TestSecrets: in the file secrets are told from text, by nobody but the owner.
-func TestSecrets(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	db, ctx := openDB(t, dir), t.Context()
-	c := provision.Config{ID: "c", Params: provision.Params{"password": provision.Secret("s3cr3t")}}
-	must[provision.Config](t)(db.PutConfig(ctx, c))
-	b := must[[]byte](t)(os.ReadFile(filepath.Join(dir, fileDB)))
-	if !bytes.Contains(b, []byte(`{"password":{"$secret":"s3cr3t"}}`)) {
-		t.Error("the file has no envelope with the secret")
-	}
-	got := must[provision.Config](t)(db.Config(ctx, "c"))
-	if diff := cmp.Diff(any(provision.Secret("s3cr3t")), got.Params["password"]); diff != "" {
-		t.Errorf("secret (-want +got):\n%s", diff)
-	}
-	_, err := db.PutConfig(ctx, c)
-	if err == nil || strings.Contains(err.Error(), "s3cr3t") {
-		t.Errorf("a second creation: got error %v, want one without the secret", err)
 	}
 }
 

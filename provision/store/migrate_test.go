@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "write the golden store of the present s
 
 // golden returns the stores of all schemas, the present one last.
 func golden() []string {
-	return []string{"testdata/schema1.db.gz", "testdata/schema2.db.gz", "testdata/schema3.db.gz", "testdata/schema4.db.gz", "testdata/schema5.db.gz"}
+	return []string{"testdata/schema1.db.gz", "testdata/schema2.db.gz", "testdata/schema3.db.gz", "testdata/schema4.db.gz", "testdata/schema5.db.gz", "testdata/schema6.db.gz"}
 }
 
 // content is what the golden store holds: a record of each kind, with each field set.
@@ -141,6 +141,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		var packed bytes.Buffer
+		write(t, golden()[len(golden())-1]+".key", string(must[[]byte](t)(os.ReadFile(filepath.Join(dir, fileKey)))))
 		w := gzip.NewWriter(&packed)
 		if _, err := w.Write(must[[]byte](t)(os.ReadFile(filepath.Join(dir, fileDB)))); err != nil {
 			t.Fatal(err)
@@ -158,6 +159,9 @@ func TestGolden(t *testing.T) {
 		r := must[*gzip.Reader](t)(gzip.NewReader(bytes.NewReader(must[[]byte](t)(os.ReadFile(name)))))
 		before := string(must[[]byte](t)(io.ReadAll(r)))
 		write(t, filepath.Join(dir, fileDB), before)
+		if key, err := os.ReadFile(name + ".key"); err == nil { // since schema 6
+			write(t, filepath.Join(dir, fileKey), string(key))
+		}
 		db := openDB(t, dir)
 		sameContent(t, elder(loadContent(t, db)), elder(goldenContent(t)))
 		if err := db.Close(); err != nil {

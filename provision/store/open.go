@@ -123,6 +123,9 @@ func (db *DB) open(ctx context.Context) error {
 	if err := db.openFile(ctx, path); err != nil {
 		return err
 	}
+	if err := db.openKeys(ctx, path, report); err != nil {
+		return err
+	}
 	if err := db.mend(ctx, report); err != nil {
 		return fmt.Errorf("mend %s: %w", path, err)
 	}

@@ -12,16 +12,19 @@ import (
 	"github.com/dialtone-project/dialtone/provision"
 )
 
-// Parameters are JSON with two additions. A secret is an object with the one key keySecret, so that reading needs no
-// vocabulary (and that it is told from plain text in the file: the place for encryption, should it come). A key that
-// begins with a dollar gets a second one. Floats always have a point or an exponent, and numbers without are int64s.
-const keySecret = "$secret"
+// Parameters are JSON with two additions. A secret is an object with the one key keySealed, whose value is a ciphertext (see
+// place), so that reading needs no vocabulary; before schema 6 it had the one key keySecret and was in the clear. A key
+// that begins with a dollar gets a second one. Floats always have a point or an exponent, and numbers without are int64s.
+const (
+	keySealed = "$sealed"
+	keySecret = "$secret"
+)
 
 // maxDepth bounds how deep parameters are nested; a map that contains itself ends there.
 const maxDepth = 32
 
 // encodeValue turns a parameter into what package json writes as said above. Path names it in errors.
-func encodeValue(path string, v any, depth int) (any, error) {
+func (p place) encodeValue(path string, v any, depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("%s is nested more than %d deep: %w", path, maxDepth, provision.ErrInvalid)
 	}
@@ -31,27 +34,30 @@ func encodeValue(path string, v any, depth int) (any, error) {
 	case string:
 		return v, checkText(path, v)
 	case provision.Secret:
-		return map[string]string{keySecret: v.Reveal()}, checkText(path, v.Reveal())
+		if p.ring == nil {
+			return map[string]string{keySecret: v.Reveal()}, checkText(path, v.Reveal())
+		}
+		return map[string]string{keySealed: p.seal(path, []byte(v.Reveal()))}, checkText(path, v.Reveal())
 	case float64:
 		return encodeFloat(path, v)
 	case []any:
 		out := make([]any, len(v))
 		for i, x := range v {
 			var err error
-			if out[i], err = encodeValue(fmt.Sprintf("%s[%d]", path, i), x, depth+1); err != nil {
+			if out[i], err = p.encodeValue(fmt.Sprintf("%s[%d]", path, i), x, depth+1); err != nil {
 				return nil, err
 			}
 		}
 		return out, nil
 	case provision.Params:
-		return encodeMap(path, v, depth)
+		return p.encodeMap(path, v, depth)
 	case map[string]any:
-		return encodeMap(path, v, depth)
+		return p.encodeMap(path, v, depth)
 	}
 	return nil, fmt.Errorf("%s has type %T: %w", path, v, provision.ErrInvalid)
 }
 
-func encodeMap(path string, m map[string]any, depth int) (map[string]any, error) {
+func (p place) encodeMap(path string, m map[string]any, depth int) (map[string]any, error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -65,7 +71,7 @@ func encodeMap(path string, m map[string]any, depth int) (map[string]any, error)
 			k = "$" + k
 		}
 		var err error
-		if out[k], err = encodeValue(at, x, depth+1); err != nil {
+		if out[k], err = p.encodeValue(at, x, depth+1); err != nil {
 			return nil, err
 		}
 	}
@@ -91,8 +97,8 @@ func checkText(path, s string) error {
 	return nil
 }
 
-// decodeMap reads what encodeMap wrote.
-func decodeMap(b json.RawMessage) (map[string]any, error) {
+// decodeMap reads what encodeMap wrote under a name.
+func (p place) decodeMap(name string, b json.RawMessage) (map[string]any, error) {
 	if len(b) == 0 {
 		return nil, nil
 	}
@@ -102,10 +108,17 @@ func decodeMap(b json.RawMessage) (map[string]any, error) {
 	if err := d.Decode(&m); err != nil {
 		return nil, err
 	}
-	return restoreMap(m, 0)
+	r := restorer{place: p, path: []byte(name)}
+	return r.restoreMap(m, 0)
 }
 
-func restoreMap(m map[string]any, depth int) (map[string]any, error) {
+// restorer knows where in the params it is.
+type restorer struct {
+	place
+	path []byte
+}
+
+func (r *restorer) restoreMap(m map[string]any, depth int) (map[string]any, error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -116,7 +129,10 @@ func restoreMap(m map[string]any, depth int) (map[string]any, error) {
 				return nil, fmt.Errorf("the key %q means nothing", "$"+name)
 			}
 		}
-		v, err := restoreValue(v, depth+1)
+		up := len(r.path)
+		r.path = append(append(r.path, '.'), k...)
+		v, err := r.restoreValue(v, depth+1)
+		r.path = r.path[:up]
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", k, err)
 		}
@@ -125,7 +141,7 @@ func restoreMap(m map[string]any, depth int) (map[string]any, error) {
 	return out, nil
 }
 
-func restoreValue(v any, depth int) (any, error) {
+func (r *restorer) restoreValue(v any, depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("nested more than %d deep", maxDepth)
 	}
@@ -137,16 +153,23 @@ func restoreValue(v any, depth int) (any, error) {
 		return v.Int64()
 	case []any:
 		for i, x := range v {
+			up := len(r.path)
+			r.path = append(strconv.AppendInt(append(r.path, '['), int64(i), 10), ']')
 			var err error
-			if v[i], err = restoreValue(x, depth+1); err != nil {
+			if v[i], err = r.restoreValue(x, depth+1); err != nil {
 				return nil, err
 			}
+			r.path = r.path[:up]
 		}
 	case map[string]any:
 		if s, ok := v[keySecret].(string); ok && len(v) == 1 {
 			return provision.Secret(s), nil
 		}
-		return restoreMap(v, depth)
+		if s, ok := v[keySealed].(string); ok && len(v) == 1 {
+			plain, err := r.open(string(r.path), s)
+			return provision.Secret(plain), err
+		}
+		return r.restoreMap(v, depth)
 	}
 	return v, nil
 }

@@ -299,10 +299,10 @@ func fieldsOfTomorrow(t *testing.T) {
 	if diff := cmp.Diff(want.Leases[0], got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("lease (-want +got):\n%s", diff)
 	}
-	if b, err = encodeDevice(want.Devices[0]); err != nil {
+	if b, err = encodeDevice(place{}, want.Devices[0]); err != nil {
 		t.Fatal(err)
 	}
-	d, err := decodeDevice("the ID", 1, append([]byte(`{"future":{"a":1},`), b[1:]...))
+	d, err := decodeDevice(place{}, "the ID", 1, append([]byte(`{"future":{"a":1},`), b[1:]...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,11 +327,11 @@ func TestParamsRoundTrip(t *testing.T) {
 	params := rapid.MapOf(key, value)
 	rapid.Check(t, func(t *rapid.T) {
 		want := params.Draw(t, "params")
-		b, err := marshalParams("params", want)
+		b, err := (place{}).marshalParams("params", want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := decodeMap(b)
+		got, err := (place{}).decodeMap("params", b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -350,7 +350,7 @@ func TestParamsRefused(t *testing.T) {
 		"no text": "\xff", "no text in a secret": provision.Secret("s3cr3t\xff"), "no text in a key": map[string]any{"\xff": 1}, "a loop": loop,
 		"within": []any{map[string]any{"x": []string{"a"}}},
 	} {
-		_, err := marshalParams("params", map[string]any{"key": v})
+		_, err := (place{}).marshalParams("params", map[string]any{"key": v})
 		if !errors.Is(err, provision.ErrInvalid) || !strings.Contains(err.Error(), "params.key") || strings.Contains(err.Error(), "s3cr3t") {
 			t.Errorf("%s: got error %v, want %v with the place and without a secret", name, err, provision.ErrInvalid)
 		}
@@ -362,8 +362,8 @@ func FuzzDecode(f *testing.F) {
 	c := goldenContent(t)
 	l, _ := encodeLease(c.Leases[0])
 	e, _ := encodeEvent(c.Events[1])
-	d, _ := encodeDevice(c.Devices[0])
-	cfg, _ := encodeConfig(c.Configs[0])
+	d, _ := encodeDevice(place{}, c.Devices[0])
+	cfg, _ := encodeConfig(place{}, c.Configs[0])
 	n, _ := encodeDeclared(c.Declared)
 	for _, seed := range [][]byte{l, e, d, cfg, n, nil, {1}, {1, 1, 255}, []byte(`{"params":{"$x":1}}`), []byte(`{"override":{"a":1e999}}`)} {
 		f.Add(seed)
@@ -385,11 +385,11 @@ func FuzzDecode(f *testing.F) {
 		again(t, b, decodeLease, encodeLease, same)
 		again(t, b, func(b []byte) (lease.Event, error) { return decodeEvent(5, b) }, encodeEvent, same)
 		// JSON from outside may hold text that our encoders refuse; then only the decoders are tested.
-		_, _ = decodeDevice("id", 1, b)
-		_, _ = decodeConfig("id", 1, b)
+		_, _ = decodeDevice(place{}, "id", 1, b)
+		_, _ = decodeConfig(place{}, "id", 1, b)
 		_, _ = decodeDeclared(b)
-		if m, err := decodeMap(b); err == nil && len(m) > 0 {
-			again(t, b, func(b []byte) (map[string]any, error) { return decodeMap(b) }, func(m map[string]any) ([]byte, error) { return marshalParams("p", m) }, same)
+		if m, err := (place{}).decodeMap("params", b); err == nil && len(m) > 0 {
+			again(t, b, func(b []byte) (map[string]any, error) { return (place{}).decodeMap("params", b) }, func(m map[string]any) ([]byte, error) { return (place{}).marshalParams("p", m) }, same)
 		}
 	})
 }

@@ -46,7 +46,7 @@ func revisionKey(id string, number uint64) []byte {
 }
 
 // revisionAt decodes the payload under a key.
-func revisionAt(key, payload []byte) (v provision.Revision, err error) {
+func revisionAt(at place, key, payload []byte) (v provision.Revision, err error) {
 	id, number, ok := strings.Cut(string(key), "\x00")
 	if !ok || len(number) != 8 {
 		return v, errShort
@@ -59,7 +59,7 @@ func revisionAt(key, payload []byte) (v provision.Revision, err error) {
 		Config: provision.ConfigID(id), Number: binary.BigEndian.Uint64([]byte(number)),
 		At: r.At, By: provision.Author{Who: r.Who, Why: r.Why}, Deleted: r.Deleted,
 	}
-	v.State, err = decodeConfig(id, r.Rev, r.State)
+	v.State, err = decodeConfig(at, id, r.Rev, r.State)
 	return v, err
 }
 
@@ -67,7 +67,7 @@ func revisionAt(key, payload []byte) (v provision.Revision, err error) {
 type revision struct {
 	id      string
 	rev     uint64
-	body    []byte
+	state   provision.Config
 	by      provision.Author
 	deleted bool
 }
@@ -79,13 +79,13 @@ func (db *DB) revise(tx *bbolt.Tx, r revision) ([]op, error) {
 	last, known := lastRevision(tx, r.id)
 	var ops []op
 	if !known {
-		was, ok, err := configTable().row(db, tx, r.id)
-		if err != nil && !errors.Is(err, ErrDamaged) {
+		was, err := configTable().find(db, tx, r.id)
+		if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, provision.ErrNotFound) {
 			return nil, err
 		}
-		if ok && err == nil && !r.deleted {
-			o, err := revisionOp(last+1, at, revision{
-				id: r.id, rev: was.rev, body: was.body, by: provision.Author{Who: provision.BySystem, Why: "as it was before there was a history"},
+		if err == nil && !r.deleted {
+			o, err := db.revisionOp(last+1, at, revision{
+				id: r.id, rev: was.Rev, state: was, by: provision.Author{Who: provision.BySystem, Why: "as it was before there was a history"},
 			})
 			if err != nil {
 				return nil, err
@@ -93,7 +93,7 @@ func (db *DB) revise(tx *bbolt.Tx, r revision) ([]op, error) {
 			ops, last = append(ops, o), last+1
 		}
 	}
-	o, err := revisionOp(last+1, at, r)
+	o, err := db.revisionOp(last+1, at, r)
 	if err != nil {
 		return nil, err
 	}
@@ -106,15 +106,35 @@ func (db *DB) revise(tx *bbolt.Tx, r revision) ([]op, error) {
 	return ops, nil
 }
 
-func revisionOp(number uint64, at time.Time, r revision) (op, error) {
+func (db *DB) revisionOp(number uint64, at time.Time, r revision) (op, error) {
+	key := revisionKey(r.id, number)
+	state, err := encodeConfig(db.place(bucketRevisions, string(key)), r.state)
+	if err != nil {
+		return op{}, fmt.Errorf("revision: %w", err)
+	}
 	payload, err := json.Marshal(revisionRecord{
-		At: at, Who: r.by.Who, Why: r.by.Why, Deleted: r.deleted, Rev: r.rev, State: r.body,
+		At: at, Who: r.by.Who, Why: r.by.Why, Deleted: r.deleted, Rev: r.rev, State: state,
 	})
 	if err != nil {
 		return op{}, fmt.Errorf("revision: %w", err)
 	}
-	key := revisionKey(r.id, number)
 	return op{bucketRevisions, key, seal(bucketRevisions, key, payload)}, nil
+}
+
+// resealedRevision is resealed for a revision.
+func resealedRevision(at place, payload []byte) ([]byte, error) {
+	v, err := revisionAt(at, []byte(at.key), payload)
+	if err != nil {
+		return nil, err
+	}
+	var r revisionRecord
+	if err := json.Unmarshal(payload, &r); err != nil {
+		return nil, err
+	}
+	if r.State, err = encodeConfig(at, v.State); err != nil {
+		return nil, err
+	}
+	return json.Marshal(r)
 }
 
 // lastRevision returns the number of a config's newest revision; false: there is none.
@@ -155,7 +175,7 @@ func (db *DB) Revisions(_ context.Context, id provision.ConfigID) (list []provis
 			payload, err := unseal(bucketRevisions, k, value)
 			var r provision.Revision
 			if err == nil {
-				r, err = revisionAt(k, payload)
+				r, err = revisionAt(db.place(bucketRevisions, string(k)), k, payload)
 			}
 			if err != nil {
 				_ = db.damaged(bucketRevisions, string(k), err) // noted there

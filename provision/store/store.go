@@ -44,8 +44,10 @@ type DB struct {
 	writes   atomic.Uint64
 	configs  atomic.Uint64 // counts what may have changed a config
 	devices  deviceCache
-	books    books         // of the writer whose turn it is
-	snapping chan struct{} // holds a token while a snapshot is made
+	ring     atomic.Pointer[ring] // of the secrets; set by Open
+	keyUse   sync.RWMutex         // held for reading by who needs that the key stays, for writing by who rotates it
+	books    books                // of the writer whose turn it is
+	snapping chan struct{}        // holds a token while a snapshot is made
 	// stopped is the first commit error after which the file may not be written any more; see transact and reopen.
 	stopped  atomic.Pointer[error]
 	restored time.Time // set by Open

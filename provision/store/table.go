@@ -47,8 +47,8 @@ func checkKey(s string) error {
 // table is how one kind of record is stored: under its ID, and under everything else that it is found by.
 type table[T any] struct {
 	bucket string
-	encode func(T) ([]byte, error)
-	decode func(id string, rev uint64, body []byte) (T, error)
+	encode func(place, T) ([]byte, error)
+	decode func(at place, id string, rev uint64, body []byte) (T, error)
 	refs   func(T) []ref
 	// indexes are the buckets of all refs.
 	indexes []string
@@ -76,11 +76,13 @@ type entry[T any] struct {
 	id   string
 	rev  uint64 // that it has to have now; 0: there must be none
 	body []byte
+	ring *ring // with which its secrets are sealed
 	refs []ref
 }
 
-func (t table[T]) entry(id string, rev uint64, v T) (entry[T], error) {
-	e := entry[T]{v: v, id: id, rev: rev, refs: t.refs(v)}
+func (t table[T]) entry(db *DB, id string, rev uint64, v T) (entry[T], error) {
+	at := db.place(t.bucket, id)
+	e := entry[T]{v: v, id: id, rev: rev, refs: t.refs(v), ring: at.ring}
 	if err := checkKey(id); err != nil {
 		return e, fmt.Errorf("id: %w", err)
 	}
@@ -90,7 +92,7 @@ func (t table[T]) entry(id string, rev uint64, v T) (entry[T], error) {
 		}
 	}
 	var err error
-	if e.body, err = t.encode(v); err != nil {
+	if e.body, err = t.encode(at, v); err != nil {
 		return e, err
 	}
 	if len(e.body) > maxBody {
@@ -112,7 +114,7 @@ func (t table[T]) row(db *DB, tx *bbolt.Tx, id string) (row, bool, error) {
 }
 
 func (t table[T]) read(db *DB, id string, r row) (T, error) {
-	v, err := t.decode(id, r.rev, r.body)
+	v, err := t.decode(db.place(t.bucket, id), id, r.rev, r.body)
 	if err != nil {
 		return v, db.damaged(t.bucket, id, err)
 	}
@@ -168,6 +170,11 @@ func (t table[T]) put(db *DB, tx *bbolt.Tx, e entry[T]) (ops []op, rev uint64, e
 	if err != nil {
 		return nil, 0, err
 	}
+	if at := db.place(t.bucket, e.id); at.ring != e.ring { // the key was rotated since
+		if e.body, err = t.encode(at, e.v); err != nil {
+			return nil, 0, err
+		}
+	}
 	switch {
 	case there && e.rev == 0:
 		return nil, 0, conflict("it exists already")
@@ -175,7 +182,7 @@ func (t table[T]) put(db *DB, tx *bbolt.Tx, e entry[T]) (ops []op, rev uint64, e
 		return nil, 0, conflict("it was deleted meanwhile")
 	case now.rev != e.rev:
 		return nil, 0, conflict("it has changed meanwhile: its revision is %d, not %d", now.rev, e.rev)
-	case there && bytes.Equal(now.body, e.body):
+	case there && t.same(db, now, e):
 		return nil, now.rev, nil
 	}
 	for _, r := range e.refs {
@@ -204,6 +211,27 @@ func (t table[T]) put(db *DB, tx *bbolt.Tx, e entry[T]) (ops []op, rev uint64, e
 	rev = e.rev + 1
 	key := []byte(e.id)
 	return append(ops, op{t.bucket, key, seal(t.bucket, key, withRev(rev, e.body))}), rev, nil
+}
+
+// same reports whether a record is what is stored already. Sealed secrets never look the same, so they are compared in
+// the clear.
+func (t table[T]) same(db *DB, now row, e entry[T]) bool {
+	if bytes.Equal(now.body, e.body) {
+		return true
+	}
+	if !isSealed(now.body) || !isSealed(e.body) {
+		return false
+	}
+	old, err := t.read(db, e.id, now)
+	if err != nil {
+		return false
+	}
+	was, err := t.encode(place{}, old)
+	if err != nil {
+		return false
+	}
+	is, err := t.encode(place{}, e.v)
+	return err == nil && bytes.Equal(was, is)
 }
 
 // remove plans the deletion of a record, be it damaged: then what leads to it is searched for.

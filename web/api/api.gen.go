@@ -1394,6 +1394,14 @@ type Restoration struct {
 	Revision int64 `json:"revision"`
 }
 
+// Revealed defines model for Revealed.
+type Revealed struct {
+	Params map[string]interface{} `json:"params"`
+
+	// Paths Which of the values are secrets.
+	Paths []string `json:"paths"`
+}
+
 // Revision defines model for Revision.
 type Revision struct {
 	At      time.Time `json:"at"`
@@ -1410,6 +1418,20 @@ type RevisionList struct {
 
 // Role defines model for Role.
 type Role string
+
+// Rotation defines model for Rotation.
+type Rotation struct {
+	Done bool `json:"done"`
+
+	// New What the one in its place is called; empty: there is none.
+	New string `json:"new"`
+
+	// Old What the key that was in use is called. It is no part of it.
+	Old string `json:"old"`
+
+	// Records How many records have secrets.
+	Records int64 `json:"records"`
+}
 
 // SecondFactor defines model for SecondFactor.
 type SecondFactor struct {
@@ -1853,6 +1875,12 @@ type ListRequestsParams struct {
 	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
 }
 
+// RotateKeyParams defines parameters for RotateKey.
+type RotateKeyParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
 // ListSightingsParams defines parameters for ListSightings.
 type ListSightingsParams struct {
 	// Limit How many items a page has at most.
@@ -2133,6 +2161,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
 	RestoreConfig(ctx context.Context, config ConfigID, params *RestoreConfigParams, body RestoreConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevealConfig A config's own values with its secrets in clear. Each time is written into the audit, with what was revealed.
+	//
+	// Corresponds with POST /configs/{config}/reveal (the `RevealConfig` operationId).
+	RevealConfig(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// FollowEvents What happens, as it happens, as server-sent events.
 	//
@@ -2435,6 +2468,11 @@ type ClientInterface interface {
 	// Corresponds with POST /phones/{phone}/retire (the `RetirePhone` operationId).
 	RetirePhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RevealPhone A phone's own values (its override) with their secrets in clear. Each time is written into the audit, with what was revealed.
+	//
+	// Corresponds with POST /phones/{phone}/reveal (the `RevealPhone` operationId).
+	RevealPhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// IssuePhoneTokenWithBody Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
 	//
 	// Takes any type of body and a specified content type.
@@ -2478,6 +2516,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /requests/{number}/replay (the `ReplayRequest` operationId).
 	ReplayRequest(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateKey Makes a new key for the secrets in the store, and seals all of them anew.
+	//
+	// 409: a backup is being made, or another rotation runs.
+	//
+	// Corresponds with POST /secrets/rotate (the `RotateKey` operationId).
+	RotateKey(ctx context.Context, params *RotateKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSessions Who is signed in; one's own sessions, or everybody's for whom that is allowed.
 	//
@@ -2905,6 +2950,21 @@ func (c *Client) RestoreConfigWithBody(ctx context.Context, config ConfigID, par
 // Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
 func (c *Client) RestoreConfig(ctx context.Context, config ConfigID, params *RestoreConfigParams, body RestoreConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRestoreConfigRequest(c.Server, config, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevealConfig A config's own values with its secrets in clear. Each time is written into the audit, with what was revealed.
+//
+// Corresponds with POST /configs/{config}/reveal (the `RevealConfig` operationId).
+func (c *Client) RevealConfig(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevealConfigRequest(c.Server, config)
 	if err != nil {
 		return nil, err
 	}
@@ -3646,6 +3706,21 @@ func (c *Client) RetirePhone(ctx context.Context, phone PhoneKey, reqEditors ...
 	return c.Client.Do(req)
 }
 
+// RevealPhone A phone's own values (its override) with their secrets in clear. Each time is written into the audit, with what was revealed.
+//
+// Corresponds with POST /phones/{phone}/reveal (the `RevealPhone` operationId).
+func (c *Client) RevealPhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevealPhoneRequest(c.Server, phone)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // IssuePhoneTokenWithBody Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
 //
 // Takes any type of body and a specified content type.
@@ -3760,6 +3835,23 @@ func (c *Client) GetRequest(ctx context.Context, number RequestNumber, reqEditor
 // Corresponds with POST /requests/{number}/replay (the `ReplayRequest` operationId).
 func (c *Client) ReplayRequest(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReplayRequestRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateKey Makes a new key for the secrets in the store, and seals all of them anew.
+//
+// 409: a backup is being made, or another rotation runs.
+//
+// Corresponds with POST /secrets/rotate (the `RotateKey` operationId).
+func (c *Client) RotateKey(ctx context.Context, params *RotateKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateKeyRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4863,6 +4955,40 @@ func NewRestoreConfigRequestWithBody(server string, config ConfigID, params *Res
 
 		req.Header.Set("If-Match", headerParam0)
 
+	}
+
+	return req, nil
+}
+
+// NewRevealConfigRequest constructs an http.Request for the RevealConfig method
+func NewRevealConfigRequest(server string, config ConfigID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "config", config, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/configs/%s/reveal", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -6403,6 +6529,40 @@ func NewRetirePhoneRequest(server string, phone PhoneKey) (*http.Request, error)
 	return req, nil
 }
 
+// NewRevealPhoneRequest constructs an http.Request for the RevealPhone method
+func NewRevealPhoneRequest(server string, phone PhoneKey) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/reveal", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewIssuePhoneTokenRequest calls the generic IssuePhoneToken builder with application/json body
 func NewIssuePhoneTokenRequest(server string, phone PhoneKey, body IssuePhoneTokenJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -6671,6 +6831,56 @@ func NewReplayRequestRequest(server string, number RequestNumber) (*http.Request
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRotateKeyRequest constructs an http.Request for the RotateKey method
+func NewRotateKeyRequest(server string, params *RotateKeyParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/secrets/rotate")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
@@ -7655,6 +7865,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /configs/{config}/restore (the `RestoreConfig` operationId).
 	RestoreConfigWithResponse(ctx context.Context, config ConfigID, params *RestoreConfigParams, body RestoreConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*RestoreConfigResponse, error)
 
+	// RevealConfigWithResponse A config's own values with its secrets in clear. Each time is written into the audit, with what was revealed.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /configs/{config}/reveal (the `RevealConfig` operationId).
+	RevealConfigWithResponse(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*RevealConfigResponse, error)
+
 	// FollowEventsWithResponse What happens, as it happens, as server-sent events.
 	//
 	// Each event's name is its topic, its data an Event, and its ID says from where a later call goes on: browsers send it
@@ -7986,6 +8203,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /phones/{phone}/retire (the `RetirePhone` operationId).
 	RetirePhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*RetirePhoneResponse, error)
 
+	// RevealPhoneWithResponse A phone's own values (its override) with their secrets in clear. Each time is written into the audit, with what was revealed.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/reveal (the `RevealPhone` operationId).
+	RevealPhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*RevealPhoneResponse, error)
+
 	// IssuePhoneTokenWithBodyWithResponse Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8041,6 +8265,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /requests/{number}/replay (the `ReplayRequest` operationId).
 	ReplayRequestWithResponse(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*ReplayRequestResponse, error)
+
+	// RotateKeyWithResponse Makes a new key for the secrets in the store, and seals all of them anew.
+	//
+	// 409: a backup is being made, or another rotation runs.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /secrets/rotate (the `RotateKey` operationId).
+	RotateKeyWithResponse(ctx context.Context, params *RotateKeyParams, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
 
 	// ListSessionsWithResponse Who is signed in; one's own sessions, or everybody's for whom that is allowed.
 	//
@@ -8898,6 +9131,54 @@ func (r RestoreConfigResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RestoreConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RevealConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Revealed
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevealConfigResponse) GetJSON200() *Revealed {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevealConfigResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevealConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevealConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevealConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevealConfigResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10310,6 +10591,54 @@ func (r RetirePhoneResponse) ContentType() string {
 	return ""
 }
 
+type RevealPhoneResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Revealed
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevealPhoneResponse) GetJSON200() *Revealed {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevealPhoneResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevealPhoneResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevealPhoneResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevealPhoneResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevealPhoneResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type IssuePhoneTokenResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -10640,6 +10969,54 @@ func (r ReplayRequestResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReplayRequestResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RotateKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rotation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RotateKeyResponse) GetJSON200() *Rotation {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RotateKeyResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RotateKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RotateKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RotateKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RotateKeyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11819,6 +12196,19 @@ func (c *ClientWithResponses) RestoreConfigWithResponse(ctx context.Context, con
 	return ParseRestoreConfigResponse(rsp)
 }
 
+// RevealConfigWithResponse A config's own values with its secrets in clear. Each time is written into the audit, with what was revealed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /configs/{config}/reveal (the `RevealConfig` operationId).
+func (c *ClientWithResponses) RevealConfigWithResponse(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*RevealConfigResponse, error) {
+	rsp, err := c.RevealConfig(ctx, config, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevealConfigResponse(rsp)
+}
+
 // FollowEventsWithResponse What happens, as it happens, as server-sent events.
 //
 // Each event's name is its topic, its data an Event, and its ID says from where a later call goes on: browsers send it
@@ -12408,6 +12798,19 @@ func (c *ClientWithResponses) RetirePhoneWithResponse(ctx context.Context, phone
 	return ParseRetirePhoneResponse(rsp)
 }
 
+// RevealPhoneWithResponse A phone's own values (its override) with their secrets in clear. Each time is written into the audit, with what was revealed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/reveal (the `RevealPhone` operationId).
+func (c *ClientWithResponses) RevealPhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*RevealPhoneResponse, error) {
+	rsp, err := c.RevealPhone(ctx, phone, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevealPhoneResponse(rsp)
+}
+
 // IssuePhoneTokenWithBodyWithResponse Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -12510,6 +12913,21 @@ func (c *ClientWithResponses) ReplayRequestWithResponse(ctx context.Context, num
 		return nil, err
 	}
 	return ParseReplayRequestResponse(rsp)
+}
+
+// RotateKeyWithResponse Makes a new key for the secrets in the store, and seals all of them anew.
+//
+// 409: a backup is being made, or another rotation runs.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /secrets/rotate (the `RotateKey` operationId).
+func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, params *RotateKeyParams, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
+	rsp, err := c.RotateKey(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateKeyResponse(rsp)
 }
 
 // ListSessionsWithResponse Who is signed in; one's own sessions, or everybody's for whom that is allowed.
@@ -13344,6 +13762,39 @@ func ParseRestoreConfigResponse(rsp *http.Response) (*RestoreConfigResponse, err
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevealConfigResponse parses an HTTP response from a RevealConfigWithResponse call
+func ParseRevealConfigResponse(rsp *http.Response) (*RevealConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevealConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Revealed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	return response, nil
@@ -14356,6 +14807,39 @@ func ParseRetirePhoneResponse(rsp *http.Response) (*RetirePhoneResponse, error) 
 	return response, nil
 }
 
+// ParseRevealPhoneResponse parses an HTTP response from a RevealPhoneWithResponse call
+func ParseRevealPhoneResponse(rsp *http.Response) (*RevealPhoneResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevealPhoneResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Revealed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseIssuePhoneTokenResponse parses an HTTP response from a IssuePhoneTokenWithResponse call
 func ParseIssuePhoneTokenResponse(rsp *http.Response) (*IssuePhoneTokenResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -14570,6 +15054,39 @@ func ParseReplayRequestResponse(rsp *http.Response) (*ReplayRequestResponse, err
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Replay
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRotateKeyResponse parses an HTTP response from a RotateKeyWithResponse call
+func ParseRotateKeyResponse(rsp *http.Response) (*RotateKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RotateKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rotation
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -15285,6 +15802,9 @@ type ServerInterface interface {
 	// RestoreConfig Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
 	// (POST /configs/{config}/restore)
 	RestoreConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params RestoreConfigParams)
+	// RevealConfig A config's own values with its secrets in clear. Each time is written into the audit, with what was revealed.
+	// (POST /configs/{config}/reveal)
+	RevealConfig(w http.ResponseWriter, r *http.Request, config ConfigID)
 	// FollowEvents What happens, as it happens, as server-sent events.
 	// (GET /events)
 	FollowEvents(w http.ResponseWriter, r *http.Request, params FollowEventsParams)
@@ -15372,6 +15892,9 @@ type ServerInterface interface {
 	// RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
 	// (POST /phones/{phone}/retire)
 	RetirePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	// RevealPhone A phone's own values (its override) with their secrets in clear. Each time is written into the audit, with what was revealed.
+	// (POST /phones/{phone}/reveal)
+	RevealPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
 	// IssuePhoneToken Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
 	// (POST /phones/{phone}/token)
 	IssuePhoneToken(w http.ResponseWriter, r *http.Request, phone PhoneKey)
@@ -15393,6 +15916,9 @@ type ServerInterface interface {
 	// ReplayRequest What a request of the past would come to now. Nothing is changed.
 	// (POST /requests/{number}/replay)
 	ReplayRequest(w http.ResponseWriter, r *http.Request, number RequestNumber)
+	// RotateKey Makes a new key for the secrets in the store, and seals all of them anew.
+	// (POST /secrets/rotate)
+	RotateKey(w http.ResponseWriter, r *http.Request, params RotateKeyParams)
 	// ListSessions Who is signed in; one's own sessions, or everybody's for whom that is allowed.
 	// (GET /sessions)
 	ListSessions(w http.ResponseWriter, r *http.Request)
@@ -15961,6 +16487,32 @@ func (siw *ServerInterfaceWrapper) RestoreConfig(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RestoreConfig(w, r, config, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevealConfig operation middleware
+func (siw *ServerInterfaceWrapper) RevealConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "config" -------------
+	var config ConfigID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "config", r.PathValue("config"), &config, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "config", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevealConfig(w, r, config)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -17044,6 +17596,32 @@ func (siw *ServerInterfaceWrapper) RetirePhone(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// RevealPhone operation middleware
+func (siw *ServerInterfaceWrapper) RevealPhone(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevealPhone(w, r, phone)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // IssuePhoneToken operation middleware
 func (siw *ServerInterfaceWrapper) IssuePhoneToken(w http.ResponseWriter, r *http.Request) {
 
@@ -17240,6 +17818,39 @@ func (siw *ServerInterfaceWrapper) ReplayRequest(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ReplayRequest(w, r, number)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateKey operation middleware
+func (siw *ServerInterfaceWrapper) RotateKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateKeyParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateKey(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -17887,6 +18498,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/deny", wrapper.DenyPhone)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/retire", wrapper.RetirePhone)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/clear", wrapper.ClearPhone)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/reveal", wrapper.RevealPhone)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/token", wrapper.IssuePhoneToken)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/waiting", wrapper.ListWaiting)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/windows", wrapper.ListWindows)
@@ -17902,6 +18514,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs/{config}/resolved", wrapper.ResolveConfig)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs/{config}/history", wrapper.ListRevisions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs/{config}/diff", wrapper.DiffConfig)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/configs/{config}/reveal", wrapper.RevealConfig)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/configs/{config}/restore", wrapper.RestoreConfig)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/sightings", wrapper.ListSightings)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/sightings/{sighting}/adopt", wrapper.AdoptSighting)
@@ -17915,6 +18528,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/log-levels", wrapper.SetLogLevels)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/problems", wrapper.ListProblems)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/explain", wrapper.Explain)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/secrets/rotate", wrapper.RotateKey)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/backup", wrapper.GetBackup)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/site", wrapper.ExportSite)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/site", wrapper.ApplySite)
@@ -18500,6 +19114,45 @@ type RestoreConfigdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RestoreConfigdefaultApplicationProblemPlusJSONResponse) VisitRestoreConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealConfigRequestObject struct {
+	Config ConfigID `json:"config"`
+}
+
+type RevealConfigResponseObject interface {
+	VisitRevealConfigResponse(w http.ResponseWriter) error
+}
+
+type RevealConfig200JSONResponse Revealed
+
+func (response RevealConfig200JSONResponse) VisitRevealConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevealConfigdefaultApplicationProblemPlusJSONResponse) VisitRevealConfigResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19719,6 +20372,45 @@ func (response RetirePhonedefaultApplicationProblemPlusJSONResponse) VisitRetire
 	return err
 }
 
+type RevealPhoneRequestObject struct {
+	Phone PhoneKey `json:"phone"`
+}
+
+type RevealPhoneResponseObject interface {
+	VisitRevealPhoneResponse(w http.ResponseWriter) error
+}
+
+type RevealPhone200JSONResponse Revealed
+
+func (response RevealPhone200JSONResponse) VisitRevealPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealPhonedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevealPhonedefaultApplicationProblemPlusJSONResponse) VisitRevealPhoneResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type IssuePhoneTokenRequestObject struct {
 	Phone PhoneKey `json:"phone"`
 	Body  *IssuePhoneTokenJSONRequestBody
@@ -19979,6 +20671,45 @@ type ReplayRequestdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ReplayRequestdefaultApplicationProblemPlusJSONResponse) VisitReplayRequestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateKeyRequestObject struct {
+	Params RotateKeyParams
+}
+
+type RotateKeyResponseObject interface {
+	VisitRotateKeyResponse(w http.ResponseWriter) error
+}
+
+type RotateKey200JSONResponse Rotation
+
+func (response RotateKey200JSONResponse) VisitRotateKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateKeydefaultApplicationProblemPlusJSONResponse) VisitRotateKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20808,6 +21539,9 @@ type StrictServerInterface interface {
 	// RestoreConfig Makes a config what it was after one of its revisions, as a new revision; one that was deleted, too.
 	// (POST /configs/{config}/restore)
 	RestoreConfig(ctx context.Context, request RestoreConfigRequestObject) (RestoreConfigResponseObject, error)
+	// RevealConfig A config's own values with its secrets in clear. Each time is written into the audit, with what was revealed.
+	// (POST /configs/{config}/reveal)
+	RevealConfig(ctx context.Context, request RevealConfigRequestObject) (RevealConfigResponseObject, error)
 	// FollowEvents What happens, as it happens, as server-sent events.
 	// (GET /events)
 	FollowEvents(ctx context.Context, request FollowEventsRequestObject) (FollowEventsResponseObject, error)
@@ -20895,6 +21629,9 @@ type StrictServerInterface interface {
 	// RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
 	// (POST /phones/{phone}/retire)
 	RetirePhone(ctx context.Context, request RetirePhoneRequestObject) (RetirePhoneResponseObject, error)
+	// RevealPhone A phone's own values (its override) with their secrets in clear. Each time is written into the audit, with what was revealed.
+	// (POST /phones/{phone}/reveal)
+	RevealPhone(ctx context.Context, request RevealPhoneRequestObject) (RevealPhoneResponseObject, error)
 	// IssuePhoneToken Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
 	// (POST /phones/{phone}/token)
 	IssuePhoneToken(ctx context.Context, request IssuePhoneTokenRequestObject) (IssuePhoneTokenResponseObject, error)
@@ -20916,6 +21653,9 @@ type StrictServerInterface interface {
 	// ReplayRequest What a request of the past would come to now. Nothing is changed.
 	// (POST /requests/{number}/replay)
 	ReplayRequest(ctx context.Context, request ReplayRequestRequestObject) (ReplayRequestResponseObject, error)
+	// RotateKey Makes a new key for the secrets in the store, and seals all of them anew.
+	// (POST /secrets/rotate)
+	RotateKey(ctx context.Context, request RotateKeyRequestObject) (RotateKeyResponseObject, error)
 	// ListSessions Who is signed in; one's own sessions, or everybody's for whom that is allowed.
 	// (GET /sessions)
 	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
@@ -21392,6 +22132,32 @@ func (sh *strictHandler) RestoreConfig(w http.ResponseWriter, r *http.Request, c
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RestoreConfigResponseObject); ok {
 		if err := validResponse.VisitRestoreConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevealConfig operation middleware
+func (sh *strictHandler) RevealConfig(w http.ResponseWriter, r *http.Request, config ConfigID) {
+	var request RevealConfigRequestObject
+
+	request.Config = config
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevealConfig(ctx, request.(RevealConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevealConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevealConfigResponseObject); ok {
+		if err := validResponse.VisitRevealConfigResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -22240,6 +23006,32 @@ func (sh *strictHandler) RetirePhone(w http.ResponseWriter, r *http.Request, pho
 	}
 }
 
+// RevealPhone operation middleware
+func (sh *strictHandler) RevealPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+	var request RevealPhoneRequestObject
+
+	request.Phone = phone
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevealPhone(ctx, request.(RevealPhoneRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevealPhone")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevealPhoneResponseObject); ok {
+		if err := validResponse.VisitRevealPhoneResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // IssuePhoneToken operation middleware
 func (sh *strictHandler) IssuePhoneToken(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
 	var request IssuePhoneTokenRequestObject
@@ -22416,6 +23208,32 @@ func (sh *strictHandler) ReplayRequest(w http.ResponseWriter, r *http.Request, n
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ReplayRequestResponseObject); ok {
 		if err := validResponse.VisitReplayRequestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateKey operation middleware
+func (sh *strictHandler) RotateKey(w http.ResponseWriter, r *http.Request, params RotateKeyParams) {
+	var request RotateKeyRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateKey(ctx, request.(RotateKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateKeyResponseObject); ok {
+		if err := validResponse.VisitRotateKeyResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
