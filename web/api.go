@@ -80,6 +80,22 @@ func (o operations) AdoptSighting(ctx context.Context, r api.AdoptSightingReques
 	return api.AdoptSighting201JSONResponse(toPhone(p)), nil
 }
 
+// ListFirmware lists the files of firmware that phones can fetch.
+func (o operations) ListFirmware(context.Context, api.ListFirmwareRequestObject) (api.ListFirmwareResponseObject, error) {
+	list := api.ListFirmware200JSONResponse{Firmware: []api.FirmwareFile{}}
+	for _, p := range o.admin.ListPlugins() {
+		for _, f := range p.Firmware {
+			list.Firmware = append(list.Firmware, api.FirmwareFile{Plugin: string(p.ID), Vendor: p.Vendor, Name: f.Name, Size: f.Size, Sha256: f.SHA256})
+		}
+	}
+	return list, nil
+}
+
+// GetSettings returns the settings in force.
+func (o operations) GetSettings(context.Context, api.GetSettingsRequestObject) (api.GetSettingsResponseObject, error) {
+	return api.GetSettings200JSONResponse{Settings: o.server.Settings}, nil
+}
+
 // ListPlugins lists the plugins.
 func (o operations) ListPlugins(context.Context, api.ListPluginsRequestObject) (api.ListPluginsResponseObject, error) {
 	return api.ListPlugins200JSONResponse{Plugins: toPlugins(o.admin.ListPlugins())}, nil
@@ -148,11 +164,18 @@ func toPlugins(list []admin.PluginStatus) []api.Plugin {
 	plugins := make([]api.Plugin, len(list))
 	for i, p := range list {
 		plugins[i] = api.Plugin{
-			ID: string(p.ID), Version: p.Version, Vendor: p.Vendor, Models: slices.Clone(p.Models), Firmware: slices.Clone(p.Firmware),
+			ID: string(p.ID), Version: p.Version, Vendor: p.Vendor, Models: slices.Clone(p.Models), Firmware: names(p.Firmware),
 			InForce: p.InForce, Problem: p.Problem, Notes: slices.Clone(p.Notes),
 		}
 	}
 	return plugins
+}
+
+func names(files []admin.FirmwareFile) (names []string) {
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 // toOutcome brings an outcome into the form that the document leaves open: what the Outcome itself marshals to.

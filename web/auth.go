@@ -82,6 +82,9 @@ func rules() map[string]rule {
 		"POST /configs/{config}/reveal":    {"revealConfig", access.SecretsRead, changes}, // as for a phone
 		"POST /configs/{config}/restore":   {"restoreConfig", access.ConfigsWrite, changes},
 		"GET /plugins":                     {"listPlugins", access.Read, looks},
+		"GET /firmware":                    {"listFirmware", access.Read, looks},
+		"GET /lines":                       {"listLines", access.Read, looks},
+		"GET /settings":                    {"getSettings", access.Read, looks},
 		"POST /plugins/rescan":             {"rescanPlugins", access.PluginsWrite, changes},
 		"GET /requests":                    {"listRequests", access.Read, looks},
 		"GET /requests/{number}":           {"getRequest", access.Read, looks},

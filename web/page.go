@@ -83,6 +83,22 @@ func (o operations) ListPhones(ctx context.Context, r api.ListPhonesRequestObjec
 	return list, nil
 }
 
+// ListLines lists a page of the phones' lines.
+func (o operations) ListLines(ctx context.Context, r api.ListLinesRequestObject) (api.ListLinesResponseObject, error) {
+	lines, err := o.admin.ListLines(ctx, toPage(r.Params.Limit, r.Params.Cursor, r.Params.Sort, r.Params.Filter))
+	if err != nil {
+		return nil, pageFault(err)
+	}
+	list := api.ListLines200JSONResponse{Lines: []api.Line{}, Next: lines.Next, Total: int64(lines.Total)}
+	for _, l := range lines.Items {
+		list.Lines = append(list.Lines, api.Line{
+			Phone: string(l.Phone), Mac: l.HW.String(), PhoneLabel: l.PhoneLabel, Config: string(l.Config), Position: int32(l.Position), //nolint:gosec // at most 999
+			Enabled: l.Enabled, Number: l.Number, Name: l.Name, Label: l.Label, Username: l.Username, Registrar: l.Registrar,
+		})
+	}
+	return list, nil
+}
+
 // ListSightings lists a page of who was seen but not added.
 func (o operations) ListSightings(_ context.Context, r api.ListSightingsRequestObject) (api.ListSightingsResponseObject, error) {
 	sightings, err := o.admin.PageSightings(toPage(r.Params.Limit, r.Params.Cursor, r.Params.Sort, r.Params.Filter))

@@ -47,6 +47,8 @@ type Server struct {
 	Audit  access.AuditStore
 	// Site turns the whole site into a file and back; nil: it can't be exported.
 	Site SiteFile
+	// Settings are those in force, as people may see them, in the shape of their file.
+	Settings map[string]any
 	// Metrics returns what the other parts count; nil: nothing.
 	Metrics func(context.Context) ([]Metric, error)
 	// Ready returns the parts that serve phones. Alive returns as long as they can be asked. Both may be nil.

@@ -240,6 +240,11 @@ func lookCases() map[string]apiCase {
 		"followEvents": got(access.Read, func(s *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.FollowEvents(ctx, &api.FollowEventsParams{Once: true}, edit...)
 		}),
+		"listFirmware": plain(access.Read, (*api.Client).ListFirmware),
+		"getSettings":  plain(access.Read, (*api.Client).GetSettings),
+		"listLines": got(access.Read, func(s *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
+			return c.ListLines(ctx, &api.ListLinesParams{Limit: 2}, edit...)
+		}),
 		"listPlugins":   plain(access.Read, (*api.Client).ListPlugins),
 		"rescanPlugins": plain(access.PluginsWrite, (*api.Client).RescanPlugins),
 		"listRequests": got(access.Read, func(s *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {

@@ -116,6 +116,17 @@ func (s *sheet) Write(p []byte) (int, error) {
 	return s.out.Write(p)
 }
 
+// empty says in words that a table has no rows; to a program, no rows say it.
+func empty(w io.Writer, words string) error {
+	if s, ok := w.(*sheet); ok {
+		s.written = true
+	}
+	if _, err := fmt.Fprintln(w, words); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
 // table writes rows under headings, in columns.
 func table(w io.Writer, heads []string, rows [][]string) error {
 	s, ok := w.(*sheet)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -221,10 +222,14 @@ func (p *parts) openServers(ctx context.Context) error {
 		}
 	}
 	service := p.admin()
+	told, err := s.Tell()
+	if err != nil {
+		return err
+	}
 	srv := &web.Server{
 		Admin: service, Keys: p.keys(service), Build: build(), Socket: filepath.Join(s.State, socketName), Names: s.Console.Names, Public: s.Console.Public,
 		Access: p.access, Audit: p.db, Metrics: p.metrics, Ready: p.ready, Alive: p.alive, Leases: p.table.Subscribe,
-		LogLevels: p.logs.levels, Log: p.logs.of(logWeb),
+		Settings: told, LogLevels: p.logs.levels, Log: p.logs.of(logWeb),
 	}
 	srv.Site = siteFile{srv.Admin}
 	if s.Console.Enabled {
@@ -442,8 +447,12 @@ type pluginHost struct{ *plugin.Host }
 func (h pluginHost) Statuses() []admin.PluginStatus {
 	var list []admin.PluginStatus
 	for _, s := range h.Host.Statuses() {
+		firmware := make([]admin.FirmwareFile, len(s.Firmware))
+		for i, f := range s.Firmware {
+			firmware[i] = admin.FirmwareFile{Name: f.Name, Size: f.Size, SHA256: hex.EncodeToString(f.Hash[:])}
+		}
 		list = append(list, admin.PluginStatus{
-			ID: s.ID, Version: s.Version, Vendor: s.Vendor, Models: s.Models, Firmware: s.Firmware, InForce: s.InForce, Problem: s.Problem,
+			ID: s.ID, Version: s.Version, Vendor: s.Vendor, Models: s.Models, Firmware: firmware, InForce: s.InForce, Problem: s.Problem,
 			Notes: s.Notes,
 		})
 	}

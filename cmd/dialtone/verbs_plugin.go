@@ -68,6 +68,35 @@ func (a *app) pluginRescan() *cobra.Command {
 	}
 }
 
+func (a *app) firmware() *cobra.Command {
+	return parent("firmware", "The firmware that phones can fetch", &cobra.Command{
+		Use: "list", Short: "List the files of firmware", Args: usage(cobra.NoArgs),
+		Long: `List the files of firmware that phones can fetch. They lie in the folder firmware/PLUGIN of the state folder; a file that is
+put there is served a moment later.`,
+		Example: "  dialtone firmware list\n  dialtone firmware list --output csv --columns plugin,name,sha256",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			r, err := c.ListFirmwareWithResponse(cmd.Context())
+			if err != nil {
+				return fmt.Errorf("list firmware: %w", err)
+			}
+			if r.JSON200 == nil {
+				return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
+			}
+			return a.print(r.JSON200, func(w io.Writer) error {
+				var rows [][]string
+				for _, f := range r.JSON200.Firmware {
+					rows = append(rows, []string{f.Plugin, f.Name, strconv.FormatInt(f.Size, 10), f.Sha256})
+				}
+				return table(w, []string{"PLUGIN", "NAME", "BYTES", "SHA256"}, rows)
+			})
+		},
+	})
+}
+
 func (a *app) printPlugins(list api.PluginList) error {
 	return a.print(list, func(w io.Writer) error {
 		var rows [][]string

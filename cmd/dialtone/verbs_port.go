@@ -122,8 +122,7 @@ func (a *app) siteOf(name string) ([]byte, error) {
 func (a *app) printChanges(list *api.SiteChanges) error {
 	return a.print(list, func(w io.Writer) error {
 		if len(list.Changes) == 0 {
-			_, err := fmt.Fprintln(w, "Nothing differs.")
-			return err
+			return empty(w, "Nothing differs.")
 		}
 		var rows [][]string
 		for _, c := range list.Changes {

@@ -30,8 +30,7 @@ func (a *app) problemList() *cobra.Command {
 			}
 			return a.print(r.JSON200, func(w io.Writer) error {
 				if len(r.JSON200.Problems) == 0 {
-					_, err := fmt.Fprintln(w, "Nothing is known to be wrong.")
-					return err
+					return empty(w, "Nothing is known to be wrong.")
 				}
 				var rows [][]string
 				for _, p := range r.JSON200.Problems {

@@ -129,8 +129,7 @@ func (a *app) replay() *cobra.Command {
 					return fmt.Errorf("write replay: %w", err)
 				}
 				if len(r.JSON200.Differences) == 0 {
-					_, err := fmt.Fprintln(w, "It comes to the same as then.")
-					return err
+					return empty(w, "It comes to the same as then.")
 				}
 				var rows [][]string
 				for _, d := range r.JSON200.Differences {
@@ -162,8 +161,7 @@ func (a *app) phoneBoots() *cobra.Command {
 			return a.print(r.JSON200, func(w io.Writer) error {
 				boots := r.JSON200.Boots
 				if len(boots) == 0 {
-					_, err := fmt.Fprintln(w, "No boot of this phone is known.")
-					return err
+					return empty(w, "No boot of this phone is known.")
 				}
 				if !all {
 					boots = boots[:1]

@@ -53,10 +53,17 @@ type PluginStatus struct {
 	Version  string // the plugin's own
 	Vendor   string
 	Models   []string
-	Firmware []string // installed files
+	Firmware []FirmwareFile // installed files, by name
 	InForce  bool
 	Problem  string // what is wrong with the files in the folder; empty if nothing is
 	Notes    []string
+}
+
+// FirmwareFile is a file of firmware that phones of a plugin can fetch.
+type FirmwareFile struct {
+	Name   string
+	Size   int64  // bytes
+	SHA256 string // of its content, in hexadecimal
 }
 
 // Problem is something that an administrator should look into.

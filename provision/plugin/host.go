@@ -68,7 +68,7 @@ type Status struct {
 	Version  string // of the plugin in force; empty if none is
 	Vendor   string
 	Models   []string
-	Firmware []string // installed files
+	Firmware []FirmwareFile // installed files, by name
 	InForce  bool
 	// Problem says what keeps the directory's present content out of force, a line for each fault; empty if nothing does.
 	Problem string
@@ -106,7 +106,7 @@ func (h *Host) Statuses() []Status {
 		e := s.entries[id]
 		st := Status{ID: id, InForce: e.plugin != nil, Faults: Faults(e.err), Notes: slices.Clone(s.clashes[id])}
 		if p := e.plugin; p != nil {
-			st.Version, st.Vendor, st.Models, st.Firmware = p.manifest.Version, p.manifest.Vendor, p.Models(), p.Firmware()
+			st.Version, st.Vendor, st.Models, st.Firmware = p.manifest.Version, p.manifest.Vendor, p.Models(), p.firmwareFiles()
 		}
 		if e.err != nil {
 			st.Problem = e.err.Error()

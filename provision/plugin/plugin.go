@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"path"
@@ -56,6 +57,22 @@ func (p *Plugin) Resync() provision.ResyncMethod { return provision.ResyncMethod
 
 // Firmware implements [provision.Plugin]. The caller must not change the slice.
 func (p *Plugin) Firmware() []string { return p.installed }
+
+// FirmwareFile is a file of firmware that is installed for a plugin.
+type FirmwareFile struct {
+	Name string
+	Size int64 // bytes
+	Hash [sha256.Size]byte
+}
+
+func (p *Plugin) firmwareFiles() []FirmwareFile {
+	files := make([]FirmwareFile, len(p.installed))
+	for i, name := range p.installed {
+		b := p.firmware[name]
+		files[i] = FirmwareFile{name, b.size, b.hash}
+	}
+	return files
+}
 
 // Tests returns the golden requests of the plugin's directory by name, such as "new.txtar".
 func (p *Plugin) Tests() map[string][]byte {

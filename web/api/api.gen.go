@@ -847,6 +847,26 @@ type FieldError struct {
 	Pointer string `json:"pointer"`
 }
 
+// FirmwareFile defines model for FirmwareFile.
+type FirmwareFile struct {
+	Name string `json:"name"`
+
+	// Plugin The plugin whose phones can fetch it.
+	Plugin string `json:"plugin"`
+
+	// Sha256 Of the content, in hexadecimal.
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes.
+	Size   int64  `json:"size"`
+	Vendor string `json:"vendor,omitempty,omitzero"`
+}
+
+// FirmwareList defines model for FirmwareList.
+type FirmwareList struct {
+	Firmware []FirmwareFile `json:"firmware"`
+}
+
 // FirstOwner defines model for FirstOwner.
 type FirstOwner struct {
 	Code     string `json:"code"`
@@ -957,6 +977,47 @@ type LeaseEventEvent string
 // LeaseList defines model for LeaseList.
 type LeaseList struct {
 	Leases []Lease `json:"leases"`
+
+	// Next The cursor of the next page. It is missing on the last one.
+	Next string `json:"next,omitempty,omitzero"`
+
+	// Total Items on all pages.
+	Total int64 `json:"total,omitempty,omitzero"`
+}
+
+// Line defines model for Line.
+type Line struct {
+	// Config The phone's config.
+	Config  string `json:"config,omitempty,omitzero"`
+	Enabled bool   `json:"enabled"`
+
+	// Label Text beside the line's key, if it isn't the name.
+	Label string `json:"label,omitempty,omitzero"`
+	Mac   string `json:"mac,omitempty,omitzero"`
+
+	// Name Shown to the other side, and as the line's label.
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Number Number of the line, for display.
+	Number string `json:"number,omitempty,omitzero"`
+
+	// Phone The phone's ID.
+	Phone      string `json:"phone"`
+	PhoneLabel string `json:"phone_label,omitempty,omitzero"`
+
+	// Position Which of the phone's lines it is, from 1.
+	Position int32 `json:"position"`
+
+	// Registrar Where the line registers. Missing if nothing says so.
+	Registrar string `json:"registrar,omitempty,omitzero"`
+
+	// Username Name of the SIP account.
+	Username string `json:"username,omitempty,omitzero"`
+}
+
+// LineList defines model for LineList.
+type LineList struct {
+	Lines []Line `json:"lines"`
 
 	// Next The cursor of the next page. It is missing on the last one.
 	Next string `json:"next,omitempty,omitzero"`
@@ -1464,6 +1525,12 @@ type SessionList struct {
 	Sessions []Session `json:"sessions"`
 }
 
+// Settings defines model for Settings.
+type Settings struct {
+	// Settings The sections and keys of the settings file. What may be a secret is left out.
+	Settings map[string]interface{} `json:"settings"`
+}
+
 // Sighting defines model for Sighting.
 type Sighting struct {
 	Count   int64     `json:"count"`
@@ -1764,6 +1831,22 @@ type ListLeasesParams struct {
 type ReleaseLeaseParams struct {
 	// DryRun Nothing is changed; the answer says what would be.
 	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// ListLinesParams defines parameters for ListLines.
+type ListLinesParams struct {
+	// Limit How many items a page has at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor The page before's next; without it, the first page is given.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Sort The field to sort by, after a minus in falling order, such as -seen.
+	Sort Sort `form:"sort,omitempty" json:"sort,omitempty,omitzero"`
+
+	// Filter Conditions that must all hold, between blanks: "model:T46U", where the field has that in it; "model:", where it is
+	// empty; and words that are in any field that people look for. What has blanks in it stands in quotation marks.
+	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
 }
 
 // SetLogLevelsParams defines parameters for SetLogLevels.
@@ -2192,6 +2275,11 @@ type ClientInterface interface {
 	// Corresponds with POST /explain (the `Explain` operationId).
 	Explain(ctx context.Context, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListFirmware The files of firmware that phones can fetch.
+	//
+	// Corresponds with GET /firmware (the `ListFirmware` operationId).
+	ListFirmware(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ImportFilesWithBody Add what files of another program say to the site. What the site has already stays as it is.
 	//
 	// Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
@@ -2235,6 +2323,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /leases/{address} (the `ReleaseLease` operationId).
 	ReleaseLease(ctx context.Context, address Address, params *ReleaseLeaseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListLines The SIP lines of all phones, as their files have them, without passwords.
+	//
+	// Corresponds with GET /lines (the `ListLines` operationId).
+	ListLines(ctx context.Context, params *ListLinesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListLogLevels How much each part of the program logs.
 	//
@@ -2533,6 +2626,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /sessions/{session} (the `RevokeSession` operationId).
 	RevokeSession(ctx context.Context, session string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSettings The settings that the daemon was started with. They are changed in their file.
+	//
+	// Corresponds with GET /settings (the `GetSettings` operationId).
+	GetSettings(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SetupWithBody The first owner is created, with the code that the appliance wrote to its log when it started without users.
 	//
@@ -3030,6 +3128,21 @@ func (c *Client) Explain(ctx context.Context, body ExplainJSONRequestBody, reqEd
 	return c.Client.Do(req)
 }
 
+// ListFirmware The files of firmware that phones can fetch.
+//
+// Corresponds with GET /firmware (the `ListFirmware` operationId).
+func (c *Client) ListFirmware(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFirmwareRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ImportFilesWithBody Add what files of another program say to the site. What the site has already stays as it is.
 //
 // Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
@@ -3124,6 +3237,21 @@ func (c *Client) ListLeases(ctx context.Context, params *ListLeasesParams, reqEd
 // Corresponds with DELETE /leases/{address} (the `ReleaseLease` operationId).
 func (c *Client) ReleaseLease(ctx context.Context, address Address, params *ReleaseLeaseParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReleaseLeaseRequest(c.Server, address, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListLines The SIP lines of all phones, as their files have them, without passwords.
+//
+// Corresponds with GET /lines (the `ListLines` operationId).
+func (c *Client) ListLines(ctx context.Context, params *ListLinesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListLinesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3882,6 +4010,21 @@ func (c *Client) ListSessions(ctx context.Context, reqEditors ...RequestEditorFn
 // Corresponds with DELETE /sessions/{session} (the `RevokeSession` operationId).
 func (c *Client) RevokeSession(ctx context.Context, session string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeSessionRequest(c.Server, session)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSettings The settings that the daemon was started with. They are changed in their file.
+//
+// Corresponds with GET /settings (the `GetSettings` operationId).
+func (c *Client) GetSettings(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSettingsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -5105,6 +5248,33 @@ func NewExplainRequestWithBody(server string, contentType string, body io.Reader
 	return req, nil
 }
 
+// NewListFirmwareRequest constructs an http.Request for the ListFirmware method
+func NewListFirmwareRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/firmware")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewImportFilesRequest calls the generic ImportFiles builder with application/json body
 func NewImportFilesRequest(server string, format ImportFormat, params *ImportFilesParams, body ImportFilesJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5347,6 +5517,80 @@ func NewReleaseLeaseRequest(server string, address Address, params *ReleaseLease
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListLinesRequest constructs an http.Request for the ListLines method
+func NewListLinesRequest(server string, params *ListLinesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/lines")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter", params.Filter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -6952,6 +7196,33 @@ func NewRevokeSessionRequest(server string, session string) (*http.Request, erro
 	return req, nil
 }
 
+// NewGetSettingsRequest constructs an http.Request for the GetSettings method
+func NewGetSettingsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/settings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewSetupRequest calls the generic Setup builder with application/json body
 func NewSetupRequest(server string, body SetupJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -7899,6 +8170,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /explain (the `Explain` operationId).
 	ExplainWithResponse(ctx context.Context, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*ExplainResponse, error)
 
+	// ListFirmwareWithResponse The files of firmware that phones can fetch.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /firmware (the `ListFirmware` operationId).
+	ListFirmwareWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListFirmwareResponse, error)
+
 	// ImportFilesWithBodyWithResponse Add what files of another program say to the site. What the site has already stays as it is.
 	//
 	// Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
@@ -7946,6 +8224,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /leases/{address} (the `ReleaseLease` operationId).
 	ReleaseLeaseWithResponse(ctx context.Context, address Address, params *ReleaseLeaseParams, reqEditors ...RequestEditorFn) (*ReleaseLeaseResponse, error)
+
+	// ListLinesWithResponse The SIP lines of all phones, as their files have them, without passwords.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /lines (the `ListLines` operationId).
+	ListLinesWithResponse(ctx context.Context, params *ListLinesParams, reqEditors ...RequestEditorFn) (*ListLinesResponse, error)
 
 	// ListLogLevelsWithResponse How much each part of the program logs.
 	//
@@ -8288,6 +8573,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /sessions/{session} (the `RevokeSession` operationId).
 	RevokeSessionWithResponse(ctx context.Context, session string, reqEditors ...RequestEditorFn) (*RevokeSessionResponse, error)
+
+	// GetSettingsWithResponse The settings that the daemon was started with. They are changed in their file.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /settings (the `GetSettings` operationId).
+	GetSettingsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSettingsResponse, error)
 
 	// SetupWithBodyWithResponse The first owner is created, with the code that the appliance wrote to its log when it started without users.
 	//
@@ -9274,6 +9566,54 @@ func (r ExplainResponse) ContentType() string {
 	return ""
 }
 
+type ListFirmwareResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FirmwareList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFirmwareResponse) GetJSON200() *FirmwareList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFirmwareResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFirmwareResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFirmwareResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFirmwareResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFirmwareResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ImportFilesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -9460,6 +9800,54 @@ func (r ReleaseLeaseResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReleaseLeaseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListLinesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LineList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListLinesResponse) GetJSON200() *LineList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListLinesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListLinesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListLinesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListLinesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListLinesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11112,6 +11500,54 @@ func (r RevokeSessionResponse) ContentType() string {
 	return ""
 }
 
+type GetSettingsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Settings
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSettingsResponse) GetJSON200() *Settings {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetSettingsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSettingsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSettingsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSettingsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSettingsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type SetupResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12254,6 +12690,19 @@ func (c *ClientWithResponses) ExplainWithResponse(ctx context.Context, body Expl
 	return ParseExplainResponse(rsp)
 }
 
+// ListFirmwareWithResponse The files of firmware that phones can fetch.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /firmware (the `ListFirmware` operationId).
+func (c *ClientWithResponses) ListFirmwareWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListFirmwareResponse, error) {
+	rsp, err := c.ListFirmware(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFirmwareResponse(rsp)
+}
+
 // ImportFilesWithBodyWithResponse Add what files of another program say to the site. What the site has already stays as it is.
 //
 // Each thing in the files has its verdict. What can't be is left out; all else is added together, or nothing is.
@@ -12336,6 +12785,19 @@ func (c *ClientWithResponses) ReleaseLeaseWithResponse(ctx context.Context, addr
 		return nil, err
 	}
 	return ParseReleaseLeaseResponse(rsp)
+}
+
+// ListLinesWithResponse The SIP lines of all phones, as their files have them, without passwords.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /lines (the `ListLines` operationId).
+func (c *ClientWithResponses) ListLinesWithResponse(ctx context.Context, params *ListLinesParams, reqEditors ...RequestEditorFn) (*ListLinesResponse, error) {
+	rsp, err := c.ListLines(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListLinesResponse(rsp)
 }
 
 // ListLogLevelsWithResponse How much each part of the program logs.
@@ -12954,6 +13416,19 @@ func (c *ClientWithResponses) RevokeSessionWithResponse(ctx context.Context, ses
 		return nil, err
 	}
 	return ParseRevokeSessionResponse(rsp)
+}
+
+// GetSettingsWithResponse The settings that the daemon was started with. They are changed in their file.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /settings (the `GetSettings` operationId).
+func (c *ClientWithResponses) GetSettingsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSettingsResponse, error) {
+	rsp, err := c.GetSettings(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSettingsResponse(rsp)
 }
 
 // SetupWithBodyWithResponse The first owner is created, with the code that the appliance wrote to its log when it started without users.
@@ -13859,6 +14334,39 @@ func ParseExplainResponse(rsp *http.Response) (*ExplainResponse, error) {
 	return response, nil
 }
 
+// ParseListFirmwareResponse parses an HTTP response from a ListFirmwareWithResponse call
+func ParseListFirmwareResponse(rsp *http.Response) (*ListFirmwareResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFirmwareResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FirmwareList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseImportFilesResponse parses an HTTP response from a ImportFilesWithResponse call
 func ParseImportFilesResponse(rsp *http.Response) (*ImportFilesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13974,6 +14482,39 @@ func ParseReleaseLeaseResponse(rsp *http.Response) (*ReleaseLeaseResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Lease
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListLinesResponse parses an HTTP response from a ListLinesWithResponse call
+func ParseListLinesResponse(rsp *http.Response) (*ListLinesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListLinesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LineList
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -15166,6 +15707,39 @@ func ParseRevokeSessionResponse(rsp *http.Response) (*RevokeSessionResponse, err
 	return response, nil
 }
 
+// ParseGetSettingsResponse parses an HTTP response from a GetSettingsWithResponse call
+func ParseGetSettingsResponse(rsp *http.Response) (*GetSettingsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSettingsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Settings
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseSetupResponse parses an HTTP response from a SetupWithResponse call
 func ParseSetupResponse(rsp *http.Response) (*SetupResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -15811,6 +16385,9 @@ type ServerInterface interface {
 	// Explain What a request would come to, stage by stage. Nothing is changed.
 	// (POST /explain)
 	Explain(w http.ResponseWriter, r *http.Request)
+	// ListFirmware The files of firmware that phones can fetch.
+	// (GET /firmware)
+	ListFirmware(w http.ResponseWriter, r *http.Request)
 	// ImportFiles Add what files of another program say to the site. What the site has already stays as it is.
 	// (POST /import/{format})
 	ImportFiles(w http.ResponseWriter, r *http.Request, format ImportFormat, params ImportFilesParams)
@@ -15823,6 +16400,9 @@ type ServerInterface interface {
 	// ReleaseLease Ends the lease of an address, as if its holder had given it back.
 	// (DELETE /leases/{address})
 	ReleaseLease(w http.ResponseWriter, r *http.Request, address Address, params ReleaseLeaseParams)
+	// ListLines The SIP lines of all phones, as their files have them, without passwords.
+	// (GET /lines)
+	ListLines(w http.ResponseWriter, r *http.Request, params ListLinesParams)
 	// ListLogLevels How much each part of the program logs.
 	// (GET /log-levels)
 	ListLogLevels(w http.ResponseWriter, r *http.Request)
@@ -15925,6 +16505,9 @@ type ServerInterface interface {
 	// RevokeSession A session ends.
 	// (DELETE /sessions/{session})
 	RevokeSession(w http.ResponseWriter, r *http.Request, session string)
+	// GetSettings The settings that the daemon was started with. They are changed in their file.
+	// (GET /settings)
+	GetSettings(w http.ResponseWriter, r *http.Request)
 	// Setup The first owner is created, with the code that the appliance wrote to its log when it started without users.
 	// (POST /setup)
 	Setup(w http.ResponseWriter, r *http.Request)
@@ -16603,6 +17186,20 @@ func (siw *ServerInterfaceWrapper) Explain(w http.ResponseWriter, r *http.Reques
 	handler.ServeHTTP(w, r)
 }
 
+// ListFirmware operation middleware
+func (siw *ServerInterfaceWrapper) ListFirmware(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListFirmware(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ImportFiles operation middleware
 func (siw *ServerInterfaceWrapper) ImportFiles(w http.ResponseWriter, r *http.Request) {
 
@@ -16777,6 +17374,78 @@ func (siw *ServerInterfaceWrapper) ReleaseLease(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ReleaseLease(w, r, address, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListLines operation middleware
+func (siw *ServerInterfaceWrapper) ListLines(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListLinesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListLines(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -17900,6 +18569,20 @@ func (siw *ServerInterfaceWrapper) RevokeSession(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// GetSettings operation middleware
+func (siw *ServerInterfaceWrapper) GetSettings(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSettings(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // Setup operation middleware
 func (siw *ServerInterfaceWrapper) Setup(w http.ResponseWriter, r *http.Request) {
 
@@ -18519,6 +19202,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/sightings", wrapper.ListSightings)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/sightings/{sighting}/adopt", wrapper.AdoptSighting)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/plugins", wrapper.ListPlugins)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/firmware", wrapper.ListFirmware)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/lines", wrapper.ListLines)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/settings", wrapper.GetSettings)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/plugins/rescan", wrapper.RescanPlugins)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/requests", wrapper.ListRequests)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/requests/{number}", wrapper.GetRequest)
@@ -19271,6 +19957,44 @@ func (response ExplaindefaultApplicationProblemPlusJSONResponse) VisitExplainRes
 	return err
 }
 
+type ListFirmwareRequestObject struct {
+}
+
+type ListFirmwareResponseObject interface {
+	VisitListFirmwareResponse(w http.ResponseWriter) error
+}
+
+type ListFirmware200JSONResponse FirmwareList
+
+func (response ListFirmware200JSONResponse) VisitListFirmwareResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFirmwaredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListFirmwaredefaultApplicationProblemPlusJSONResponse) VisitListFirmwareResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ImportFilesRequestObject struct {
 	Format ImportFormat `json:"format"`
 	Params ImportFilesParams
@@ -19419,6 +20143,45 @@ type ReleaseLeasedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ReleaseLeasedefaultApplicationProblemPlusJSONResponse) VisitReleaseLeaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLinesRequestObject struct {
+	Params ListLinesParams
+}
+
+type ListLinesResponseObject interface {
+	VisitListLinesResponse(w http.ResponseWriter) error
+}
+
+type ListLines200JSONResponse LineList
+
+func (response ListLines200JSONResponse) VisitListLinesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLinesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListLinesdefaultApplicationProblemPlusJSONResponse) VisitListLinesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20792,6 +21555,44 @@ func (response RevokeSessiondefaultApplicationProblemPlusJSONResponse) VisitRevo
 	return err
 }
 
+type GetSettingsRequestObject struct {
+}
+
+type GetSettingsResponseObject interface {
+	VisitGetSettingsResponse(w http.ResponseWriter) error
+}
+
+type GetSettings200JSONResponse Settings
+
+func (response GetSettings200JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettingsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetSettingsdefaultApplicationProblemPlusJSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SetupRequestObject struct {
 	Body *SetupJSONRequestBody
 }
@@ -21548,6 +22349,9 @@ type StrictServerInterface interface {
 	// Explain What a request would come to, stage by stage. Nothing is changed.
 	// (POST /explain)
 	Explain(ctx context.Context, request ExplainRequestObject) (ExplainResponseObject, error)
+	// ListFirmware The files of firmware that phones can fetch.
+	// (GET /firmware)
+	ListFirmware(ctx context.Context, request ListFirmwareRequestObject) (ListFirmwareResponseObject, error)
 	// ImportFiles Add what files of another program say to the site. What the site has already stays as it is.
 	// (POST /import/{format})
 	ImportFiles(ctx context.Context, request ImportFilesRequestObject) (ImportFilesResponseObject, error)
@@ -21560,6 +22364,9 @@ type StrictServerInterface interface {
 	// ReleaseLease Ends the lease of an address, as if its holder had given it back.
 	// (DELETE /leases/{address})
 	ReleaseLease(ctx context.Context, request ReleaseLeaseRequestObject) (ReleaseLeaseResponseObject, error)
+	// ListLines The SIP lines of all phones, as their files have them, without passwords.
+	// (GET /lines)
+	ListLines(ctx context.Context, request ListLinesRequestObject) (ListLinesResponseObject, error)
 	// ListLogLevels How much each part of the program logs.
 	// (GET /log-levels)
 	ListLogLevels(ctx context.Context, request ListLogLevelsRequestObject) (ListLogLevelsResponseObject, error)
@@ -21662,6 +22469,9 @@ type StrictServerInterface interface {
 	// RevokeSession A session ends.
 	// (DELETE /sessions/{session})
 	RevokeSession(ctx context.Context, request RevokeSessionRequestObject) (RevokeSessionResponseObject, error)
+	// GetSettings The settings that the daemon was started with. They are changed in their file.
+	// (GET /settings)
+	GetSettings(ctx context.Context, request GetSettingsRequestObject) (GetSettingsResponseObject, error)
 	// Setup The first owner is created, with the code that the appliance wrote to its log when it started without users.
 	// (POST /setup)
 	Setup(ctx context.Context, request SetupRequestObject) (SetupResponseObject, error)
@@ -22222,6 +23032,30 @@ func (sh *strictHandler) Explain(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListFirmware operation middleware
+func (sh *strictHandler) ListFirmware(w http.ResponseWriter, r *http.Request) {
+	var request ListFirmwareRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListFirmware(ctx, request.(ListFirmwareRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFirmware")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListFirmwareResponseObject); ok {
+		if err := validResponse.VisitListFirmwareResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ImportFiles operation middleware
 func (sh *strictHandler) ImportFiles(w http.ResponseWriter, r *http.Request, format ImportFormat, params ImportFilesParams) {
 	var request ImportFilesRequestObject
@@ -22333,6 +23167,32 @@ func (sh *strictHandler) ReleaseLease(w http.ResponseWriter, r *http.Request, ad
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ReleaseLeaseResponseObject); ok {
 		if err := validResponse.VisitReleaseLeaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListLines operation middleware
+func (sh *strictHandler) ListLines(w http.ResponseWriter, r *http.Request, params ListLinesParams) {
+	var request ListLinesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListLines(ctx, request.(ListLinesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListLines")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListLinesResponseObject); ok {
+		if err := validResponse.VisitListLinesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -23284,6 +24144,30 @@ func (sh *strictHandler) RevokeSession(w http.ResponseWriter, r *http.Request, s
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RevokeSessionResponseObject); ok {
 		if err := validResponse.VisitRevokeSessionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSettings operation middleware
+func (sh *strictHandler) GetSettings(w http.ResponseWriter, r *http.Request) {
+	var request GetSettingsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSettings(ctx, request.(GetSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSettings")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSettingsResponseObject); ok {
+		if err := validResponse.VisitGetSettingsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
