@@ -19,6 +19,8 @@ type books map[string]account
 type account struct {
 	Records uint64 `json:"records"`
 	Sum     uint64 `json:"sum"`
+	// Txid is the transaction that wrote the books; it stands with bucketMeta. A version that didn't know of it leaves it out.
+	Txid uint64 `json:"txid,omitempty"`
 }
 
 // note takes account of a record that goes or comes; its value says enough.
@@ -52,8 +54,12 @@ func (b books) apply(tx *bbolt.Tx, o op) error {
 	return apply(tx, o)
 }
 
-// keep writes the books.
+// txid is the transaction that the books are of, 0 if they don't say.
+func (b books) txid() uint64 { return b[bucketMeta].Txid }
+
+// keep writes the books, as of this transaction.
 func (b books) keep(tx *bbolt.Tx) error {
+	b[bucketMeta] = account{Txid: uint64(tx.ID())} //nolint:gosec // never negative
 	payload, err := json.Marshal(b)
 	if err != nil {
 		return err
@@ -78,18 +84,32 @@ func count(tx *bbolt.Tx) error {
 	return b.keep(tx)
 }
 
-// readBooks takes over the books of the file. No writer is at work.
+// stamp says of books that are right that they are of this transaction.
+func stamp(tx *bbolt.Tx) error {
+	b, err := booksOf(tx)
+	if err != nil {
+		return err
+	}
+	return b.keep(tx)
+}
+
+func booksOf(tx *bbolt.Tx) (b books, err error) {
+	value := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyBooks))
+	payload, err := unseal(bucketMeta, []byte(keyBooks), value)
+	if err == nil {
+		err = json.Unmarshal(payload, &b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w %q in %s: %w", ErrDamaged, keyBooks, bucketMeta, err)
+	}
+	return b, nil
+}
+
+// readBooks takes over the books of a file that is on the disk as it is. No writer is at work.
 func (db *DB) readBooks() error {
-	return db.view(func(tx *bbolt.Tx) error {
-		value := tx.Bucket([]byte(bucketMeta)).Get([]byte(keyBooks))
-		payload, err := unseal(bucketMeta, []byte(keyBooks), value)
-		if err == nil {
-			clear(db.books)
-			err = json.Unmarshal(payload, &db.books)
-		}
-		if err != nil {
-			return fmt.Errorf("%w %q in %s: %w", ErrDamaged, keyBooks, bucketMeta, err)
-		}
-		return nil
+	return db.view(func(tx *bbolt.Tx) (err error) {
+		db.books, err = booksOf(tx)
+		db.synced.Store(uint64(tx.ID())) //nolint:gosec // never negative
+		return err
 	})
 }

@@ -41,7 +41,8 @@ type Report struct {
 	Txid      uint64        `json:"txid"` // of the last transaction
 	Epoch     Epoch         `json:"epoch"`
 	Keys      []string      `json:"keys,omitempty"` // IDs of those that secrets are sealed with
-	Took      time.Duration `json:"took"`           // nanoseconds
+	Before    *Before       `json:"before,omitempty"`
+	Took      time.Duration `json:"took"` // nanoseconds
 }
 
 // Flaw is a record that can't be trusted, or that another one contradicts.
@@ -126,14 +127,25 @@ func inspect(path string) (Report, error) {
 	if len(m.metas) == 1 {
 		r.Remarks = append(r.Remarks, "one of the two meta pages is damaged; the next commit but one writes it anew")
 	}
-	c := checker{
-		image: m, report: &r, counted: make(books), flawed: make(map[recordKey]bool), index: make(map[recordKey]string), want: make(map[recordKey]string), holders: make(map[tenancy][]string),
+	c := survey(m, &r)
+	if !r.Whole() && len(m.metas) == 2 {
+		r.Before = before(m, c)
+	}
+	return r, nil
+}
+
+// survey looks at the newest tree.
+func survey(m *image, r *Report) *checker {
+	c := &checker{
+		image: m, report: r, counted: make(books), flawed: make(map[recordKey]bool),
+		index: make(map[recordKey]string), want: make(map[recordKey]string), holders: make(map[tenancy][]string),
 	}
 	m.records(c.record, func(bucket string, _ bool) { c.buckets = append(c.buckets, bucket) })
-	r.Damage, r.Txid, r.Used = m.damage, m.metas[0].txid, (m.used+2)*m.page
+	// The older meta page of a copy that bbolt made leads to the same tree as the newer one.
+	r.Damage, r.Txid, r.Used = m.damage, max(m.metas[0].txid, c.books.txid()), (m.used+2)*m.page
 	r.Free = max(0, int64(m.metas[0].high)*m.page-r.Used) //nolint:gosec // a file's size, or there is damage
 	c.finish()
-	return r, nil
+	return c
 }
 
 // checker looks at each record of a file.
@@ -280,6 +292,9 @@ func (c *checker) finish() {
 		case r.Schema == 0:
 			r.Damage = append(r.Damage, "the record of its schema is damaged")
 		case r.Schema == version(migrations()):
+			if is, want := c.books.txid(), c.image.metas[0].txid; is != 0 && is < want {
+				r.Damage = append(r.Damage, fmt.Sprintf("it should end with transaction %d, but pages are of transaction %d", want, is))
+			}
 			for _, b := range buckets() {
 				if !slices.Contains(c.buckets, b) {
 					r.Damage = append(r.Damage, fmt.Sprintf("bucket %s is missing", b))
@@ -287,6 +302,8 @@ func (c *checker) finish() {
 				c.audit(b)
 			}
 		}
+	} else if slices.ContainsFunc(buckets(), func(b string) bool { return slices.Contains(c.buckets, b) }) {
+		r.Damage = append(r.Damage, fmt.Sprintf("bucket %s is missing", bucketMeta)) // with none of ours, it is somebody else's
 	}
 	for k, id := range c.index {
 		if c.flawed[recordKey{owner(k.bucket), id}] || c.flawed[k] {

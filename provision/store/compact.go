@@ -52,9 +52,7 @@ func compactFile(to, from string, is Epoch) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	opts := options()
-	opts.NoSync = true // once, at the end
-	dst, err := bbolt.Open(to, 0o600, opts)
+	dst, err := bbolt.Open(to, 0o600, options())
 	if err != nil {
 		return err
 	}
@@ -62,5 +60,5 @@ func compactFile(to, from string, is Epoch) (err error) {
 	if err := bbolt.Compact(dst, src, compactTx); err != nil {
 		return err
 	}
-	return dst.Update(func(tx *bbolt.Tx) error { return putEpoch(tx, is.next(0)) })
+	return dst.Update(func(tx *bbolt.Tx) error { return errors.Join(putEpoch(tx, is.next(0)), stamp(tx)) })
 }

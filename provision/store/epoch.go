@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -27,8 +28,10 @@ type Epoch struct {
 	Generation uint64 `json:"generation"` // rises by one with each opening
 	ID         string `json:"id"`         // of no other epoch
 	Prev       string `json:"prev,omitempty"`
-	// Txid is, in the file, that of a transaction which the store has, at most a minute old. In the store it is zero.
+	// Txid is, in the file, that of a transaction which the disk has, at most a minute old. In the store it is zero.
 	Txid uint64 `json:"txid,omitempty"`
+	// Boot is, in the file, the run of the system's kernel in which it was written, if that is known.
+	Boot string `json:"boot,omitempty"`
 }
 
 func (e Epoch) next(least uint64) Epoch {
@@ -36,28 +39,50 @@ func (e Epoch) next(least uint64) Epoch {
 }
 
 // judge returns why the store that was found is older than the one that was here last, or nothing if it isn't.
-func (db *DB) judge(found Report) (string, error) {
-	b, err := os.ReadFile(filepath.Join(db.dir, fileEpoch))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (db *DB) judge(is Epoch, txid uint64) (string, error) {
+	last, err := lastEpoch(db.dir)
+	if err != nil {
 		return "", err
 	}
-	var last Epoch
-	if json.Unmarshal(b, &last) != nil {
-		last = Epoch{} // cut off, or not ours; as good as missing
-	}
 	db.epoch = last
-	switch is := found.Epoch; {
+	return last.judge(is, txid), nil
+}
+
+// lastEpoch reads the file; a zero epoch is as good as none.
+func lastEpoch(dir string) (last Epoch, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, fileEpoch)) //nolint:gosec // the administrator's state folder
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return last, err
+	}
+	if json.Unmarshal(b, &last) != nil {
+		last = Epoch{} // cut off, or not ours
+	}
+	return last, nil
+}
+
+// judge returns why a store of that epoch, which ends with that transaction, is older than the last one.
+func (last Epoch) judge(is Epoch, txid uint64) string {
+	switch {
 	case is == Epoch{} && last == Epoch{}: // of a version that didn't know of epochs
 	case is.Generation == last.Generation+1 && is.Prev == last.ID: // the file was not written any more
-	case is.ID == last.ID && found.Txid >= last.Txid:
+	case is.ID == last.ID && txid >= last.Txid:
 	case last == Epoch{}:
-		return fmt.Sprintf("%s is missing: the store was moved here", fileEpoch), nil
+		return fmt.Sprintf("%s is missing: the store was moved here", fileEpoch)
 	case is.ID == last.ID:
-		return fmt.Sprintf("it ends with transaction %d, but there was transaction %d", found.Txid, last.Txid), nil
+		return fmt.Sprintf("it ends with transaction %d, but there was transaction %d", txid, last.Txid)
 	default:
-		return fmt.Sprintf("it is of generation %d, but the last one was %d", is.Generation, last.Generation), nil
+		return fmt.Sprintf("it is of generation %d, but the last one was %d", is.Generation, last.Generation)
 	}
-	return "", nil
+	return ""
+}
+
+// bootID names this run of the kernel, whose memory has all that was written in it; nothing if it isn't known.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // begin starts a new epoch: in the store, then in the file. A full disk doesn't keep the store from being opened.
@@ -102,17 +127,14 @@ func putEpoch(tx *bbolt.Tx, e Epoch) error {
 	return put(tx, bucketMeta, []byte(keyEpoch), payload)
 }
 
-// keepEpoch brings the file up to the store's last transaction.
+// keepEpoch brings the file up to the store's last transaction that is on the disk.
 func (db *DB) keepEpoch() error {
-	var id uint64
-	err := db.view(func(tx *bbolt.Tx) error {
-		id = uint64(tx.ID()) //nolint:gosec // never negative
-		return nil
-	})
+	id := db.synced.Load()
+	err := db.view(func(*bbolt.Tx) error { return nil })
 	if err != nil || id == db.epoch.Txid || db.stopped.Load() != nil {
 		return nil //nolint:nilerr // it was closed already, or nobody knows what the disk holds
 	}
-	e := Epoch{Generation: db.epoch.Generation, ID: db.epoch.ID, Txid: id}
+	e := Epoch{Generation: db.epoch.Generation, ID: db.epoch.ID, Txid: id, Boot: bootID()}
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err

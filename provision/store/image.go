@@ -26,10 +26,14 @@ type image struct {
 	damage []string
 	seen   []uint64 // bitmap of the pages that were visited
 	used   int64    // pages that were visited
+	asked  []uint64 // the first page of each run of pages that was to be visited
 }
 
-// rawMeta is a meta page that is whole.
-type rawMeta struct{ root, high, txid uint64 }
+// rawMeta is a meta page that is whole, and where it is.
+type rawMeta struct {
+	root, high, txid uint64
+	at               int64
+}
 
 const (
 	rawMagic   = 0xED0CDAED
@@ -92,11 +96,11 @@ func (m *image) readMeta(at int64) (rawMeta, int64, error) {
 	case page < 1<<10 || page > maxRawPage || page&(page-1) != 0:
 		return rawMeta{}, 0, fmt.Errorf("pages of %d bytes", page)
 	}
-	return rawMeta{root: order.Uint64(b[16:]), high: order.Uint64(b[40:]), txid: order.Uint64(b[48:])}, page, nil
+	return rawMeta{root: order.Uint64(b[16:]), high: order.Uint64(b[40:]), txid: order.Uint64(b[48:]), at: at}, page, nil
 }
 
 // forget starts a new visit of all pages.
-func (m *image) forget() { m.seen, m.used = make([]uint64, m.pages()/64+1), 0 }
+func (m *image) forget() { m.seen, m.used, m.asked = make([]uint64, m.pages()/64+1), 0, nil }
 
 // pages is how many pages the file has.
 func (m *image) pages() uint64 { return uint64(m.size / m.page) } //nolint:gosec // not negative
@@ -124,35 +128,48 @@ type element struct {
 
 // read returns the page of a number, once.
 func (m *image) read(id uint64) (rawPage, error) {
-	if id < 2 || id >= m.pages() {
-		return rawPage{}, fmt.Errorf("page %d: the file has %d", id, m.pages())
+	m.asked = append(m.asked, id)
+	data, err := m.load(id)
+	if err != nil {
+		return rawPage{}, err
 	}
-	head := make([]byte, rawHeader)
-	at := int64(id) * m.page //nolint:gosec // less than the file's size
-	if _, err := m.r.ReadAt(head, at); err != nil {
-		return rawPage{}, fmt.Errorf("page %d: %w", id, err)
-	}
-	order := binary.NativeEndian
-	extra := uint64(order.Uint32(head[12:]))
-	if order.Uint64(head) != id || extra >= m.pages()-id {
-		return rawPage{}, fmt.Errorf("page %d: it is another one, or cut off", id)
-	}
-	for n := id; n <= id+extra; n++ {
-		if m.seen[n/64]&(1<<(n%64)) != 0 {
+	for n := id; n < id+uint64(len(data))/uint64(m.page); n++ { //nolint:gosec // not negative
+		if m.has(n) {
 			return rawPage{}, fmt.Errorf("page %d: it is used twice", n)
 		}
 		m.seen[n/64] |= 1 << (n % 64)
 		m.used++
-	}
-	data := make([]byte, int64(extra+1)*m.page) //nolint:gosec // within the file's size
-	if _, err := m.r.ReadAt(data, at); err != nil {
-		return rawPage{}, fmt.Errorf("page %d: %w", id, err)
 	}
 	p, err := parsePage(data)
 	if err != nil {
 		return p, fmt.Errorf("page %d: %w", id, err)
 	}
 	return p, nil
+}
+
+// has reports whether a page was visited.
+func (m *image) has(id uint64) bool { return id < m.pages() && m.seen[id/64]&(1<<(id%64)) != 0 }
+
+// load returns the bytes of the page of a number and of those that go with it.
+func (m *image) load(id uint64) ([]byte, error) {
+	if id < 2 || id >= m.pages() {
+		return nil, fmt.Errorf("page %d: the file has %d", id, m.pages())
+	}
+	head := make([]byte, rawHeader)
+	at := int64(id) * m.page //nolint:gosec // less than the file's size
+	if _, err := m.r.ReadAt(head, at); err != nil {
+		return nil, fmt.Errorf("page %d: %w", id, err)
+	}
+	order := binary.NativeEndian
+	extra := uint64(order.Uint32(head[12:]))
+	if order.Uint64(head) != id || extra >= m.pages()-id {
+		return nil, fmt.Errorf("page %d: it is another one, or cut off", id)
+	}
+	data := make([]byte, int64(extra+1)*m.page) //nolint:gosec // within the file's size
+	if _, err := m.r.ReadAt(data, at); err != nil {
+		return nil, fmt.Errorf("page %d: %w", id, err)
+	}
+	return data, nil
 }
 
 // parsePage takes the bytes of a page, or of a bucket's inline page.

@@ -51,7 +51,12 @@ func migrate(bolt *bbolt.DB, steps []migration) (from uint32, err error) {
 	if err := tx.Bucket([]byte(bucketMeta)).Put([]byte(keySchema), seal(bucketMeta, []byte(keySchema), payload)); err != nil {
 		return from, err
 	}
-	return from, tx.Commit()
+	if tx.Bucket([]byte(bucketMeta)).Get([]byte(keyBooks)) != nil { // schema 1 has none
+		if err := stamp(tx); err != nil {
+			return from, err
+		}
+	}
+	return from, errors.Join(tx.Commit(), bolt.Sync())
 }
 
 // keepBefore keeps a copy of a store that is about to be migrated, as it is, beside it: dialtone.db.schema4 is what the version

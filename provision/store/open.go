@@ -92,14 +92,7 @@ func (db *DB) open(ctx context.Context) error {
 	older := ""
 	switch {
 	case there:
-		if report, err = db.verify(ctx, path); err != nil {
-			return err
-		}
-		if report.Sound() {
-			older, err = db.judge(report)
-		} else {
-			report, err = db.restore(ctx, report.Damage)
-		}
+		report, older, err = db.take(ctx, path)
 	case installed || len(snapshots) > 0:
 		report, err = db.restore(ctx, []string{"it is missing or empty"})
 	default:
@@ -130,6 +123,38 @@ func (db *DB) open(ctx context.Context) error {
 		return fmt.Errorf("mend %s: %w", path, err)
 	}
 	return db.begin(ctx, report.Epoch, older)
+}
+
+// take makes the store that was found fit to be opened. It returns the check of what is in place then, and why that is
+// older than the store that was here last, or nothing if it isn't or is restored.
+func (db *DB) take(ctx context.Context, path string) (Report, string, error) {
+	r, err := db.verify(ctx, path)
+	if err != nil {
+		return r, "", err
+	}
+	remedy, err := r.Remedy(db.dir)
+	if err == nil && remedy == RemedyUndo {
+		if err = undoLast(path); err == nil {
+			db.log.WarnContext(ctx, "the store's last transaction was cut off, as by a power failure, and is undone; nobody was told that it was done",
+				"path", path, "transaction", r.Txid, "err", r.firstFault())
+			r, err = db.verify(ctx, path)
+		}
+		if err == nil && !r.Sound() {
+			remedy = RemedyRestore
+		}
+	}
+	switch {
+	case err != nil:
+		return r, "", fmt.Errorf("%s: %w", path, err)
+	case remedy == RemedyStepBack:
+		r, err = db.stepBack(ctx, r)
+		return r, "", err
+	case remedy == RemedyRestore:
+		r, err = db.restore(ctx, r.Damage)
+		return r, "", err
+	}
+	older, err := db.judge(r.Epoch, r.Txid)
+	return r, older, err
 }
 
 // The lock is tried for half a second: who ends may need it to let go, and a child that is being started holds all that
@@ -185,6 +210,10 @@ func (db *DB) openFile(ctx context.Context, path string) error {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 	db.bolt.Store(bolt)
+	// The last process may have been killed before its sync; its transaction must be on the disk before the next one writes.
+	if err := bolt.Sync(); err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
 	from, err := migrate(bolt, migrations())
 	if err == nil {
 		err = bolt.View(checkBuckets)
@@ -208,6 +237,7 @@ func options() *bbolt.Options {
 		// The list of free pages is found again on opening by walking the file, instead of being written with each
 		// commit. Images of the disk after a power cut were as sound with this as without.
 		NoFreelistSync: true,
+		NoSync:         true, // whoever writes syncs, once; see transact
 		NoStatistics:   true, // contended counters that nobody reads
 	}
 }

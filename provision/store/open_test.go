@@ -211,19 +211,21 @@ func fails(t *testing.T, dir string, words ...string) {
 	}
 }
 
-// edit changes a closed store's file behind its back.
+// edit changes a closed store's file behind its back. It is that way without the last transaction, too.
 func edit(t *testing.T, path string, fn func(*bbolt.Tx) error) {
 	t.Helper()
 	bolt, err := bbolt.Open(path, 0o600, options())
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = bolt.Update(func(tx *bbolt.Tx) error {
-		if err := fn(tx); err != nil || checkBuckets(tx) != nil {
-			return err
-		}
-		return count(tx)
-	})
+	for _, change := range []func(*bbolt.Tx) error{fn, func(*bbolt.Tx) error { return nil }} {
+		err = errors.Join(err, bolt.Update(func(tx *bbolt.Tx) error {
+			if err := change(tx); err != nil || checkBuckets(tx) != nil {
+				return err
+			}
+			return count(tx)
+		}))
+	}
 	if err := errors.Join(err, bolt.Close()); err != nil {
 		t.Fatal(err)
 	}

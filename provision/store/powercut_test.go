@@ -1,8 +1,11 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -11,8 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/dialtone-project/dialtone/dhcp/lease"
 )
 
 // diskCall is a system call of a traced process that matters to the disk, or the acknowledgement of a lease.
@@ -93,43 +94,82 @@ func unhexed(t *testing.T, s string) string {
 }
 
 // powerCuts takes the disk's image at each moment of a run, with the writes that weren't synced gone, there, or torn in
-// sectors, and looks for what was acknowledged. That it would be seen if it were missing is shown by a disk that takes
-// no sync seriously.
+// sectors, opens it and looks for what was acknowledged. That it would be seen if it were missing is shown by a disk that
+// takes no sync seriously, and by a store that begins a transaction before the last one is on the disk.
 func powerCuts(t *testing.T) {
 	dir := t.TempDir()
 	fill(t, dir)
 	base := must[[]byte](t)(os.ReadFile(filepath.Join(dir, fileDB)))
 	calls := trace(t, dir)
-	if bad, images := cut(t, base, calls, true); bad > 0 {
-		t.Errorf("%d of %d images lost what was acknowledged", bad, images)
+	h := cutter{t: t, dir: memDir(t), honest: true}
+	h.run(base, calls)
+	if len(h.faults) > 0 || h.undone < 20 {
+		t.Errorf("of %d images, %d last transactions were undone, and %d lost what was acknowledged: %q", h.images, h.undone, len(h.faults), h.faults)
 	} else {
-		t.Logf("%d images", images)
+		t.Logf("%d images, %d last transactions undone", h.images, h.undone)
 	}
-	if bad, images := cut(t, base, calls, false); bad < 10 {
-		t.Errorf("without syncs, only %d of %d images lost what was acknowledged: the harness has no teeth", bad, images)
+	h = cutter{t: t, dir: h.dir}
+	h.run(base, calls)
+	if len(h.faults) < 10 {
+		t.Errorf("without syncs, only %d of %d images lost what was acknowledged: the harness has no teeth", len(h.faults), h.images)
+	}
+	h = cutter{t: t, dir: h.dir, honest: true}
+	h.run(base, hasty(calls))
+	if len(h.faults) < 10 {
+		t.Errorf("with two transactions in one sync, only %d of %d images lost what was acknowledged: the harness has no teeth", len(h.faults), h.images)
 	}
 }
 
-func cut(t *testing.T, base []byte, calls []diskCall, honest bool) (bad, images int) {
-	t.Helper()
+// hasty has every other transaction begin before the last one is on the disk: one sync is for both, and they are
+// acknowledged after it.
+func hasty(calls []diskCall) (out []diskCall) {
+	var acks []diskCall
+	odd := false
+	for i, c := range calls {
+		switch {
+		case c.sync && i > 0 && calls[i-1].size < 0: // not that of a file that becomes longer
+			if odd = !odd; !odd {
+				out = append(append(out, c), acks...)
+				acks = nil
+			}
+		case c.ack.rev > 0:
+			acks = append(acks, c)
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// cutter makes images of what was traced.
+type cutter struct {
+	t              *testing.T
+	dir            string
+	honest         bool // syncs bring to the disk what was written before
+	images, undone int
+	faults         []string
+}
+
+func (h *cutter) run(base []byte, calls []diskCall) {
+	h.t.Helper()
 	rnd := rand.New(rand.NewPCG(7, 8))
 	disk := append([]byte(nil), base...)
 	var pending []diskCall
 	acked := make(map[netip.Addr]uint64)
-	path := filepath.Join(t.TempDir(), fileDB)
+	known := h.epoch(disk)
 	for i, c := range calls {
 		switch {
-		case c.sync && honest:
+		case c.sync && h.honest:
 			for _, p := range pending {
 				disk = p.reach(disk, nil)
 			}
-			pending = nil
+			pending, known = nil, h.epoch(disk)
 		case c.ack.rev > 0:
 			acked[c.ack.addr] = c.ack.rev
 		case !c.sync:
 			pending = append(pending, c)
 		}
-		if !honest && i%7 != 0 {
+		if !h.honest && i%7 != 0 {
 			continue
 		}
 		for _, kept := range []func() bool{
@@ -144,16 +184,65 @@ func cut(t *testing.T, base []byte, calls []diskCall, honest bool) (bad, images 
 						image = p.reach(image, torn)
 					}
 				}
-				images++
-				if err := look(path, image, acked); err != nil {
-					if bad++; honest {
-						t.Errorf("after call %d: %v", i, err)
-					}
+				h.images++
+				if err := h.look(image, known, acked, torn != nil); err != nil {
+					h.faults = append(h.faults, fmt.Sprintf("after call %d: %v", i, err))
 				}
 			}
 		}
 	}
-	return bad, images
+}
+
+// epoch is what the file of the epoch may say at the latest when the disk holds this and another run of the kernel begins.
+func (h *cutter) epoch(disk []byte) string {
+	h.t.Helper()
+	path := filepath.Join(h.dir, fileDB)
+	write(h.t, path, string(disk))
+	r := must[Report](h.t)(inspect(path))
+	return fmt.Sprintf(`{"generation":%d,"id":%q,"txid":%d,"boot":"another"}`, r.Epoch.Generation, r.Epoch.ID, r.Txid)
+}
+
+// look opens an image and sees that it has what was acknowledged, and transactions as a whole or not at all. Only where
+// pages are torn, so that it can't be told from other damage, may it be taken for restored.
+func (h *cutter) look(image []byte, epoch string, acked map[netip.Addr]uint64, torn bool) (err error) {
+	for name, content := range map[string]string{fileDB: string(image), fileEpoch: epoch, fileMarker: markerText} {
+		write(h.t, filepath.Join(h.dir, name), content)
+	}
+	var log strings.Builder
+	db, err := Open(h.dir, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if strings.Contains(log.String(), "undone") {
+		h.undone++
+	}
+	if !db.Restored().IsZero() && !torn {
+		return fmt.Errorf("taken for restored: %s", log.String())
+	}
+	have := make(map[netip.Addr]uint64)
+	for l, err := range db.LoadLeases(context.Background()) {
+		if err != nil {
+			return err
+		}
+		have[l.Addr] = l.Rev
+	}
+	for addr, rev := range acked {
+		if have[addr] < rev {
+			return fmt.Errorf("lease %s: got revision %d, %d was acknowledged", addr, have[addr], rev)
+		}
+	}
+	heard := make(map[netip.Addr]uint64)
+	for e, err := range db.Events(context.Background(), 0) {
+		if err != nil {
+			return err
+		}
+		heard[e.Lease.Addr] = e.Lease.Rev
+	}
+	if db.Restored().IsZero() && !maps.Equal(have, heard) {
+		return fmt.Errorf("half a transaction: leases are %v, events %v", have, heard)
+	}
+	return nil
 }
 
 // reach does a call to an image; torn says that sectors may be missing.
@@ -169,41 +258,6 @@ func (c diskCall) reach(image []byte, torn *rand.Rand) []byte {
 		}
 	}
 	return image
-}
-
-// look checks an image and that it has what was acknowledged.
-func look(path string, image []byte, acked map[netip.Addr]uint64) error {
-	if err := os.WriteFile(path, image, 0o600); err != nil {
-		return err
-	}
-	r, err := inspect(path)
-	if err != nil || !r.Whole() {
-		return errors.Join(err, fmt.Errorf("got %+v", r))
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	m, err := openImage(f, int64(len(image)))
-	if err != nil {
-		return err
-	}
-	have := make(map[netip.Addr]uint64)
-	m.records(func(bucket string, key, value []byte) {
-		if bucket == bucketLeases {
-			var l lease.Lease
-			if l, err = leaseAt(key, value[sumSize:]); err == nil {
-				have[l.Addr] = l.Rev
-			}
-		}
-	}, nil)
-	for addr, rev := range acked {
-		if have[addr] < rev {
-			return fmt.Errorf("lease %s: got revision %d, %d was acknowledged", addr, have[addr], rev)
-		}
-	}
-	return nil
 }
 
 // FuzzImage reads files that are no stores, or nearly. Nothing may panic, and what is found sound has to be so to
@@ -242,7 +296,7 @@ func FuzzImage(f *testing.F) {
 			t.Fatal(err)
 		}
 		good = filepath.Join(good, fileDB)
-		if _, err := mergeFiles(good, path); err != nil {
+		if _, err := mergeFiles(good, path, false); err != nil {
 			t.Fatal(err)
 		}
 		if r, err := inspect(good); err != nil || !r.Sound() {

@@ -47,22 +47,28 @@ func (db *DB) restore(ctx context.Context, damage []string) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("%s: %s; %w", path, why, err)
 	}
-	temp := filepath.Join(db.dir, fileNew)
-	if err := copyFile(snapshot, temp); err != nil {
+	if err := copyFile(snapshot, filepath.Join(db.dir, fileNew)); err != nil {
 		return Report{}, fmt.Errorf("restore %s from %s: %w", path, snapshot, err)
 	}
-	got, err := mergeFiles(temp, path)
+	return db.replace(ctx, filepath.Base(snapshot), why, false)
+}
+
+// replace puts fileNew, a copy of an earlier state, in the store's place, with what can be read of the store's own records,
+// or leases alone.
+func (db *DB) replace(ctx context.Context, earlier, why string, leases bool) (Report, error) {
+	path, temp := filepath.Join(db.dir, fileDB), filepath.Join(db.dir, fileNew)
+	got, err := mergeFiles(temp, path, leases)
 	if err != nil {
-		return Report{}, fmt.Errorf("restore %s from %s: %w", path, snapshot, err)
+		return Report{}, fmt.Errorf("restore %s from %s: %w", path, earlier, err)
 	}
 	aside, err := db.putAside(path)
 	if err == nil {
 		err = errors.Join(os.Rename(temp, path), syncDir(db.dir))
 	}
 	if err != nil {
-		return Report{}, fmt.Errorf("restore %s from %s: %w", path, snapshot, err)
+		return Report{}, fmt.Errorf("restore %s from %s: %w", path, earlier, err)
 	}
-	err = fmt.Errorf("%s was restored from %s, for it was damaged (%s); %s; the damaged file is kept as %q", path, filepath.Base(snapshot), why, got, aside)
+	err = fmt.Errorf("%s was restored from %s, for it was damaged (%s); %s; the damaged file is kept as %q", path, earlier, why, got, aside)
 	db.trouble(ProblemRestored, err)
 	return db.verify(ctx, path)
 }
@@ -120,7 +126,7 @@ func (db *DB) putAside(path string) (string, error) {
 
 // mergeFiles adds what can be read of a damaged file to a good one that nobody has open, and notes in it that it was
 // restored now.
-func mergeFiles(good, damaged string) (got gains, err error) {
+func mergeFiles(good, damaged string, leases bool) (got gains, err error) {
 	bolt, err := bbolt.Open(good, 0o600, options())
 	if err != nil {
 		return got, err
@@ -130,7 +136,7 @@ func mergeFiles(good, damaged string) (got gains, err error) {
 		return got, err
 	}
 	return got, bolt.Update(func(tx *bbolt.Tx) error {
-		if got, err = merge(tx, damaged); err != nil {
+		if got, err = merge(tx, damaged, leases); err != nil {
 			return err
 		}
 		if err := putTime(tx, keyRestored, time.Now()); err != nil {

@@ -29,6 +29,7 @@ type salvage struct {
 	rows   map[string]map[string][]byte // the administrator's records and the cursors, by bucket
 	got    gains
 	err    error
+	leases bool // only these and their events are wanted
 }
 
 // merge adds to a good snapshot what can be read of the damaged file that was the store, record by record, each with
@@ -43,8 +44,10 @@ type salvage struct {
 //   - Cursors that are further on.
 //   - Revisions of configs that the snapshot lacks.
 //
+// Of these it takes only leases and events if leases is set.
+//
 // What is lost is what was written after the snapshot on pages that can't be read any more. No file to read is no error.
-func merge(tx *bbolt.Tx, damaged string) (gains, error) {
+func merge(tx *bbolt.Tx, damaged string, leases bool) (gains, error) {
 	f, err := os.Open(damaged)
 	if errors.Is(err, fs.ErrNotExist) {
 		return gains{}, nil
@@ -57,7 +60,7 @@ func merge(tx *bbolt.Tx, damaged string) (gains, error) {
 	if err != nil {
 		return gains{}, err
 	}
-	s := &salvage{tx: tx, flawed: make(map[string]bool), whole: make(map[string]bool), rows: make(map[string]map[string][]byte)}
+	s := &salvage{tx: tx, leases: leases, flawed: make(map[string]bool), whole: make(map[string]bool), rows: make(map[string]map[string][]byte)}
 	if s.first, err = nextEvent(tx); err != nil {
 		return gains{}, err
 	}
@@ -67,8 +70,11 @@ func merge(tx *bbolt.Tx, damaged string) (gains, error) {
 	} else {
 		m.records(s.record, func(bucket string, sound bool) { s.whole[bucket] = sound && !s.flawed[bucket] })
 	}
-	if !s.whole[bucketLeases] {
+	if leases || !s.whole[bucketLeases] { // a tree that is whole may be stale
 		m.strays(bucketLeases, s.lease)
+	}
+	if leases {
+		return s.got, s.err
 	}
 	s.admin()
 	if s.err == nil {
@@ -84,11 +90,17 @@ func (s *salvage) record(bucket string, key, value []byte) {
 		s.flawed[bucket] = true
 		return
 	}
-	switch bucket {
-	case bucketLeases:
+	switch {
+	case bucket == bucketLeases:
 		s.lease(key, payload)
-	case bucketEvents:
+		return
+	case bucket == bucketEvents:
 		s.event(key, payload)
+		return
+	case s.leases:
+		return
+	}
+	switch bucket {
 	case bucketRevisions, bucketGate, bucketAccess, bucketAudit:
 		if _, ok := s.stored(bucket, key); !ok {
 			s.put(bucket, bytes.Clone(key), payload)

@@ -126,6 +126,10 @@ func (db *DB) copyTo(ctx context.Context, path string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	return db.verifyCopy(ctx, path)
+}
+
+func (db *DB) verifyCopy(ctx context.Context, path string) (Report, error) {
 	r, err := db.verify(ctx, path)
 	if err == nil && !r.Sound() {
 		err = fmt.Errorf("a copy does not pass the check: %w: %s", ErrDamaged, strings.Join(r.Damage, "; "))
@@ -168,8 +172,8 @@ func (db *DB) hasRoom() error {
 // put in its place. So it doesn't matter which of the old file's pages the disk never took, though the kernel has them
 // in memory and calls them written.
 //
-// What was acknowledged is in it: a commit writes only to pages that the tree before it doesn't use, and a failed fsync
-// of these ends it before its meta page. Of the failed commit itself it has all or nothing.
+// What was acknowledged is in it: a commit writes only to pages that the tree before it doesn't use. Of the failed commit
+// itself it has all or nothing: nothing if the kernel has dropped pages of it.
 func (db *DB) reopen(ctx context.Context) error {
 	select {
 	case db.snapping <- struct{}{}:
@@ -178,7 +182,15 @@ func (db *DB) reopen(ctx context.Context) error {
 		return ctx.Err()
 	}
 	path, temp := filepath.Join(db.dir, fileDB), filepath.Join(db.dir, fileNew)
-	if _, err := db.copyTo(ctx, temp); err != nil {
+	r, err := inspect(path) // nobody writes it
+	if err == nil && r.Before != nil && r.Txid > db.synced.Load() {
+		if err = errors.Join(db.hasRoom(), copyFile(path, temp), undoLast(temp)); err == nil {
+			_, err = db.verifyCopy(ctx, temp)
+		}
+	} else if err == nil {
+		_, err = db.copyTo(ctx, temp)
+	}
+	if err != nil {
 		return fmt.Errorf("write the store anew: %w", errors.Join(err, os.RemoveAll(temp)))
 	}
 	bolt, err := bbolt.Open(temp, 0o600, options())
