@@ -24,6 +24,8 @@ func (a *app) store() *cobra.Command {
 // storeChecked is what `store check --json` writes.
 type storeChecked struct {
 	Files []store.Report `json:"files"`
+	// Remedy is what the next start does about the store itself, the first of the files.
+	Remedy store.Remedy `json:"remedy,omitempty"`
 }
 
 func (a *app) storeCheck() *cobra.Command {
@@ -32,6 +34,9 @@ func (a *app) storeCheck() *cobra.Command {
 		Long: `Check the store and its snapshots for damage: their pages, the checksum of each record, whether the records make
 sense and agree. The daemon does the same before it opens the store. While it runs, the store itself is left out: its
 newest snapshot is a copy of it, at most ten minutes old.
+
+A power failure amid a commit may leave a part of it in the file. The next start undoes that commit, which nobody was told
+was done, so that this is no damage.
 
 Exit status: 0 all is well, 3 there is no store, 6 a file or a record is damaged, 1 it can't be said.`,
 		Example: "  dialtone store check\n  dialtone store check --state /var/lib/dialtone --json",
@@ -55,7 +60,14 @@ Exit status: 0 all is well, 3 there is no store, 6 a file or a record is damaged
 				if err != nil {
 					return fmt.Errorf("check %s: %w", path, err)
 				}
-				damaged = damaged || !r.InUse && !r.Whole()
+				bad := !r.InUse && !r.Whole()
+				if bad && path == db {
+					if all.Remedy, err = r.Remedy(a.state); err != nil {
+						return fmt.Errorf("check %s: %w", path, err)
+					}
+					bad = all.Remedy != store.RemedyUndo
+				}
+				damaged = damaged || bad
 				all.Files = append(all.Files, r)
 			}
 			if err := a.print(all, all.write); err != nil {
@@ -76,17 +88,23 @@ Exit status: 0 all is well, 3 there is no store, 6 a file or a record is damaged
 func (c storeChecked) write(w io.Writer) error {
 	rows := make([][]string, 0, len(c.Files))
 	var lines []string
-	for _, r := range c.Files {
-		state := "good"
+	for i, r := range c.Files {
+		state, name := "good", filepath.Base(r.Path)
+		if i == 0 {
+			if told := remedies()[c.Remedy]; told != "" {
+				lines = append(lines, name+": "+told)
+			}
+		}
 		switch {
 		case r.InUse:
 			state = "in use"
+		case i == 0 && c.Remedy == store.RemedyUndo:
+			state = "cut off"
 		case !r.Sound():
 			state = "damaged"
 		case r.Flawed > 0:
 			state = strconv.Itoa(r.Flawed) + " bad records"
 		}
-		name := filepath.Base(r.Path)
 		rows = append(rows, []string{
 			name, state, strconv.Itoa(r.Leases), strconv.Itoa(r.Devices), strconv.Itoa(r.Configs), strconv.FormatInt(r.Size>>10, 10) + " KiB",
 		})
@@ -108,6 +126,15 @@ func (c storeChecked) write(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", strings.Join(lines, "\n"))
 	return err
+}
+
+// remedies tells people what the next start does.
+func remedies() map[store.Remedy]string {
+	return map[store.Remedy]string{
+		store.RemedyUndo:     "its last commit was cut off, as by a power failure; the next start undoes it, and nothing is lost that anybody was told was done",
+		store.RemedyStepBack: "its last commit is damaged; the next start takes only the leases of it that can be read",
+		store.RemedyRestore:  "the next start restores it from a snapshot",
+	}
 }
 
 // maxCheckStack ends a check that goes round in a damaged file before it takes the machine's memory.

@@ -104,6 +104,9 @@ func (m *image) plausible(id uint64) bool {
 		_, err := m.r.ReadAt(page, int64(min(id, m.pages()))*m.page) //nolint:gosec // within the file, or it fails
 		return err == nil && len(bytes.Trim(page, "\x00")) == 0
 	}
+	if binary.NativeEndian.Uint16(data[8:]) == rawFreelist { // bbolt begins a file with one
+		return true
+	}
 	p, err := parsePage(data)
 	return err == nil && m.plausiblePage(p, buckets())
 }

@@ -39,9 +39,10 @@ const (
 	rawMagic   = 0xED0CDAED
 	rawVersion = 2
 
-	rawBranch = 0x01
-	rawLeaf   = 0x02
-	rawBucket = 0x01 // flag of a leaf's element
+	rawBranch   = 0x01
+	rawLeaf     = 0x02
+	rawFreelist = 0x10
+	rawBucket   = 0x01 // flag of a leaf's element
 
 	rawHeader  = 16 // bytes before a page's elements, and of an element, and of a bucket before its inline page
 	rawMetaLen = 64 // bytes of a meta page after the header
@@ -241,6 +242,9 @@ func (m *image) descend(id uint64, from, to []byte, depth int, f func(element)) 
 	if err != nil {
 		m.complain("%v", err)
 		return false
+	}
+	if high := m.metas[0].high; id+uint64(len(p.data))/uint64(m.page) > high { //nolint:gosec // not negative
+		m.complain("page %d: only %d should be in use", id, high) // it may hold something good even so
 	}
 	return m.visit(p, fmt.Sprintf("page %d", id), from, to, depth, f)
 }

@@ -97,8 +97,23 @@ func unhexed(t *testing.T, s string) string {
 // sectors, opens it and looks for what was acknowledged. That it would be seen if it were missing is shown by a disk that
 // takes no sync seriously, and by a store that begins a transaction before the last one is on the disk.
 func powerCuts(t *testing.T) {
-	dir := t.TempDir()
-	fill(t, dir)
+	for name, prepare := range map[string]func(*testing.T, string){"new": func(t *testing.T, dir string) {
+		t.Helper()
+		if err := errors.Join(create(dir), mark(dir)); err != nil {
+			t.Fatal(err)
+		}
+	}, "in use": fill} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			prepare(t, dir)
+			cutIn(t, dir)
+		})
+	}
+}
+
+func cutIn(t *testing.T, dir string) {
+	t.Helper()
 	base := must[[]byte](t)(os.ReadFile(filepath.Join(dir, fileDB)))
 	calls := trace(t, dir)
 	h := cutter{t: t, dir: memDir(t), honest: true}
@@ -172,15 +187,18 @@ func (h *cutter) run(base []byte, calls []diskCall) {
 		if !h.honest && i%7 != 0 {
 			continue
 		}
-		for _, kept := range []func() bool{
-			func() bool { return false },                        // nothing reached the disk
-			func() bool { return rnd.IntN(2) == 0 },             // some pages did
-			func() bool { return rnd.IntN(len(pending)+1) > 0 }, // most did
+		lost := rnd.IntN(len(pending) + 1)
+		for _, kept := range []func(int) bool{
+			func(int) bool { return false },                        // nothing reached the disk
+			func(int) bool { return rnd.IntN(2) == 0 },             // some pages did
+			func(int) bool { return rnd.IntN(len(pending)+1) > 0 }, // most did
+			func(n int) bool { return n != lost },                  // all but one
+			func(n int) bool { return n == len(pending)-1 },        // the last one alone: the meta page, for one
 		} {
 			for _, torn := range []*rand.Rand{nil, rnd} {
 				image := append([]byte(nil), disk...)
-				for _, p := range pending {
-					if kept() {
+				for n, p := range pending {
+					if kept(n) {
 						image = p.reach(image, torn)
 					}
 				}
@@ -208,6 +226,11 @@ func (h *cutter) look(image []byte, epoch string, acked map[netip.Addr]uint64, t
 	for name, content := range map[string]string{fileDB: string(image), fileEpoch: epoch, fileMarker: markerText} {
 		write(h.t, filepath.Join(h.dir, name), content)
 	}
+	defer func() { // without a child, bbolt is not asked before
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
 	var log strings.Builder
 	db, err := Open(h.dir, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
