@@ -30,7 +30,7 @@ const (
 	RemedyNone     Remedy = ""          // it opens it; single damaged records are mended or left out
 	RemedyUndo     Remedy = "undo"      // it undoes the last transaction, which nobody was told of
 	RemedyStepBack Remedy = "step-back" // it undoes the last transaction but for its leases; what else it wrote is lost
-	RemedyRestore  Remedy = "restore"   // it restores a snapshot
+	RemedyRestore  Remedy = "restore"   // it restores a snapshot, or steps back if there is none
 )
 
 // Remedy says what is done about the file in a state folder that the report is of.
@@ -48,7 +48,7 @@ func (r Report) Remedy(dir string) (Remedy, error) {
 	switch {
 	case r.Sound() && (b == nil || sameBoot):
 		return RemedyNone, nil
-	case b == nil, last.judge(b.Epoch, b.Txid) != "":
+	case b == nil, last.judge(b.Epoch, b.Txid) != "" && last.Txid != 0: // zero says nothing of the disk; see MarkRestored
 		if r.Sound() {
 			return RemedyNone, nil
 		}
@@ -158,7 +158,7 @@ func (m *image) plausibleBucket(e element) bool {
 // undoLast undoes the last transaction of a store that nobody writes: it puts the older meta page in the place of the newer
 // one. With two that are the same, the next commit leaves one as it is, whichever it overwrites.
 func undoLast(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // our own
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}

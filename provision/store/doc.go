@@ -17,6 +17,21 @@
 // bbolt makes a new database of an empty file and can be killed while it does. So the first creation happens beside
 // the file and is renamed into place, and a marker tells a store that was lost from one that never was.
 //
+// # A power failure amid a commit
+//
+// bbolt syncs twice for a commit: its pages, then the meta page that leads to them. Here one sync takes both to the disk,
+// in any order, and the next transaction begins after it. So a power failure may leave a meta page whose transaction is
+// there in part. It is noticed: the books say which transaction they are of, and what every bucket then had. The other
+// meta page leads to the tree before, none of whose pages the last transaction wrote to; the store goes back to it
+// ([RemedyUndo]), and as nobody was told that the transaction was done, nothing is lost and the store isn't taken for
+// restored.
+//
+// That is believed only where it can have happened. The file of the epoch mustn't know that the disk had the transaction,
+// the system must have been started anew since, and what is found on its pages must be what some transaction wrote. If it
+// isn't, the transaction may have been acknowledged and then damaged: its leases are taken as far as they can be read, and
+// the store is taken for restored ([RemedyStepBack]). What can't be told apart is a flipped bit in the number of a page,
+// in a transaction of the minute before a power failure; then what one group of writes was told is undone, as the log says.
+//
 // # Damage
 //
 // bbolt answers a damaged file with a panic or a bus error. So [Opener.Open] has the file checked before it opens it, each
@@ -46,9 +61,10 @@
 // # A disk that fails
 //
 // A commit that fails for want of space was surely not written (ErrReadOnly), and the next one is tried as ever: it is
-// over when there is space again. After any other failure nobody knows what the disk holds. Then nothing is written, and
-// leases and events aren't read, until [DB.Run] has written all of the file to a new one, had that checked and put it in
-// place, at most eight seconds after the disk takes it. The process goes on: it can still serve files and confirm leases.
+// over when there is space again. After any other failure, of the sync above all, nobody knows what the disk holds. Then
+// nothing is written, and leases and events aren't read, until [DB.Run] has written all of the file to a new one, without
+// the failed commit if pages of that are gone, had that checked and put it in place, at most eight seconds after the disk
+// takes it. The process goes on: it can still serve files and confirm leases.
 //
 // # Keys and values
 //
@@ -56,7 +72,7 @@
 //
 //	bucket          key                      payload
 //	meta            "schema"                 version of this layout, 4 bytes; this line holds for all versions
-//	meta            "books"                  count and sum of the records of each bucket, JSON
+//	meta            "books"                  count and sum of the records of each bucket, and the transaction, JSON
 //	meta            "epoch"                  the opening of the store, JSON; see Epoch
 //	meta            "restored"               when an earlier store was put in place, seconds since 1970, 8 bytes
 //	meta            "key"                    ID of the key that all secrets are sealed with

@@ -50,7 +50,7 @@ func (db *DB) judge(is Epoch, txid uint64) (string, error) {
 
 // lastEpoch reads the file; a zero epoch is as good as none.
 func lastEpoch(dir string) (last Epoch, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, fileEpoch)) //nolint:gosec // the administrator's state folder
+	b, err := os.ReadFile(filepath.Join(dir, fileEpoch))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return last, err
 	}
@@ -60,18 +60,18 @@ func lastEpoch(dir string) (last Epoch, err error) {
 	return last, nil
 }
 
-// judge returns why a store of that epoch, which ends with that transaction, is older than the last one.
-func (last Epoch) judge(is Epoch, txid uint64) string {
+// judge returns why a store of that epoch, which ends with that transaction, is older than this one, the last that was here.
+func (e Epoch) judge(is Epoch, txid uint64) string {
 	switch {
-	case is == Epoch{} && last == Epoch{}: // of a version that didn't know of epochs
-	case is.Generation == last.Generation+1 && is.Prev == last.ID: // the file was not written any more
-	case is.ID == last.ID && txid >= last.Txid:
-	case last == Epoch{}:
+	case is == Epoch{} && e == Epoch{}: // of a version that didn't know of epochs
+	case is.Generation == e.Generation+1 && is.Prev == e.ID: // the file was not written any more
+	case is.ID == e.ID && txid >= e.Txid:
+	case e == Epoch{}:
 		return fmt.Sprintf("%s is missing: the store was moved here", fileEpoch)
-	case is.ID == last.ID:
-		return fmt.Sprintf("it ends with transaction %d, but there was transaction %d", txid, last.Txid)
+	case is.ID == e.ID:
+		return fmt.Sprintf("it ends with transaction %d, but there was transaction %d", txid, e.Txid)
 	default:
-		return fmt.Sprintf("it is of generation %d, but the last one was %d", is.Generation, last.Generation)
+		return fmt.Sprintf("it is of generation %d, but the last one was %d", is.Generation, e.Generation)
 	}
 	return ""
 }

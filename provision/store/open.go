@@ -94,7 +94,7 @@ func (db *DB) open(ctx context.Context) error {
 	case there:
 		report, older, err = db.take(ctx, path)
 	case installed || len(snapshots) > 0:
-		report, err = db.restore(ctx, []string{"it is missing or empty"})
+		report, err = db.restore(ctx, Report{Damage: []string{"it is missing or empty"}})
 	default:
 		if err = create(db.dir); err != nil {
 			return fmt.Errorf("create %s: %w", path, err)
@@ -150,7 +150,7 @@ func (db *DB) take(ctx context.Context, path string) (Report, string, error) {
 		r, err = db.stepBack(ctx, r)
 		return r, "", err
 	case remedy == RemedyRestore:
-		r, err = db.restore(ctx, r.Damage)
+		r, err = db.restore(ctx, r)
 		return r, "", err
 	}
 	older, err := db.judge(r.Epoch, r.Txid)

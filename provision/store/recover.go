@@ -39,11 +39,14 @@ func (db *DB) snapshots() (paths []string, err error) {
 // restore puts the newest good snapshot in the place of a store that is damaged or gone, and what can still be read of
 // the store's own records on top of it; see merge. The damaged file is kept beside it. A crash leaves the one or the
 // other in place. It returns the check of what is in place now.
-func (db *DB) restore(ctx context.Context, damage []string) (Report, error) {
+func (db *DB) restore(ctx context.Context, r Report) (Report, error) {
 	path := filepath.Join(db.dir, fileDB)
-	why := strings.Join(damage, "; ")
+	why := strings.Join(r.Damage, "; ")
 	db.log.ErrorContext(ctx, "store is damaged", "path", path, "err", why)
 	snapshot, err := db.goodSnapshot(ctx)
+	if err != nil && r.Before != nil {
+		return db.stepBack(ctx, r)
+	}
 	if err != nil {
 		return Report{}, fmt.Errorf("%s: %s; %w", path, why, err)
 	}
