@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,23 +48,26 @@ func BenchmarkReads(b *testing.B) {
 }
 
 // BenchmarkReadsInStorm says what reading by the API costs a boot storm, in turns without readers and with 50 reads a second,
-// of which every fifth lists phones. cost_percent is as that of BenchmarkListeners.
+// of which every fifth lists phones. cost_percent is the part of the processors' time that is gone by that.
 func BenchmarkReadsInStorm(b *testing.B) {
 	p, peer := benchDaemon(b)
 	read := benchReader(b, p)
 	fill(b, p)
 	for b.Loop() {
-		var alone, beside stormed
+		var beside stormed
+		var costs []float64 // of the turns, whose median other programs spoil less than their sum
 		reads := 0
-		for range 3 {
-			alone.add(storm(b, p, peer))
+		for range 5 {
+			alone := storm(b, p, peer)
 			leave := readers(b, read)
-			beside.add(storm(b, p, peer))
+			x := storm(b, p, peer)
 			reads += leave()
+			each := alone.cpu.Seconds() / float64(alone.requests)
+			costs = append(costs, 100*(x.cpu.Seconds()-each*float64(x.requests))/x.cpu.Seconds())
+			beside.add(x)
 		}
-		each := alone.cpu.Seconds() / float64(alone.requests)
-		more := beside.cpu.Seconds() - each*float64(beside.requests)
-		b.ReportMetric(100*more/beside.cpu.Seconds(), "cost_percent")
+		slices.Sort(costs)
+		b.ReportMetric(costs[len(costs)/2], "cost_percent")
 		b.ReportMetric(float64(reads)/beside.wall.Seconds(), "reads/s")
 		b.ReportMetric(float64(beside.requests)/beside.wall.Seconds(), "files/s")
 	}

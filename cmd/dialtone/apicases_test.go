@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base32"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -105,9 +106,7 @@ func posted[B any](status int, needs access.Scope,
 func apiCases() map[string]apiCase {
 	all := make(map[string]apiCase)
 	for _, part := range []map[string]apiCase{phoneCases(), guardCases(), configCases(), lookCases(), siteCases(), userCases(), ownCases()} {
-		for id, c := range part {
-			all[id] = c
-		}
+		maps.Copy(all, part)
 	}
 	return all
 }
@@ -222,7 +221,7 @@ func configCases() map[string]apiCase {
 func lookCases() map[string]apiCase {
 	request := func(s *apiSite) int64 {
 		s.waiting()
-		return int64(s.parts.pipeline.Journal.Recent(1)[0].Request.ID) //nolint:gosec // counts from one
+		return int64(s.parts.pipeline.Journal.Recent(1)[0].Request.ID)
 	}
 	numbered := func(f func(*api.Client, context.Context, int64, ...api.RequestEditorFn) (*http.Response, error)) apiCase {
 		return apiCase{http.StatusOK, access.Read, func(s *apiSite, c *api.Client) attempt {
@@ -237,17 +236,17 @@ func lookCases() map[string]apiCase {
 		"setLogLevels": posted(http.StatusOK, access.Admin, func(c *api.Client, ctx context.Context, b api.LogLevelList, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.SetLogLevels(ctx, nil, b, edit...)
 		}, always(api.LogLevelList{Levels: []api.LogLevel{{Part: "hooks", Level: "debug"}}})),
-		"followEvents": got(access.Read, func(s *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
+		"followEvents": got(access.Read, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.FollowEvents(ctx, &api.FollowEventsParams{Once: true}, edit...)
 		}),
 		"listFirmware": plain(access.Read, (*api.Client).ListFirmware),
 		"getSettings":  plain(access.Read, (*api.Client).GetSettings),
-		"listLines": got(access.Read, func(s *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
+		"listLines": got(access.Read, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.ListLines(ctx, &api.ListLinesParams{Limit: 2}, edit...)
 		}),
 		"listPlugins":   plain(access.Read, (*api.Client).ListPlugins),
 		"rescanPlugins": plain(access.PluginsWrite, (*api.Client).RescanPlugins),
-		"listRequests": got(access.Read, func(s *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
+		"listRequests": got(access.Read, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.ListRequests(ctx, &api.ListRequestsParams{Limit: 3}, edit...)
 		}),
 		"getRequest":    numbered((*api.Client).GetRequest),

@@ -46,6 +46,7 @@ func unmatched() map[string]string {
 		"applySite":    "a site as a whole; what it would change, a dry run tells",
 		"importFiles":  "it only adds",
 		"revealConfig": "it only reads", "revealPhone": "it only reads",
+		"setLogLevels": noRev,
 	}
 }
 
