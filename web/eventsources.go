@@ -129,7 +129,10 @@ func leaseEvent(e lease.Event) api.Event {
 
 // topicOf is the topic of what an operation changes, by its path. Leases have their own events.
 func topicOf(path string) api.EventTopic {
-	noun, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	noun, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if noun == "leases" && strings.HasSuffix(rest, "/reserve") {
+		return api.EventTopicNetwork
+	}
 	switch noun {
 	case "phones", "sightings":
 		return api.EventTopicPhone

@@ -105,7 +105,7 @@ func posted[B any](status int, needs access.Scope,
 // apiCases are the operations by their ID. One that is added to the document is added here.
 func apiCases() map[string]apiCase {
 	all := make(map[string]apiCase)
-	for _, part := range []map[string]apiCase{phoneCases(), guardCases(), configCases(), lookCases(), siteCases(), userCases(), ownCases()} {
+	for _, part := range []map[string]apiCase{phoneCases(), guardCases(), configCases(), lookCases(), siteCases(), userCases(), ownCases(), networkCases()} {
 		maps.Copy(all, part)
 	}
 	return all

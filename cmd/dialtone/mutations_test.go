@@ -39,7 +39,7 @@ func unmatched() map[string]string {
 	)
 	return map[string]string{
 		"releaseLease": noRev, "closeWindow": noRev, "takeBack": noRev, "revokeAPIToken": noRev, "revokeSession": noRev, "adoptSighting": noRev,
-		"deleteUser": noRev, "resetUserTotp": noRev,
+		"deleteUser": noRev, "resetUserTotp": noRev, "reserveLease": "who holds the address is all that counts, and a reservation that is there stays",
 		"approvePhone": step, "denyPhone": step, "retirePhone": step, "clearPhone": step, "issuePhoneToken": "a new token; the ones before stay good",
 		"setMyPassword": ownOne, "setUserPassword": ownOne, "confirmMyTotp": "it is refused if there is one already",
 		"setUserRole":  "all that there is of a user, given as a whole: nothing of somebody else's edit is lost by it that isn't meant",

@@ -51,6 +51,9 @@ type NetworkResult struct {
 	Phones []NetworkEffect
 	// Restart are the interfaces on which DHCP is served only when the program is started again. All else is in force.
 	Restart []string
+	// Settled is when the last lease of those whose networks change has been renewed or is over: until then, who holds it may
+	// go by what was declared before. Zero: nobody holds one.
+	Settled time.Time
 }
 
 // Clash is a reservation whose address another client holds.
@@ -225,6 +228,9 @@ func (s *Service) consequences(before, after network.Declared, set *network.Set)
 		if x := set.Reserved(l.Addr); x != nil && !isFor(x, l.Client) && l.State != lease.Declined {
 			r.Clashes = append(r.Clashes, Clash{Network: set.Containing(l.Addr).ID, Addr: l.Addr, For: x.Owner(), Held: l})
 		}
+		if l.Origin != lease.External && l.Expiry.After(r.Settled) && concerns(&r, before, l.Network) {
+			r.Settled = l.Expiry
+		}
 		if l.Origin != lease.External && hasPlace(inForce, l) && !hasPlace(set, l) {
 			r.Outside = append(r.Outside, l)
 		}
@@ -233,6 +239,13 @@ func (s *Service) consequences(before, after network.Declared, set *network.Set)
 	slices.SortFunc(r.Outside, func(a, b lease.Lease) int { return a.Addr.Compare(b.Addr) })
 	r.Restart = s.Networks.Unserved(set)
 	return r
+}
+
+// concerns reports whether a change makes a difference to the clients of a network.
+func concerns(r *NetworkResult, before network.Declared, id network.ID) bool {
+	return slices.Contains(r.Changed, id) || slices.Contains(r.Removed, id) ||
+		!reflect.DeepEqual(r.Options, before.Options) || !reflect.DeepEqual(r.Classes, before.Classes) ||
+		!reflect.DeepEqual(r.Shared, before.Shared) || r.Next != before.Next || r.Sname != before.Sname || r.File != before.File
 }
 
 func isFor(r *network.Reservation, c lease.Client) bool {

@@ -104,6 +104,27 @@ func (e DriftState) Valid() bool {
 	}
 }
 
+// Defines values for EffectiveOptionFrom.
+const (
+	EffectiveOptionFromAll     EffectiveOptionFrom = "all"
+	EffectiveOptionFromNetwork EffectiveOptionFrom = "network"
+	EffectiveOptionFromShared  EffectiveOptionFrom = "shared"
+)
+
+// Valid indicates whether the value is a known member of the EffectiveOptionFrom enum.
+func (e EffectiveOptionFrom) Valid() bool {
+	switch e {
+	case EffectiveOptionFromAll:
+		return true
+	case EffectiveOptionFromNetwork:
+		return true
+	case EffectiveOptionFromShared:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EventTopic.
 const (
 	EventTopicAccess  EventTopic = "access"
@@ -320,6 +341,45 @@ func (e MeVia) Valid() bool {
 	}
 }
 
+// Defines values for NetworkAutoAdd.
+const (
+	Any        NetworkAutoAdd = "any"
+	Off        NetworkAutoAdd = "off"
+	Recognised NetworkAutoAdd = "recognised"
+)
+
+// Valid indicates whether the value is a known member of the NetworkAutoAdd enum.
+func (e NetworkAutoAdd) Valid() bool {
+	switch e {
+	case Any:
+		return true
+	case Off:
+		return true
+	case Recognised:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NetworkRivals.
+const (
+	Allow  NetworkRivals = "allow"
+	Refuse NetworkRivals = "refuse"
+)
+
+// Valid indicates whether the value is a known member of the NetworkRivals enum.
+func (e NetworkRivals) Valid() bool {
+	switch e {
+	case Allow:
+		return true
+	case Refuse:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewPhoneState.
 const (
 	NewPhoneStateEnrolled    NewPhoneState = "enrolled"
@@ -401,6 +461,27 @@ func (e PhoneState) Valid() bool {
 	}
 }
 
+// Defines values for ProvisioningGuard.
+const (
+	Balanced ProvisioningGuard = "balanced"
+	Legacy   ProvisioningGuard = "legacy"
+	Strict   ProvisioningGuard = "strict"
+)
+
+// Valid indicates whether the value is a known member of the ProvisioningGuard enum.
+func (e ProvisioningGuard) Valid() bool {
+	switch e {
+	case Balanced:
+		return true
+	case Legacy:
+		return true
+	case Strict:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for QuestionProto.
 const (
 	QuestionProtoHTTP QuestionProto = "http"
@@ -413,6 +494,33 @@ func (e QuestionProto) Valid() bool {
 	case QuestionProtoHTTP:
 		return true
 	case QuestionProtoTftp:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReservationStatusStatus.
+const (
+	ReservationStatusStatusConflict ReservationStatusStatus = "conflict"
+	ReservationStatusStatusDeclined ReservationStatusStatus = "declined"
+	ReservationStatusStatusExpired  ReservationStatusStatus = "expired"
+	ReservationStatusStatusInUse    ReservationStatusStatus = "in_use"
+	ReservationStatusStatusUnused   ReservationStatusStatus = "unused"
+)
+
+// Valid indicates whether the value is a known member of the ReservationStatusStatus enum.
+func (e ReservationStatusStatus) Valid() bool {
+	switch e {
+	case ReservationStatusStatusConflict:
+		return true
+	case ReservationStatusStatusDeclined:
+		return true
+	case ReservationStatusStatusExpired:
+		return true
+	case ReservationStatusStatusInUse:
+		return true
+	case ReservationStatusStatusUnused:
 		return true
 	default:
 		return false
@@ -680,6 +788,59 @@ type Change struct {
 	Path string `json:"path"`
 }
 
+// Class A kind of clients and what is special about them.
+type Class struct {
+	// Broadcast Replies to it go to everybody.
+	Broadcast bool `json:"broadcast,omitempty,omitzero"`
+
+	// File The file field.
+	File string `json:"file,omitempty,omitzero"`
+	ID   string `json:"id"`
+
+	// Lease How long leases last, in seconds. Zero and left out: what else holds.
+	Lease LeaseTimes   `json:"lease,omitempty,omitzero"`
+	Match []ClassMatch `json:"match,omitempty,omitzero"`
+
+	// Next siaddr
+	Next string `json:"next,omitempty,omitzero"`
+
+	// Nul Texts in its options end with a NUL.
+	Nul     bool     `json:"nul,omitempty,omitzero"`
+	Options []Option `json:"options,omitempty,omitzero"`
+
+	// Refuse It gets no lease and no reply.
+	Refuse bool `json:"refuse,omitempty,omitzero"`
+
+	// Sname The sname field.
+	Sname string `json:"sname,omitempty,omitzero"`
+}
+
+// ClassList defines model for ClassList.
+type ClassList struct {
+	Classes []Class `json:"classes"`
+}
+
+// ClassMatch Conditions that must all hold; of the items of one, any.
+type ClassMatch struct {
+	Asks        []string     `json:"asks,omitempty,omitzero"`
+	Circuit     []string     `json:"circuit,omitempty,omitzero"`
+	ClientID    []string     `json:"client_id,omitempty,omitzero"`
+	Enterprise  []KeyPattern `json:"enterprise,omitempty,omitzero"`
+	Hostname    []string     `json:"hostname,omitempty,omitzero"`
+	In          []string     `json:"in,omitempty,omitzero"`
+	Interface   []string     `json:"interface,omitempty,omitzero"`
+	Known       *bool        `json:"known,omitempty"`
+	LocalMac    *bool        `json:"local_mac,omitempty"`
+	Mac         []string     `json:"mac,omitempty,omitzero"`
+	Not         []string     `json:"not,omitempty,omitzero"`
+	Options     []KeyPattern `json:"options,omitempty,omitzero"`
+	Relay       []string     `json:"relay,omitempty,omitzero"`
+	Remote      []string     `json:"remote,omitempty,omitzero"`
+	UserClass   []string     `json:"user_class,omitempty,omitzero"`
+	Vendor      []string     `json:"vendor,omitempty,omitzero"`
+	VendorClass []string     `json:"vendor_class,omitempty,omitzero"`
+}
+
 // Config defines model for Config.
 type Config struct {
 	ID    string `json:"id"`
@@ -787,6 +948,29 @@ type DriftState string
 // DriftList defines model for DriftList.
 type DriftList struct {
 	Files []Drift `json:"files"`
+}
+
+// EffectiveOption defines model for EffectiveOption.
+type EffectiveOption struct {
+	Always bool  `json:"always,omitempty,omitzero"`
+	Code   int32 `json:"code"`
+
+	// From The level that says so.
+	From EffectiveOptionFrom `json:"from"`
+
+	// Hex The bytes that go out.
+	Hex    string `json:"hex"`
+	Never  bool   `json:"never,omitempty,omitzero"`
+	Option string `json:"option"`
+	Value  string `json:"value,omitempty,omitzero"`
+}
+
+// EffectiveOptionFrom The level that says so.
+type EffectiveOptionFrom string
+
+// EffectiveOptionList defines model for EffectiveOptionList.
+type EffectiveOptionList struct {
+	Options []EffectiveOption `json:"options"`
 }
 
 // Effects What a change would mean to the phones' files; of a config, after a dry run only.
@@ -914,6 +1098,15 @@ type ImportVerdicts struct {
 	Verdicts []ImportVerdict `json:"verdicts"`
 }
 
+// KeyPattern defines model for KeyPattern.
+type KeyPattern struct {
+	// Key An option's number or name, or an enterprise's number.
+	Key string `json:"key"`
+
+	// Pattern Left out: any.
+	Pattern string `json:"pattern,omitempty,omitzero"`
+}
+
 // Lease defines model for Lease.
 type Lease struct {
 	Active      bool        `json:"active"`
@@ -985,6 +1178,24 @@ type LeaseList struct {
 	Total int64 `json:"total,omitempty,omitzero"`
 }
 
+// LeaseTimes How long leases last, in seconds. Zero and left out: what else holds.
+type LeaseTimes struct {
+	// Default Seconds that a lease lasts if the client asks for none.
+	Default int64 `json:"default,omitempty,omitzero"`
+
+	// Max The longest lease in seconds.
+	Max int64 `json:"max,omitempty,omitzero"`
+
+	// Min The shortest lease in seconds.
+	Min int64 `json:"min,omitempty,omitzero"`
+
+	// Rebind T2 of a lease of default, in seconds.
+	Rebind int64 `json:"rebind,omitempty,omitzero"`
+
+	// Renew T1 of a lease of default, in seconds.
+	Renew int64 `json:"renew,omitempty,omitzero"`
+}
+
 // Line defines model for Line.
 type Line struct {
 	// Config The phone's config.
@@ -1053,6 +1264,101 @@ type Me struct {
 
 // MeVia defines model for Me.Via.
 type MeVia string
+
+// Network An IPv4 network in which addresses are leased.
+type Network struct {
+	Authoritative bool           `json:"authoritative,omitempty,omitzero"`
+	AutoAdd       NetworkAutoAdd `json:"auto_add,omitempty,omitzero"`
+
+	// Configure Left out: true.
+	Configure *bool `json:"configure,omitempty"`
+
+	// File The file field.
+	File string `json:"file,omitempty,omitzero"`
+	ID   string `json:"id"`
+
+	// Interface Left out: the one that has an address in the prefix.
+	Interface string `json:"interface,omitempty,omitzero"`
+
+	// Lease How long leases last, in seconds. Zero and left out: what else holds.
+	Lease LeaseTimes `json:"lease,omitempty,omitzero"`
+
+	// Next siaddr
+	Next            string `json:"next,omitempty,omitzero"`
+	NoAutoconfigure bool   `json:"no_autoconfigure,omitempty,omitzero"`
+
+	// Not Those that it isn't for.
+	Not []string `json:"not,omitempty,omitzero"`
+
+	// Only The classes that it is for.
+	Only    []string `json:"only,omitempty,omitzero"`
+	Options []Option `json:"options,omitempty,omitzero"`
+	Pools   []Pool   `json:"pools,omitempty,omitzero"`
+
+	// Prefix Such as 192.0.2.0/24.
+	Prefix string `json:"prefix"`
+
+	// Probe Left out: true.
+	Probe *bool `json:"probe,omitempty"`
+
+	// Provisioning What a network's phones must prove before they get files, and what is done by itself.
+	Provisioning Provisioning  `json:"provisioning,omitempty,omitzero"`
+	Relays       []string      `json:"relays,omitempty,omitzero"`
+	Reservations []Reservation `json:"reservations,omitempty,omitzero"`
+	Rivals       NetworkRivals `json:"rivals,omitempty,omitzero"`
+
+	// Server Our address as its clients reach it. Left out: the one that a request came in on.
+	Server string `json:"server,omitempty,omitzero"`
+
+	// Shared The link that it shares with others.
+	Shared string `json:"shared,omitempty,omitzero"`
+
+	// ShortenAt Percent of the pools in use from which leases are as short as they may be; 0: never.
+	ShortenAt int32 `json:"shorten_at,omitempty,omitzero"`
+
+	// Sname The sname field.
+	Sname string `json:"sname,omitempty,omitzero"`
+}
+
+// NetworkAutoAdd defines model for Network.AutoAdd.
+type NetworkAutoAdd string
+
+// NetworkRivals defines model for Network.Rivals.
+type NetworkRivals string
+
+// NetworkList defines model for NetworkList.
+type NetworkList struct {
+	Networks []Network    `json:"networks"`
+	Rev      int64        `json:"rev"`
+	Shared   []SharedLink `json:"shared"`
+
+	// Warnings What is allowed and yet probably not meant.
+	Warnings []FieldError `json:"warnings"`
+}
+
+// NetworkPatch The fields to change. Null takes one back to what it is when left out; lease and provisioning are merged.
+type NetworkPatch = json.RawMessage
+
+// NetworkResult What a change of what is declared means.
+type NetworkResult struct {
+	Added   []string           `json:"added"`
+	Changed []string           `json:"changed"`
+	Clashes []ReservationClash `json:"clashes"`
+
+	// Outside Leases that have no pool or reservation any more. They run out and are not renewed.
+	Outside []Lease  `json:"outside"`
+	Removed []string `json:"removed"`
+
+	// Restart Interfaces on which DHCP is served only when the program is started again. All else is in force at once.
+	Restart []string `json:"restart"`
+
+	// Rev The revision of all that is declared about DHCP.
+	Rev int64 `json:"rev"`
+
+	// Settled Clients that hold a lease learn of a change when they renew it. By this time all have, or theirs has run out; left out: nobody holds one.
+	Settled  time.Time    `json:"settled,omitempty,omitzero"`
+	Warnings []FieldError `json:"warnings"`
+}
 
 // NewAPIToken defines model for NewAPIToken.
 type NewAPIToken struct {
@@ -1202,6 +1508,41 @@ type OfferedValue struct {
 	// Origin Where it comes from, such as network voice, class phones, reservation, plugin, derived or protocol.
 	Origin string `json:"origin"`
 	Value  string `json:"value"`
+}
+
+// Option A DHCP option to be given to clients.
+type Option struct {
+	// Always It is sent unasked.
+	Always bool `json:"always,omitempty,omitzero"`
+
+	// Never It isn't sent, whoever else gives it. It may lack a value.
+	Never bool `json:"never,omitempty,omitzero"`
+
+	// Option Its number or name; see listOptionTypes.
+	Option string `json:"option"`
+
+	// Value As its type has it; hex: before digits and text: before a text do for any.
+	Value string `json:"value,omitempty,omitzero"`
+}
+
+// OptionList defines model for OptionList.
+type OptionList struct {
+	Options []Option `json:"options"`
+}
+
+// OptionType defines model for OptionType.
+type OptionType struct {
+	Code int32 `json:"code"`
+
+	// Hint How its value is written.
+	Hint string `json:"hint"`
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// OptionTypeList defines model for OptionTypeList.
+type OptionTypeList struct {
+	Types []OptionType `json:"types"`
 }
 
 // Outcome All that a request came to. It has keys and where their values came from, never a secret.
@@ -1377,6 +1718,43 @@ type PluginList struct {
 	Plugins []Plugin `json:"plugins"`
 }
 
+// Pool defines model for Pool.
+type Pool struct {
+	// Edges Addresses that end in 0 or 255 are chosen, too.
+	Edges   bool     `json:"edges,omitempty,omitzero"`
+	Exclude []string `json:"exclude,omitempty,omitzero"`
+	First   string   `json:"first"`
+	Last    string   `json:"last"`
+	Not     []string `json:"not,omitempty,omitzero"`
+	Only    []string `json:"only,omitempty,omitzero"`
+	Options []Option `json:"options,omitempty,omitzero"`
+}
+
+// PoolUsage defines model for PoolUsage.
+type PoolUsage struct {
+	First   string `json:"first"`
+	Free    int64  `json:"free"`
+	Last    string `json:"last"`
+	Network string `json:"network"`
+
+	// Quarantined In use by a stranger.
+	Quarantined int64 `json:"quarantined"`
+
+	// Reserved Kept for a client that hasn't got it now.
+	Reserved int64 `json:"reserved"`
+
+	// Size Addresses that it may lease.
+	Size int64 `json:"size"`
+
+	// Used Leased or on offer.
+	Used int64 `json:"used"`
+}
+
+// PoolUsageList defines model for PoolUsageList.
+type PoolUsageList struct {
+	Pools []PoolUsage `json:"pools"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	Detail string `json:"detail,omitempty,omitzero"`
@@ -1395,6 +1773,37 @@ type Problem struct {
 type ProblemList struct {
 	Problems []Trouble `json:"problems"`
 }
+
+// Provisioning What a network's phones must prove before they get files, and what is done by itself.
+type Provisioning struct {
+	// AddMax Left out: 10000; -1: no bound.
+	AddMax int32 `json:"add_max,omitempty,omitzero"`
+
+	// AddPerMinute Left out: 1000; -1: no bound.
+	AddPerMinute int32 `json:"add_per_minute,omitempty,omitzero"`
+
+	// Associate Phones get the plugin that fits them by themselves. Left out: true.
+	Associate   *bool `json:"associate,omitempty"`
+	CleartextOk bool  `json:"cleartext_ok,omitempty,omitzero"`
+	EnrolByCert bool  `json:"enrol_by_cert,omitempty,omitzero"`
+
+	// Guard Left out: balanced, or strict where no addresses are leased.
+	Guard            ProvisioningGuard `json:"guard,omitempty,omitzero"`
+	HTTPS            bool              `json:"https,omitempty,omitzero"`
+	Ignore           []string          `json:"ignore,omitempty,omitzero"`
+	Nat              bool              `json:"nat,omitempty,omitzero"`
+	NeighbourTrusted bool              `json:"neighbour_trusted,omitempty,omitzero"`
+	PluginsFirst     []string          `json:"plugins_first,omitempty,omitzero"`
+	PluginsOff       []string          `json:"plugins_off,omitempty,omitzero"`
+
+	// RelayTrusted Left out: true.
+	RelayTrusted *bool `json:"relay_trusted,omitempty"`
+	SiteFiles    bool  `json:"site_files,omitempty,omitzero"`
+	Tokens       bool  `json:"tokens,omitempty,omitzero"`
+}
+
+// ProvisioningGuard Left out: balanced, or strict where no addresses are leased.
+type ProvisioningGuard string
 
 // Question defines model for Question.
 type Question struct {
@@ -1442,6 +1851,71 @@ type Replay struct {
 	// Then All that a request came to. It has keys and where their values came from, never a secret.
 	Then Outcome `json:"then"`
 }
+
+// Reservation An address that is kept for one client, which any of mac, client_id, circuit and remote tells.
+type Reservation struct {
+	// Circuit Option 82 sub-option 1, likewise.
+	Circuit string `json:"circuit,omitempty,omitzero"`
+
+	// ClientID Option 61, as text or as hex: and digits.
+	ClientID string `json:"client_id,omitempty,omitzero"`
+
+	// File The file field.
+	File     string `json:"file,omitempty,omitzero"`
+	Hostname string `json:"hostname,omitempty,omitzero"`
+	IP       string `json:"ip"`
+
+	// Lease How long leases last, in seconds. Zero and left out: what else holds.
+	Lease LeaseTimes `json:"lease,omitempty,omitzero"`
+	Mac   string     `json:"mac,omitempty,omitzero"`
+
+	// Next siaddr
+	Next    string   `json:"next,omitempty,omitzero"`
+	Options []Option `json:"options,omitempty,omitzero"`
+
+	// Remote Option 82 sub-option 2, likewise.
+	Remote string `json:"remote,omitempty,omitzero"`
+
+	// Sname The sname field.
+	Sname string `json:"sname,omitempty,omitzero"`
+}
+
+// ReservationClash A reservation that can't be kept yet, as another client holds the address.
+type ReservationClash struct {
+	Held        Lease  `json:"held"`
+	IP          string `json:"ip"`
+	Network     string `json:"network"`
+	ReservedFor string `json:"reserved_for"`
+}
+
+// ReservationList defines model for ReservationList.
+type ReservationList struct {
+	Next         string              `json:"next,omitempty,omitzero"`
+	Reservations []ReservationStatus `json:"reservations"`
+	Total        int64               `json:"total"`
+}
+
+// ReservationPatch The fields to change. Null takes one away; lease is merged.
+type ReservationPatch = json.RawMessage
+
+// ReservationStatus defines model for ReservationStatus.
+type ReservationStatus struct {
+	// Expiry When that lease or quarantine ends or has ended.
+	Expiry time.Time `json:"expiry,omitempty,omitzero"`
+
+	// HeldBy The MAC of who holds the address.
+	HeldBy  string `json:"held_by,omitempty,omitzero"`
+	Network string `json:"network"`
+
+	// Reservation An address that is kept for one client, which any of mac, client_id, circuit and remote tells.
+	Reservation Reservation `json:"reservation"`
+
+	// Status conflict: another client holds the address; expired: its lease is over; declined: a stranger uses the address; unused: nobody has had it.
+	Status ReservationStatusStatus `json:"status"`
+}
+
+// ReservationStatusStatus conflict: another client holds the address; expired: its lease is over; declined: a stranger uses the address; unused: nobody has had it.
+type ReservationStatusStatus string
 
 // ResolvedConfig defines model for ResolvedConfig.
 type ResolvedConfig struct {
@@ -1529,6 +2003,12 @@ type SessionList struct {
 type Settings struct {
 	// Settings The sections and keys of the settings file. What may be a secret is left out.
 	Settings map[string]interface{} `json:"settings"`
+}
+
+// SharedLink defines model for SharedLink.
+type SharedLink struct {
+	Name    string   `json:"name"`
+	Options []Option `json:"options"`
 }
 
 // Sighting defines model for Sighting.
@@ -1706,6 +2186,9 @@ type WindowList struct {
 // Address defines model for Address.
 type Address = string
 
+// ClassID defines model for ClassID.
+type ClassID = string
+
 // ConfigID defines model for ConfigID.
 type ConfigID = string
 
@@ -1724,8 +2207,14 @@ type IfMatch = string
 // Limit defines model for Limit.
 type Limit = int32
 
+// NetworkID defines model for NetworkID.
+type NetworkID = string
+
 // PhoneKey defines model for PhoneKey.
 type PhoneKey = string
+
+// PoolFirst defines model for PoolFirst.
+type PoolFirst = string
 
 // RequestNumber defines model for RequestNumber.
 type RequestNumber = int64
@@ -1742,6 +2231,27 @@ type ListAuditParams struct {
 
 	// Before Only entries before the one of this number.
 	Before int64 `form:"before,omitempty" json:"before,omitempty,omitzero"`
+}
+
+// DeleteClassParams defines parameters for DeleteClass.
+type DeleteClassParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// PutClassParams defines parameters for PutClass.
+type PutClassParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// Before The class that it comes before.
+	Before string `form:"before,omitempty" json:"before,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
 }
 
 // DeleteConfigParams defines parameters for DeleteConfig.
@@ -1833,6 +2343,12 @@ type ReleaseLeaseParams struct {
 	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 }
 
+// ReserveLeaseParams defines parameters for ReserveLease.
+type ReserveLeaseParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
 // ListLinesParams defines parameters for ListLines.
 type ListLinesParams struct {
 	// Limit How many items a page has at most.
@@ -1853,6 +2369,87 @@ type ListLinesParams struct {
 type SetLogLevelsParams struct {
 	// DryRun Nothing is changed; the answer says what would be.
 	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// CreateNetworkParams defines parameters for CreateNetwork.
+type CreateNetworkParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// DeleteNetworkParams defines parameters for DeleteNetwork.
+type DeleteNetworkParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// PatchNetworkParams defines parameters for PatchNetwork.
+type PatchNetworkParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// PutNetworkParams defines parameters for PutNetwork.
+type PutNetworkParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// PutNetworkOptionsParams defines parameters for PutNetworkOptions.
+type PutNetworkOptionsParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// AddPoolParams defines parameters for AddPool.
+type AddPoolParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// DeletePoolParams defines parameters for DeletePool.
+type DeletePoolParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// PutPoolParams defines parameters for PutPool.
+type PutPoolParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// PutOptionsParams defines parameters for PutOptions.
+type PutOptionsParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
 }
 
 // ListPhonesParams defines parameters for ListPhones.
@@ -1958,6 +2555,49 @@ type ListRequestsParams struct {
 	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
 }
 
+// ListReservationsParams defines parameters for ListReservations.
+type ListReservationsParams struct {
+	// Limit How many items a page has at most.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor The page before's next; without it, the first page is given.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Sort The field to sort by, after a minus in falling order, such as -seen.
+	Sort Sort `form:"sort,omitempty" json:"sort,omitempty,omitzero"`
+
+	// Filter Conditions that must all hold, between blanks: "model:T46U", where the field has that in it; "model:", where it is
+	// empty; and words that are in any field that people look for. What has blanks in it stands in quotation marks.
+	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
+}
+
+// CreateReservationParams defines parameters for CreateReservation.
+type CreateReservationParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// DeleteReservationParams defines parameters for DeleteReservation.
+type DeleteReservationParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// PatchReservationParams defines parameters for PatchReservation.
+type PatchReservationParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
 // RotateKeyParams defines parameters for RotateKey.
 type RotateKeyParams struct {
 	// DryRun Nothing is changed; the answer says what would be.
@@ -1998,6 +2638,9 @@ type ApplySiteParams struct {
 // SetAsideJSONRequestBody defines body for SetAside for application/json ContentType.
 type SetAsideJSONRequestBody = NewAside
 
+// PutClassJSONRequestBody defines body for PutClass for application/json ContentType.
+type PutClassJSONRequestBody = Class
+
 // PutConfigJSONRequestBody defines body for PutConfig for application/json ContentType.
 type PutConfigJSONRequestBody = NewConfig
 
@@ -2025,6 +2668,27 @@ type SetMyPasswordJSONRequestBody = PasswordChange
 // ConfirmMyTotpJSONRequestBody defines body for ConfirmMyTotp for application/json ContentType.
 type ConfirmMyTotpJSONRequestBody = SecondFactorProof
 
+// CreateNetworkJSONRequestBody defines body for CreateNetwork for application/json ContentType.
+type CreateNetworkJSONRequestBody = Network
+
+// PatchNetworkJSONRequestBody defines body for PatchNetwork for application/json ContentType.
+type PatchNetworkJSONRequestBody = NetworkPatch
+
+// PutNetworkJSONRequestBody defines body for PutNetwork for application/json ContentType.
+type PutNetworkJSONRequestBody = Network
+
+// PutNetworkOptionsJSONRequestBody defines body for PutNetworkOptions for application/json ContentType.
+type PutNetworkOptionsJSONRequestBody = OptionList
+
+// AddPoolJSONRequestBody defines body for AddPool for application/json ContentType.
+type AddPoolJSONRequestBody = Pool
+
+// PutPoolJSONRequestBody defines body for PutPool for application/json ContentType.
+type PutPoolJSONRequestBody = Pool
+
+// PutOptionsJSONRequestBody defines body for PutOptions for application/json ContentType.
+type PutOptionsJSONRequestBody = OptionList
+
 // CreatePhoneJSONRequestBody defines body for CreatePhone for application/json ContentType.
 type CreatePhoneJSONRequestBody = NewPhone
 
@@ -2048,6 +2712,12 @@ type ReplacePhoneJSONRequestBody = Replacement
 
 // IssuePhoneTokenJSONRequestBody defines body for IssuePhoneToken for application/json ContentType.
 type IssuePhoneTokenJSONRequestBody = NewPhoneToken
+
+// CreateReservationJSONRequestBody defines body for CreateReservation for application/json ContentType.
+type CreateReservationJSONRequestBody = Reservation
+
+// PatchReservationJSONRequestBody defines body for PatchReservation for application/json ContentType.
+type PatchReservationJSONRequestBody = ReservationPatch
 
 // SetupJSONRequestBody defines body for Setup for application/json ContentType.
 type SetupJSONRequestBody = FirstOwner
@@ -2182,6 +2852,34 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /backup (the `GetBackup` operationId).
 	GetBackup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListClasses The classes of clients, in the order in which they count.
+	//
+	// Corresponds with GET /classes (the `ListClasses` operationId).
+	ListClasses(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteClass Removes a class that nothing refers to.
+	//
+	// Corresponds with DELETE /classes/{class} (the `DeleteClass` operationId).
+	DeleteClass(ctx context.Context, class ClassID, params *DeleteClassParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutClassWithBody Declares a class, or replaces the one of that name.
+	//
+	// It stays where it is, or comes behind the others.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /classes/{class} (the `PutClass` operationId).
+	PutClassWithBody(ctx context.Context, class ClassID, params *PutClassParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutClass Declares a class, or replaces the one of that name.
+	//
+	// It stays where it is, or comes behind the others.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /classes/{class} (the `PutClass` operationId).
+	PutClass(ctx context.Context, class ClassID, params *PutClassParams, body PutClassJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListConfigs Every config, without its parameters.
 	//
@@ -2324,6 +3022,11 @@ type ClientInterface interface {
 	// Corresponds with DELETE /leases/{address} (the `ReleaseLease` operationId).
 	ReleaseLease(ctx context.Context, address Address, params *ReleaseLeaseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ReserveLease Keeps an address for the client that holds it now. A reservation that does so already stays as it is.
+	//
+	// Corresponds with POST /leases/{address}/reserve (the `ReserveLease` operationId).
+	ReserveLease(ctx context.Context, address Address, params *ReserveLeaseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListLines The SIP lines of all phones, as their files have them, without passwords.
 	//
 	// Corresponds with GET /lines (the `ListLines` operationId).
@@ -2408,6 +3111,150 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /me/totp (the `ConfirmMyTotp` operationId).
 	ConfirmMyTotp(ctx context.Context, body ConfirmMyTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListNetworks All networks that are declared, and what is declared for all of them.
+	//
+	// Corresponds with GET /networks (the `ListNetworks` operationId).
+	ListNetworks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateNetworkWithBody Declares a network, behind the others. It is in force at once.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /networks (the `CreateNetwork` operationId).
+	CreateNetworkWithBody(ctx context.Context, params *CreateNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateNetwork Declares a network, behind the others. It is in force at once.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /networks (the `CreateNetwork` operationId).
+	CreateNetwork(ctx context.Context, params *CreateNetworkParams, body CreateNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteNetwork Ends that a network is declared. Its leases run out.
+	//
+	// Corresponds with DELETE /networks/{network} (the `DeleteNetwork` operationId).
+	DeleteNetwork(ctx context.Context, network NetworkID, params *DeleteNetworkParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetNetwork One network as it is declared.
+	//
+	// Corresponds with GET /networks/{network} (the `GetNetwork` operationId).
+	GetNetwork(ctx context.Context, network NetworkID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchNetworkWithBody Changes some fields of a network, as a merge patch (RFC 7396). Lists are replaced.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /networks/{network} (the `PatchNetwork` operationId).
+	PatchNetworkWithBody(ctx context.Context, network NetworkID, params *PatchNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchNetwork Changes some fields of a network, as a merge patch (RFC 7396). Lists are replaced.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /networks/{network} (the `PatchNetwork` operationId).
+	PatchNetwork(ctx context.Context, network NetworkID, params *PatchNetworkParams, body PatchNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutNetworkWithBody Replaces a network with its pools, reservations and options.
+	//
+	// It can't be renamed, as leases know it by its ID.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /networks/{network} (the `PutNetwork` operationId).
+	PutNetworkWithBody(ctx context.Context, network NetworkID, params *PutNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutNetwork Replaces a network with its pools, reservations and options.
+	//
+	// It can't be renamed, as leases know it by its ID.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /networks/{network} (the `PutNetwork` operationId).
+	PutNetwork(ctx context.Context, network NetworkID, params *PutNetworkParams, body PutNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetNetworkOptions What a network's clients are given, and from which level, with the bytes that go out.
+	//
+	// Those of all networks are under those of the link, and these under the network's own. What classes, pools, reservations
+	// and a phone's plugin say comes over them, and depends on the client.
+	//
+	// Corresponds with GET /networks/{network}/options (the `GetNetworkOptions` operationId).
+	GetNetworkOptions(ctx context.Context, network NetworkID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutNetworkOptionsWithBody Replaces a network's own options.
+	//
+	// Pointers of faults are into the body.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /networks/{network}/options (the `PutNetworkOptions` operationId).
+	PutNetworkOptionsWithBody(ctx context.Context, network NetworkID, params *PutNetworkOptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutNetworkOptions Replaces a network's own options.
+	//
+	// Pointers of faults are into the body.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /networks/{network}/options (the `PutNetworkOptions` operationId).
+	PutNetworkOptions(ctx context.Context, network NetworkID, params *PutNetworkOptionsParams, body PutNetworkOptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddPoolWithBody Adds a pool to a network.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /networks/{network}/pools (the `AddPool` operationId).
+	AddPoolWithBody(ctx context.Context, network NetworkID, params *AddPoolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddPool Adds a pool to a network.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /networks/{network}/pools (the `AddPool` operationId).
+	AddPool(ctx context.Context, network NetworkID, params *AddPoolParams, body AddPoolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeletePool Removes the pool that begins at an address. Who holds a lease of it keeps that until it runs out.
+	//
+	// Corresponds with DELETE /networks/{network}/pools/{first} (the `DeletePool` operationId).
+	DeletePool(ctx context.Context, network NetworkID, first PoolFirst, params *DeletePoolParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutPoolWithBody Replaces the pool that begins at an address.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /networks/{network}/pools/{first} (the `PutPool` operationId).
+	PutPoolWithBody(ctx context.Context, network NetworkID, first PoolFirst, params *PutPoolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutPool Replaces the pool that begins at an address.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /networks/{network}/pools/{first} (the `PutPool` operationId).
+	PutPool(ctx context.Context, network NetworkID, first PoolFirst, params *PutPoolParams, body PutPoolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListOptionTypes The options that are known by name, and how their values are written.
+	//
+	// Corresponds with GET /option-types (the `ListOptionTypes` operationId).
+	ListOptionTypes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOptions The options of all networks.
+	//
+	// Corresponds with GET /options (the `GetOptions` operationId).
+	GetOptions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutOptionsWithBody Replaces the options of all networks.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /options (the `PutOptions` operationId).
+	PutOptionsWithBody(ctx context.Context, params *PutOptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutOptions Replaces the options of all networks.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /options (the `PutOptions` operationId).
+	PutOptions(ctx context.Context, params *PutOptionsParams, body PutOptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListPhones Every phone that is known.
 	//
@@ -2590,6 +3437,11 @@ type ClientInterface interface {
 	// Corresponds with POST /plugins/rescan (the `RescanPlugins` operationId).
 	RescanPlugins(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListPools How many addresses of each pool are in use.
+	//
+	// Corresponds with GET /pools (the `ListPools` operationId).
+	ListPools(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListProblems What an administrator should look into.
 	//
 	// Corresponds with GET /problems (the `ListProblems` operationId).
@@ -2609,6 +3461,44 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /requests/{number}/replay (the `ReplayRequest` operationId).
 	ReplayRequest(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListReservations Every address that is kept for one client, and whether that client has it.
+	//
+	// Corresponds with GET /reservations (the `ListReservations` operationId).
+	ListReservations(ctx context.Context, params *ListReservationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateReservationWithBody Keeps an address for a client, in the network that the address is of.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /reservations (the `CreateReservation` operationId).
+	CreateReservationWithBody(ctx context.Context, params *CreateReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateReservation Keeps an address for a client, in the network that the address is of.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /reservations (the `CreateReservation` operationId).
+	CreateReservation(ctx context.Context, params *CreateReservationParams, body CreateReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteReservation Ends that an address is kept for a client.
+	//
+	// Corresponds with DELETE /reservations/{address} (the `DeleteReservation` operationId).
+	DeleteReservation(ctx context.Context, address Address, params *DeleteReservationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchReservationWithBody Changes some fields of the reservation of an address, as a merge patch (RFC 7396).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /reservations/{address} (the `PatchReservation` operationId).
+	PatchReservationWithBody(ctx context.Context, address Address, params *PatchReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchReservation Changes some fields of the reservation of an address, as a merge patch (RFC 7396).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /reservations/{address} (the `PatchReservation` operationId).
+	PatchReservation(ctx context.Context, address Address, params *PatchReservationParams, body PatchReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateKey Makes a new key for the secrets in the store, and seals all of them anew.
 	//
@@ -2886,6 +3776,74 @@ func (c *Client) VerifyAudit(ctx context.Context, reqEditors ...RequestEditorFn)
 // Corresponds with GET /backup (the `GetBackup` operationId).
 func (c *Client) GetBackup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetBackupRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListClasses The classes of clients, in the order in which they count.
+//
+// Corresponds with GET /classes (the `ListClasses` operationId).
+func (c *Client) ListClasses(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListClassesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteClass Removes a class that nothing refers to.
+//
+// Corresponds with DELETE /classes/{class} (the `DeleteClass` operationId).
+func (c *Client) DeleteClass(ctx context.Context, class ClassID, params *DeleteClassParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteClassRequest(c.Server, class, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutClassWithBody Declares a class, or replaces the one of that name.
+//
+// It stays where it is, or comes behind the others.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /classes/{class} (the `PutClass` operationId).
+func (c *Client) PutClassWithBody(ctx context.Context, class ClassID, params *PutClassParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutClassRequestWithBody(c.Server, class, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutClass Declares a class, or replaces the one of that name.
+//
+// It stays where it is, or comes behind the others.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /classes/{class} (the `PutClass` operationId).
+func (c *Client) PutClass(ctx context.Context, class ClassID, params *PutClassParams, body PutClassJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutClassRequest(c.Server, class, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3247,6 +4205,21 @@ func (c *Client) ReleaseLease(ctx context.Context, address Address, params *Rele
 	return c.Client.Do(req)
 }
 
+// ReserveLease Keeps an address for the client that holds it now. A reservation that does so already stays as it is.
+//
+// Corresponds with POST /leases/{address}/reserve (the `ReserveLease` operationId).
+func (c *Client) ReserveLease(ctx context.Context, address Address, params *ReserveLeaseParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReserveLeaseRequest(c.Server, address, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListLines The SIP lines of all phones, as their files have them, without passwords.
 //
 // Corresponds with GET /lines (the `ListLines` operationId).
@@ -3452,6 +4425,360 @@ func (c *Client) ConfirmMyTotpWithBody(ctx context.Context, contentType string, 
 // Corresponds with PUT /me/totp (the `ConfirmMyTotp` operationId).
 func (c *Client) ConfirmMyTotp(ctx context.Context, body ConfirmMyTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewConfirmMyTotpRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListNetworks All networks that are declared, and what is declared for all of them.
+//
+// Corresponds with GET /networks (the `ListNetworks` operationId).
+func (c *Client) ListNetworks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListNetworksRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateNetworkWithBody Declares a network, behind the others. It is in force at once.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /networks (the `CreateNetwork` operationId).
+func (c *Client) CreateNetworkWithBody(ctx context.Context, params *CreateNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateNetworkRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateNetwork Declares a network, behind the others. It is in force at once.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /networks (the `CreateNetwork` operationId).
+func (c *Client) CreateNetwork(ctx context.Context, params *CreateNetworkParams, body CreateNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateNetworkRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteNetwork Ends that a network is declared. Its leases run out.
+//
+// Corresponds with DELETE /networks/{network} (the `DeleteNetwork` operationId).
+func (c *Client) DeleteNetwork(ctx context.Context, network NetworkID, params *DeleteNetworkParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteNetworkRequest(c.Server, network, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetNetwork One network as it is declared.
+//
+// Corresponds with GET /networks/{network} (the `GetNetwork` operationId).
+func (c *Client) GetNetwork(ctx context.Context, network NetworkID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetNetworkRequest(c.Server, network)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchNetworkWithBody Changes some fields of a network, as a merge patch (RFC 7396). Lists are replaced.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /networks/{network} (the `PatchNetwork` operationId).
+func (c *Client) PatchNetworkWithBody(ctx context.Context, network NetworkID, params *PatchNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchNetworkRequestWithBody(c.Server, network, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchNetwork Changes some fields of a network, as a merge patch (RFC 7396). Lists are replaced.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /networks/{network} (the `PatchNetwork` operationId).
+func (c *Client) PatchNetwork(ctx context.Context, network NetworkID, params *PatchNetworkParams, body PatchNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchNetworkRequest(c.Server, network, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutNetworkWithBody Replaces a network with its pools, reservations and options.
+//
+// It can't be renamed, as leases know it by its ID.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /networks/{network} (the `PutNetwork` operationId).
+func (c *Client) PutNetworkWithBody(ctx context.Context, network NetworkID, params *PutNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutNetworkRequestWithBody(c.Server, network, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutNetwork Replaces a network with its pools, reservations and options.
+//
+// It can't be renamed, as leases know it by its ID.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /networks/{network} (the `PutNetwork` operationId).
+func (c *Client) PutNetwork(ctx context.Context, network NetworkID, params *PutNetworkParams, body PutNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutNetworkRequest(c.Server, network, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetNetworkOptions What a network's clients are given, and from which level, with the bytes that go out.
+//
+// Those of all networks are under those of the link, and these under the network's own. What classes, pools, reservations
+// and a phone's plugin say comes over them, and depends on the client.
+//
+// Corresponds with GET /networks/{network}/options (the `GetNetworkOptions` operationId).
+func (c *Client) GetNetworkOptions(ctx context.Context, network NetworkID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetNetworkOptionsRequest(c.Server, network)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutNetworkOptionsWithBody Replaces a network's own options.
+//
+// Pointers of faults are into the body.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /networks/{network}/options (the `PutNetworkOptions` operationId).
+func (c *Client) PutNetworkOptionsWithBody(ctx context.Context, network NetworkID, params *PutNetworkOptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutNetworkOptionsRequestWithBody(c.Server, network, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutNetworkOptions Replaces a network's own options.
+//
+// Pointers of faults are into the body.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /networks/{network}/options (the `PutNetworkOptions` operationId).
+func (c *Client) PutNetworkOptions(ctx context.Context, network NetworkID, params *PutNetworkOptionsParams, body PutNetworkOptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutNetworkOptionsRequest(c.Server, network, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddPoolWithBody Adds a pool to a network.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /networks/{network}/pools (the `AddPool` operationId).
+func (c *Client) AddPoolWithBody(ctx context.Context, network NetworkID, params *AddPoolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddPoolRequestWithBody(c.Server, network, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddPool Adds a pool to a network.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /networks/{network}/pools (the `AddPool` operationId).
+func (c *Client) AddPool(ctx context.Context, network NetworkID, params *AddPoolParams, body AddPoolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddPoolRequest(c.Server, network, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeletePool Removes the pool that begins at an address. Who holds a lease of it keeps that until it runs out.
+//
+// Corresponds with DELETE /networks/{network}/pools/{first} (the `DeletePool` operationId).
+func (c *Client) DeletePool(ctx context.Context, network NetworkID, first PoolFirst, params *DeletePoolParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeletePoolRequest(c.Server, network, first, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutPoolWithBody Replaces the pool that begins at an address.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /networks/{network}/pools/{first} (the `PutPool` operationId).
+func (c *Client) PutPoolWithBody(ctx context.Context, network NetworkID, first PoolFirst, params *PutPoolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutPoolRequestWithBody(c.Server, network, first, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutPool Replaces the pool that begins at an address.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /networks/{network}/pools/{first} (the `PutPool` operationId).
+func (c *Client) PutPool(ctx context.Context, network NetworkID, first PoolFirst, params *PutPoolParams, body PutPoolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutPoolRequest(c.Server, network, first, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListOptionTypes The options that are known by name, and how their values are written.
+//
+// Corresponds with GET /option-types (the `ListOptionTypes` operationId).
+func (c *Client) ListOptionTypes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOptionTypesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOptions The options of all networks.
+//
+// Corresponds with GET /options (the `GetOptions` operationId).
+func (c *Client) GetOptions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOptionsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutOptionsWithBody Replaces the options of all networks.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /options (the `PutOptions` operationId).
+func (c *Client) PutOptionsWithBody(ctx context.Context, params *PutOptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutOptionsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutOptions Replaces the options of all networks.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /options (the `PutOptions` operationId).
+func (c *Client) PutOptions(ctx context.Context, params *PutOptionsParams, body PutOptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutOptionsRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3913,6 +5240,21 @@ func (c *Client) RescanPlugins(ctx context.Context, reqEditors ...RequestEditorF
 	return c.Client.Do(req)
 }
 
+// ListPools How many addresses of each pool are in use.
+//
+// Corresponds with GET /pools (the `ListPools` operationId).
+func (c *Client) ListPools(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListPoolsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListProblems What an administrator should look into.
 //
 // Corresponds with GET /problems (the `ListProblems` operationId).
@@ -3963,6 +5305,104 @@ func (c *Client) GetRequest(ctx context.Context, number RequestNumber, reqEditor
 // Corresponds with POST /requests/{number}/replay (the `ReplayRequest` operationId).
 func (c *Client) ReplayRequest(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReplayRequestRequest(c.Server, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListReservations Every address that is kept for one client, and whether that client has it.
+//
+// Corresponds with GET /reservations (the `ListReservations` operationId).
+func (c *Client) ListReservations(ctx context.Context, params *ListReservationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListReservationsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateReservationWithBody Keeps an address for a client, in the network that the address is of.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /reservations (the `CreateReservation` operationId).
+func (c *Client) CreateReservationWithBody(ctx context.Context, params *CreateReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateReservationRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateReservation Keeps an address for a client, in the network that the address is of.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /reservations (the `CreateReservation` operationId).
+func (c *Client) CreateReservation(ctx context.Context, params *CreateReservationParams, body CreateReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateReservationRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteReservation Ends that an address is kept for a client.
+//
+// Corresponds with DELETE /reservations/{address} (the `DeleteReservation` operationId).
+func (c *Client) DeleteReservation(ctx context.Context, address Address, params *DeleteReservationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteReservationRequest(c.Server, address, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchReservationWithBody Changes some fields of the reservation of an address, as a merge patch (RFC 7396).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /reservations/{address} (the `PatchReservation` operationId).
+func (c *Client) PatchReservationWithBody(ctx context.Context, address Address, params *PatchReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchReservationRequestWithBody(c.Server, address, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchReservation Changes some fields of the reservation of an address, as a merge patch (RFC 7396).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /reservations/{address} (the `PatchReservation` operationId).
+func (c *Client) PatchReservation(ctx context.Context, address Address, params *PatchReservationParams, body PatchReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchReservationRequest(c.Server, address, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4644,6 +6084,194 @@ func NewGetBackupRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListClassesRequest constructs an http.Request for the ListClasses method
+func NewListClassesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/classes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteClassRequest constructs an http.Request for the DeleteClass method
+func NewDeleteClassRequest(server string, class ClassID, params *DeleteClassParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "class", class, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/classes/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewPutClassRequest calls the generic PutClass builder with application/json body
+func NewPutClassRequest(server string, class ClassID, params *PutClassParams, body PutClassJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutClassRequestWithBody(server, class, params, "application/json", bodyReader)
+}
+
+// NewPutClassRequestWithBody constructs an http.Request for the PutClass method, with any body, and a specified content type
+func NewPutClassRequestWithBody(server string, class ClassID, params *PutClassParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "class", class, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/classes/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "before", params.Before, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
 	}
 
 	return req, nil
@@ -5524,6 +7152,63 @@ func NewReleaseLeaseRequest(server string, address Address, params *ReleaseLease
 	return req, nil
 }
 
+// NewReserveLeaseRequest constructs an http.Request for the ReserveLease method
+func NewReserveLeaseRequest(server string, address Address, params *ReserveLeaseParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "address", address, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/leases/%s/reserve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListLinesRequest constructs an http.Request for the ListLines method
 func NewListLinesRequest(server string, params *ListLinesParams) (*http.Request, error) {
 	var err error
@@ -5885,6 +7570,876 @@ func NewConfirmMyTotpRequestWithBody(server string, contentType string, body io.
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListNetworksRequest constructs an http.Request for the ListNetworks method
+func NewListNetworksRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/networks")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateNetworkRequest calls the generic CreateNetwork builder with application/json body
+func NewCreateNetworkRequest(server string, params *CreateNetworkParams, body CreateNetworkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateNetworkRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateNetworkRequestWithBody constructs an http.Request for the CreateNetwork method, with any body, and a specified content type
+func NewCreateNetworkRequestWithBody(server string, params *CreateNetworkParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/networks")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteNetworkRequest constructs an http.Request for the DeleteNetwork method
+func NewDeleteNetworkRequest(server string, network NetworkID, params *DeleteNetworkParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "network", network, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/networks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewGetNetworkRequest constructs an http.Request for the GetNetwork method
+func NewGetNetworkRequest(server string, network NetworkID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "network", network, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/networks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPatchNetworkRequest calls the generic PatchNetwork builder with application/json body
+func NewPatchNetworkRequest(server string, network NetworkID, params *PatchNetworkParams, body PatchNetworkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPatchNetworkRequestWithBody(server, network, params, "application/json", bodyReader)
+}
+
+// NewPatchNetworkRequestWithBody constructs an http.Request for the PatchNetwork method, with any body, and a specified content type
+func NewPatchNetworkRequestWithBody(server string, network NetworkID, params *PatchNetworkParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "network", network, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/networks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewPutNetworkRequest calls the generic PutNetwork builder with application/json body
+func NewPutNetworkRequest(server string, network NetworkID, params *PutNetworkParams, body PutNetworkJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutNetworkRequestWithBody(server, network, params, "application/json", bodyReader)
+}
+
+// NewPutNetworkRequestWithBody constructs an http.Request for the PutNetwork method, with any body, and a specified content type
+func NewPutNetworkRequestWithBody(server string, network NetworkID, params *PutNetworkParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "network", network, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/networks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewGetNetworkOptionsRequest constructs an http.Request for the GetNetworkOptions method
+func NewGetNetworkOptionsRequest(server string, network NetworkID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "network", network, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/networks/%s/options", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutNetworkOptionsRequest calls the generic PutNetworkOptions builder with application/json body
+func NewPutNetworkOptionsRequest(server string, network NetworkID, params *PutNetworkOptionsParams, body PutNetworkOptionsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutNetworkOptionsRequestWithBody(server, network, params, "application/json", bodyReader)
+}
+
+// NewPutNetworkOptionsRequestWithBody constructs an http.Request for the PutNetworkOptions method, with any body, and a specified content type
+func NewPutNetworkOptionsRequestWithBody(server string, network NetworkID, params *PutNetworkOptionsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "network", network, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/networks/%s/options", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewAddPoolRequest calls the generic AddPool builder with application/json body
+func NewAddPoolRequest(server string, network NetworkID, params *AddPoolParams, body AddPoolJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddPoolRequestWithBody(server, network, params, "application/json", bodyReader)
+}
+
+// NewAddPoolRequestWithBody constructs an http.Request for the AddPool method, with any body, and a specified content type
+func NewAddPoolRequestWithBody(server string, network NetworkID, params *AddPoolParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "network", network, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/networks/%s/pools", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewDeletePoolRequest constructs an http.Request for the DeletePool method
+func NewDeletePoolRequest(server string, network NetworkID, first PoolFirst, params *DeletePoolParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "network", network, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "first", first, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/networks/%s/pools/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewPutPoolRequest calls the generic PutPool builder with application/json body
+func NewPutPoolRequest(server string, network NetworkID, first PoolFirst, params *PutPoolParams, body PutPoolJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutPoolRequestWithBody(server, network, first, params, "application/json", bodyReader)
+}
+
+// NewPutPoolRequestWithBody constructs an http.Request for the PutPool method, with any body, and a specified content type
+func NewPutPoolRequestWithBody(server string, network NetworkID, first PoolFirst, params *PutPoolParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "network", network, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "first", first, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/networks/%s/pools/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewListOptionTypesRequest constructs an http.Request for the ListOptionTypes method
+func NewListOptionTypesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/option-types")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetOptionsRequest constructs an http.Request for the GetOptions method
+func NewGetOptionsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/options")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutOptionsRequest calls the generic PutOptions builder with application/json body
+func NewPutOptionsRequest(server string, params *PutOptionsParams, body PutOptionsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutOptionsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewPutOptionsRequestWithBody constructs an http.Request for the PutOptions method, with any body, and a specified content type
+func NewPutOptionsRequestWithBody(server string, params *PutOptionsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/options")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
 
 	return req, nil
 }
@@ -6908,6 +9463,33 @@ func NewRescanPluginsRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListPoolsRequest constructs an http.Request for the ListPools method
+func NewListPoolsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/pools")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListProblemsRequest constructs an http.Request for the ListProblems method
 func NewListProblemsRequest(server string) (*http.Request, error) {
 	var err error
@@ -7080,6 +9662,309 @@ func NewReplayRequestRequest(server string, number RequestNumber) (*http.Request
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListReservationsRequest constructs an http.Request for the ListReservations method
+func NewListReservationsRequest(server string, params *ListReservationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/reservations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filter", params.Filter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateReservationRequest calls the generic CreateReservation builder with application/json body
+func NewCreateReservationRequest(server string, params *CreateReservationParams, body CreateReservationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateReservationRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateReservationRequestWithBody constructs an http.Request for the CreateReservation method, with any body, and a specified content type
+func NewCreateReservationRequestWithBody(server string, params *CreateReservationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/reservations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteReservationRequest constructs an http.Request for the DeleteReservation method
+func NewDeleteReservationRequest(server string, address Address, params *DeleteReservationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "address", address, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/reservations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewPatchReservationRequest calls the generic PatchReservation builder with application/json body
+func NewPatchReservationRequest(server string, address Address, params *PatchReservationParams, body PatchReservationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPatchReservationRequestWithBody(server, address, params, "application/json", bodyReader)
+}
+
+// NewPatchReservationRequestWithBody constructs an http.Request for the PatchReservation method, with any body, and a specified content type
+func NewPatchReservationRequestWithBody(server string, address Address, params *PatchReservationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "address", address, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/reservations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
 	}
 
 	return req, nil
@@ -8062,6 +10947,38 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /backup (the `GetBackup` operationId).
 	GetBackupWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetBackupResponse, error)
 
+	// ListClassesWithResponse The classes of clients, in the order in which they count.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /classes (the `ListClasses` operationId).
+	ListClassesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListClassesResponse, error)
+
+	// DeleteClassWithResponse Removes a class that nothing refers to.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /classes/{class} (the `DeleteClass` operationId).
+	DeleteClassWithResponse(ctx context.Context, class ClassID, params *DeleteClassParams, reqEditors ...RequestEditorFn) (*DeleteClassResponse, error)
+
+	// PutClassWithBodyWithResponse Declares a class, or replaces the one of that name.
+	//
+	// It stays where it is, or comes behind the others.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /classes/{class} (the `PutClass` operationId).
+	PutClassWithBodyWithResponse(ctx context.Context, class ClassID, params *PutClassParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutClassResponse, error)
+
+	// PutClassWithResponse Declares a class, or replaces the one of that name.
+	//
+	// It stays where it is, or comes behind the others.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /classes/{class} (the `PutClass` operationId).
+	PutClassWithResponse(ctx context.Context, class ClassID, params *PutClassParams, body PutClassJSONRequestBody, reqEditors ...RequestEditorFn) (*PutClassResponse, error)
+
 	// ListConfigsWithResponse Every config, without its parameters.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8225,6 +11142,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /leases/{address} (the `ReleaseLease` operationId).
 	ReleaseLeaseWithResponse(ctx context.Context, address Address, params *ReleaseLeaseParams, reqEditors ...RequestEditorFn) (*ReleaseLeaseResponse, error)
 
+	// ReserveLeaseWithResponse Keeps an address for the client that holds it now. A reservation that does so already stays as it is.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /leases/{address}/reserve (the `ReserveLease` operationId).
+	ReserveLeaseWithResponse(ctx context.Context, address Address, params *ReserveLeaseParams, reqEditors ...RequestEditorFn) (*ReserveLeaseResponse, error)
+
 	// ListLinesWithResponse The SIP lines of all phones, as their files have them, without passwords.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8319,6 +11243,164 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /me/totp (the `ConfirmMyTotp` operationId).
 	ConfirmMyTotpWithResponse(ctx context.Context, body ConfirmMyTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmMyTotpResponse, error)
+
+	// ListNetworksWithResponse All networks that are declared, and what is declared for all of them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /networks (the `ListNetworks` operationId).
+	ListNetworksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListNetworksResponse, error)
+
+	// CreateNetworkWithBodyWithResponse Declares a network, behind the others. It is in force at once.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /networks (the `CreateNetwork` operationId).
+	CreateNetworkWithBodyWithResponse(ctx context.Context, params *CreateNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNetworkResponse, error)
+
+	// CreateNetworkWithResponse Declares a network, behind the others. It is in force at once.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /networks (the `CreateNetwork` operationId).
+	CreateNetworkWithResponse(ctx context.Context, params *CreateNetworkParams, body CreateNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNetworkResponse, error)
+
+	// DeleteNetworkWithResponse Ends that a network is declared. Its leases run out.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /networks/{network} (the `DeleteNetwork` operationId).
+	DeleteNetworkWithResponse(ctx context.Context, network NetworkID, params *DeleteNetworkParams, reqEditors ...RequestEditorFn) (*DeleteNetworkResponse, error)
+
+	// GetNetworkWithResponse One network as it is declared.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /networks/{network} (the `GetNetwork` operationId).
+	GetNetworkWithResponse(ctx context.Context, network NetworkID, reqEditors ...RequestEditorFn) (*GetNetworkResponse, error)
+
+	// PatchNetworkWithBodyWithResponse Changes some fields of a network, as a merge patch (RFC 7396). Lists are replaced.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /networks/{network} (the `PatchNetwork` operationId).
+	PatchNetworkWithBodyWithResponse(ctx context.Context, network NetworkID, params *PatchNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchNetworkResponse, error)
+
+	// PatchNetworkWithResponse Changes some fields of a network, as a merge patch (RFC 7396). Lists are replaced.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /networks/{network} (the `PatchNetwork` operationId).
+	PatchNetworkWithResponse(ctx context.Context, network NetworkID, params *PatchNetworkParams, body PatchNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchNetworkResponse, error)
+
+	// PutNetworkWithBodyWithResponse Replaces a network with its pools, reservations and options.
+	//
+	// It can't be renamed, as leases know it by its ID.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /networks/{network} (the `PutNetwork` operationId).
+	PutNetworkWithBodyWithResponse(ctx context.Context, network NetworkID, params *PutNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutNetworkResponse, error)
+
+	// PutNetworkWithResponse Replaces a network with its pools, reservations and options.
+	//
+	// It can't be renamed, as leases know it by its ID.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /networks/{network} (the `PutNetwork` operationId).
+	PutNetworkWithResponse(ctx context.Context, network NetworkID, params *PutNetworkParams, body PutNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*PutNetworkResponse, error)
+
+	// GetNetworkOptionsWithResponse What a network's clients are given, and from which level, with the bytes that go out.
+	//
+	// Those of all networks are under those of the link, and these under the network's own. What classes, pools, reservations
+	// and a phone's plugin say comes over them, and depends on the client.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /networks/{network}/options (the `GetNetworkOptions` operationId).
+	GetNetworkOptionsWithResponse(ctx context.Context, network NetworkID, reqEditors ...RequestEditorFn) (*GetNetworkOptionsResponse, error)
+
+	// PutNetworkOptionsWithBodyWithResponse Replaces a network's own options.
+	//
+	// Pointers of faults are into the body.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /networks/{network}/options (the `PutNetworkOptions` operationId).
+	PutNetworkOptionsWithBodyWithResponse(ctx context.Context, network NetworkID, params *PutNetworkOptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutNetworkOptionsResponse, error)
+
+	// PutNetworkOptionsWithResponse Replaces a network's own options.
+	//
+	// Pointers of faults are into the body.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /networks/{network}/options (the `PutNetworkOptions` operationId).
+	PutNetworkOptionsWithResponse(ctx context.Context, network NetworkID, params *PutNetworkOptionsParams, body PutNetworkOptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutNetworkOptionsResponse, error)
+
+	// AddPoolWithBodyWithResponse Adds a pool to a network.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /networks/{network}/pools (the `AddPool` operationId).
+	AddPoolWithBodyWithResponse(ctx context.Context, network NetworkID, params *AddPoolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddPoolResponse, error)
+
+	// AddPoolWithResponse Adds a pool to a network.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /networks/{network}/pools (the `AddPool` operationId).
+	AddPoolWithResponse(ctx context.Context, network NetworkID, params *AddPoolParams, body AddPoolJSONRequestBody, reqEditors ...RequestEditorFn) (*AddPoolResponse, error)
+
+	// DeletePoolWithResponse Removes the pool that begins at an address. Who holds a lease of it keeps that until it runs out.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /networks/{network}/pools/{first} (the `DeletePool` operationId).
+	DeletePoolWithResponse(ctx context.Context, network NetworkID, first PoolFirst, params *DeletePoolParams, reqEditors ...RequestEditorFn) (*DeletePoolResponse, error)
+
+	// PutPoolWithBodyWithResponse Replaces the pool that begins at an address.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /networks/{network}/pools/{first} (the `PutPool` operationId).
+	PutPoolWithBodyWithResponse(ctx context.Context, network NetworkID, first PoolFirst, params *PutPoolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPoolResponse, error)
+
+	// PutPoolWithResponse Replaces the pool that begins at an address.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /networks/{network}/pools/{first} (the `PutPool` operationId).
+	PutPoolWithResponse(ctx context.Context, network NetworkID, first PoolFirst, params *PutPoolParams, body PutPoolJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPoolResponse, error)
+
+	// ListOptionTypesWithResponse The options that are known by name, and how their values are written.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /option-types (the `ListOptionTypes` operationId).
+	ListOptionTypesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOptionTypesResponse, error)
+
+	// GetOptionsWithResponse The options of all networks.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /options (the `GetOptions` operationId).
+	GetOptionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOptionsResponse, error)
+
+	// PutOptionsWithBodyWithResponse Replaces the options of all networks.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /options (the `PutOptions` operationId).
+	PutOptionsWithBodyWithResponse(ctx context.Context, params *PutOptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutOptionsResponse, error)
+
+	// PutOptionsWithResponse Replaces the options of all networks.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /options (the `PutOptions` operationId).
+	PutOptionsWithResponse(ctx context.Context, params *PutOptionsParams, body PutOptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutOptionsResponse, error)
 
 	// ListPhonesWithResponse Every phone that is known.
 	//
@@ -8523,6 +11605,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /plugins/rescan (the `RescanPlugins` operationId).
 	RescanPluginsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*RescanPluginsResponse, error)
 
+	// ListPoolsWithResponse How many addresses of each pool are in use.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /pools (the `ListPools` operationId).
+	ListPoolsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListPoolsResponse, error)
+
 	// ListProblemsWithResponse What an administrator should look into.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8550,6 +11639,48 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /requests/{number}/replay (the `ReplayRequest` operationId).
 	ReplayRequestWithResponse(ctx context.Context, number RequestNumber, reqEditors ...RequestEditorFn) (*ReplayRequestResponse, error)
+
+	// ListReservationsWithResponse Every address that is kept for one client, and whether that client has it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /reservations (the `ListReservations` operationId).
+	ListReservationsWithResponse(ctx context.Context, params *ListReservationsParams, reqEditors ...RequestEditorFn) (*ListReservationsResponse, error)
+
+	// CreateReservationWithBodyWithResponse Keeps an address for a client, in the network that the address is of.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /reservations (the `CreateReservation` operationId).
+	CreateReservationWithBodyWithResponse(ctx context.Context, params *CreateReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateReservationResponse, error)
+
+	// CreateReservationWithResponse Keeps an address for a client, in the network that the address is of.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /reservations (the `CreateReservation` operationId).
+	CreateReservationWithResponse(ctx context.Context, params *CreateReservationParams, body CreateReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateReservationResponse, error)
+
+	// DeleteReservationWithResponse Ends that an address is kept for a client.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /reservations/{address} (the `DeleteReservation` operationId).
+	DeleteReservationWithResponse(ctx context.Context, address Address, params *DeleteReservationParams, reqEditors ...RequestEditorFn) (*DeleteReservationResponse, error)
+
+	// PatchReservationWithBodyWithResponse Changes some fields of the reservation of an address, as a merge patch (RFC 7396).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /reservations/{address} (the `PatchReservation` operationId).
+	PatchReservationWithBodyWithResponse(ctx context.Context, address Address, params *PatchReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchReservationResponse, error)
+
+	// PatchReservationWithResponse Changes some fields of the reservation of an address, as a merge patch (RFC 7396).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /reservations/{address} (the `PatchReservation` operationId).
+	PatchReservationWithResponse(ctx context.Context, address Address, params *PatchReservationParams, body PatchReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchReservationResponse, error)
 
 	// RotateKeyWithResponse Makes a new key for the secrets in the store, and seals all of them anew.
 	//
@@ -9018,6 +12149,171 @@ func (r GetBackupResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetBackupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListClassesResponse200Headers the declared response headers of an HTTP 200 response for ListClasses
+type ListClassesResponse200Headers struct {
+	ETag string
+}
+
+type ListClassesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ClassList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListClassesResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListClassesResponse) GetJSON200() *ClassList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListClassesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListClassesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListClassesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListClassesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListClassesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteClassResponse200Headers the declared response headers of an HTTP 200 response for DeleteClass
+type DeleteClassResponse200Headers struct {
+	ETag string
+}
+
+type DeleteClassResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DeleteClassResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteClassResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteClassResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteClassResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteClassResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteClassResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteClassResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PutClassResponse200Headers the declared response headers of an HTTP 200 response for PutClass
+type PutClassResponse200Headers struct {
+	ETag string
+}
+
+type PutClassResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutClassResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutClassResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutClassResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutClassResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutClassResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutClassResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutClassResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9806,6 +13102,61 @@ func (r ReleaseLeaseResponse) ContentType() string {
 	return ""
 }
 
+// ReserveLeaseResponse200Headers the declared response headers of an HTTP 200 response for ReserveLease
+type ReserveLeaseResponse200Headers struct {
+	ETag string
+}
+
+type ReserveLeaseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ReserveLeaseResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReserveLeaseResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReserveLeaseResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReserveLeaseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReserveLeaseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReserveLeaseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReserveLeaseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListLinesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -10211,6 +13562,769 @@ func (r ConfirmMyTotpResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ConfirmMyTotpResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListNetworksResponse200Headers the declared response headers of an HTTP 200 response for ListNetworks
+type ListNetworksResponse200Headers struct {
+	ETag string
+}
+
+type ListNetworksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListNetworksResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListNetworksResponse) GetJSON200() *NetworkList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListNetworksResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListNetworksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListNetworksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListNetworksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListNetworksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateNetworkResponse200Headers the declared response headers of an HTTP 200 response for CreateNetwork
+type CreateNetworkResponse200Headers struct {
+	ETag string
+}
+
+type CreateNetworkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateNetworkResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateNetworkResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateNetworkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateNetworkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateNetworkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateNetworkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateNetworkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteNetworkResponse200Headers the declared response headers of an HTTP 200 response for DeleteNetwork
+type DeleteNetworkResponse200Headers struct {
+	ETag string
+}
+
+type DeleteNetworkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DeleteNetworkResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteNetworkResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteNetworkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteNetworkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteNetworkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteNetworkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteNetworkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetNetworkResponse200Headers the declared response headers of an HTTP 200 response for GetNetwork
+type GetNetworkResponse200Headers struct {
+	ETag string
+}
+
+type GetNetworkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Network
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetNetworkResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetNetworkResponse) GetJSON200() *Network {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetNetworkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetNetworkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetNetworkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetNetworkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetNetworkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PatchNetworkResponse200Headers the declared response headers of an HTTP 200 response for PatchNetwork
+type PatchNetworkResponse200Headers struct {
+	ETag string
+}
+
+type PatchNetworkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PatchNetworkResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PatchNetworkResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PatchNetworkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PatchNetworkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PatchNetworkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PatchNetworkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PatchNetworkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PutNetworkResponse200Headers the declared response headers of an HTTP 200 response for PutNetwork
+type PutNetworkResponse200Headers struct {
+	ETag string
+}
+
+type PutNetworkResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutNetworkResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutNetworkResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutNetworkResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutNetworkResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutNetworkResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutNetworkResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutNetworkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetNetworkOptionsResponse200Headers the declared response headers of an HTTP 200 response for GetNetworkOptions
+type GetNetworkOptionsResponse200Headers struct {
+	ETag string
+}
+
+type GetNetworkOptionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EffectiveOptionList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetNetworkOptionsResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetNetworkOptionsResponse) GetJSON200() *EffectiveOptionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetNetworkOptionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetNetworkOptionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetNetworkOptionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetNetworkOptionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetNetworkOptionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PutNetworkOptionsResponse200Headers the declared response headers of an HTTP 200 response for PutNetworkOptions
+type PutNetworkOptionsResponse200Headers struct {
+	ETag string
+}
+
+type PutNetworkOptionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutNetworkOptionsResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutNetworkOptionsResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutNetworkOptionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutNetworkOptionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutNetworkOptionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutNetworkOptionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutNetworkOptionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// AddPoolResponse200Headers the declared response headers of an HTTP 200 response for AddPool
+type AddPoolResponse200Headers struct {
+	ETag string
+}
+
+type AddPoolResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *AddPoolResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AddPoolResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddPoolResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddPoolResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddPoolResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddPoolResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddPoolResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeletePoolResponse200Headers the declared response headers of an HTTP 200 response for DeletePool
+type DeletePoolResponse200Headers struct {
+	ETag string
+}
+
+type DeletePoolResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DeletePoolResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeletePoolResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeletePoolResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeletePoolResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeletePoolResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeletePoolResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeletePoolResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PutPoolResponse200Headers the declared response headers of an HTTP 200 response for PutPool
+type PutPoolResponse200Headers struct {
+	ETag string
+}
+
+type PutPoolResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutPoolResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutPoolResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutPoolResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutPoolResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutPoolResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutPoolResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutPoolResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListOptionTypesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OptionTypeList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOptionTypesResponse) GetJSON200() *OptionTypeList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOptionTypesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOptionTypesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOptionTypesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOptionTypesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOptionTypesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetOptionsResponse200Headers the declared response headers of an HTTP 200 response for GetOptions
+type GetOptionsResponse200Headers struct {
+	ETag string
+}
+
+type GetOptionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OptionList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOptionsResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOptionsResponse) GetJSON200() *OptionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOptionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOptionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOptionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOptionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOptionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PutOptionsResponse200Headers the declared response headers of an HTTP 200 response for PutOptions
+type PutOptionsResponse200Headers struct {
+	ETag string
+}
+
+type PutOptionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutOptionsResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutOptionsResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutOptionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutOptionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutOptionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutOptionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutOptionsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11171,6 +15285,54 @@ func (r RescanPluginsResponse) ContentType() string {
 	return ""
 }
 
+type ListPoolsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PoolUsageList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListPoolsResponse) GetJSON200() *PoolUsageList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListPoolsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListPoolsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListPoolsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListPoolsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListPoolsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListProblemsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11357,6 +15519,226 @@ func (r ReplayRequestResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReplayRequestResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListReservationsResponse200Headers the declared response headers of an HTTP 200 response for ListReservations
+type ListReservationsResponse200Headers struct {
+	ETag string
+}
+
+type ListReservationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReservationList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListReservationsResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListReservationsResponse) GetJSON200() *ReservationList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListReservationsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListReservationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListReservationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListReservationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListReservationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateReservationResponse200Headers the declared response headers of an HTTP 200 response for CreateReservation
+type CreateReservationResponse200Headers struct {
+	ETag string
+}
+
+type CreateReservationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateReservationResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateReservationResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateReservationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateReservationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateReservationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateReservationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateReservationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteReservationResponse200Headers the declared response headers of an HTTP 200 response for DeleteReservation
+type DeleteReservationResponse200Headers struct {
+	ETag string
+}
+
+type DeleteReservationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DeleteReservationResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteReservationResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteReservationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteReservationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteReservationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteReservationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteReservationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PatchReservationResponse200Headers the declared response headers of an HTTP 200 response for PatchReservation
+type PatchReservationResponse200Headers struct {
+	ETag string
+}
+
+type PatchReservationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *NetworkResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PatchReservationResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PatchReservationResponse) GetJSON200() *NetworkResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PatchReservationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PatchReservationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PatchReservationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PatchReservationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PatchReservationResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12498,6 +16880,62 @@ func (c *ClientWithResponses) GetBackupWithResponse(ctx context.Context, reqEdit
 	return ParseGetBackupResponse(rsp)
 }
 
+// ListClassesWithResponse The classes of clients, in the order in which they count.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /classes (the `ListClasses` operationId).
+func (c *ClientWithResponses) ListClassesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListClassesResponse, error) {
+	rsp, err := c.ListClasses(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListClassesResponse(rsp)
+}
+
+// DeleteClassWithResponse Removes a class that nothing refers to.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /classes/{class} (the `DeleteClass` operationId).
+func (c *ClientWithResponses) DeleteClassWithResponse(ctx context.Context, class ClassID, params *DeleteClassParams, reqEditors ...RequestEditorFn) (*DeleteClassResponse, error) {
+	rsp, err := c.DeleteClass(ctx, class, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteClassResponse(rsp)
+}
+
+// PutClassWithBodyWithResponse Declares a class, or replaces the one of that name.
+//
+// It stays where it is, or comes behind the others.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /classes/{class} (the `PutClass` operationId).
+func (c *ClientWithResponses) PutClassWithBodyWithResponse(ctx context.Context, class ClassID, params *PutClassParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutClassResponse, error) {
+	rsp, err := c.PutClassWithBody(ctx, class, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutClassResponse(rsp)
+}
+
+// PutClassWithResponse Declares a class, or replaces the one of that name.
+//
+// It stays where it is, or comes behind the others.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /classes/{class} (the `PutClass` operationId).
+func (c *ClientWithResponses) PutClassWithResponse(ctx context.Context, class ClassID, params *PutClassParams, body PutClassJSONRequestBody, reqEditors ...RequestEditorFn) (*PutClassResponse, error) {
+	rsp, err := c.PutClass(ctx, class, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutClassResponse(rsp)
+}
+
 // ListConfigsWithResponse Every config, without its parameters.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -12787,6 +17225,19 @@ func (c *ClientWithResponses) ReleaseLeaseWithResponse(ctx context.Context, addr
 	return ParseReleaseLeaseResponse(rsp)
 }
 
+// ReserveLeaseWithResponse Keeps an address for the client that holds it now. A reservation that does so already stays as it is.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /leases/{address}/reserve (the `ReserveLease` operationId).
+func (c *ClientWithResponses) ReserveLeaseWithResponse(ctx context.Context, address Address, params *ReserveLeaseParams, reqEditors ...RequestEditorFn) (*ReserveLeaseResponse, error) {
+	rsp, err := c.ReserveLease(ctx, address, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReserveLeaseResponse(rsp)
+}
+
 // ListLinesWithResponse The SIP lines of all phones, as their files have them, without passwords.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -12958,6 +17409,290 @@ func (c *ClientWithResponses) ConfirmMyTotpWithResponse(ctx context.Context, bod
 		return nil, err
 	}
 	return ParseConfirmMyTotpResponse(rsp)
+}
+
+// ListNetworksWithResponse All networks that are declared, and what is declared for all of them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /networks (the `ListNetworks` operationId).
+func (c *ClientWithResponses) ListNetworksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListNetworksResponse, error) {
+	rsp, err := c.ListNetworks(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListNetworksResponse(rsp)
+}
+
+// CreateNetworkWithBodyWithResponse Declares a network, behind the others. It is in force at once.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /networks (the `CreateNetwork` operationId).
+func (c *ClientWithResponses) CreateNetworkWithBodyWithResponse(ctx context.Context, params *CreateNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNetworkResponse, error) {
+	rsp, err := c.CreateNetworkWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateNetworkResponse(rsp)
+}
+
+// CreateNetworkWithResponse Declares a network, behind the others. It is in force at once.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /networks (the `CreateNetwork` operationId).
+func (c *ClientWithResponses) CreateNetworkWithResponse(ctx context.Context, params *CreateNetworkParams, body CreateNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNetworkResponse, error) {
+	rsp, err := c.CreateNetwork(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateNetworkResponse(rsp)
+}
+
+// DeleteNetworkWithResponse Ends that a network is declared. Its leases run out.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /networks/{network} (the `DeleteNetwork` operationId).
+func (c *ClientWithResponses) DeleteNetworkWithResponse(ctx context.Context, network NetworkID, params *DeleteNetworkParams, reqEditors ...RequestEditorFn) (*DeleteNetworkResponse, error) {
+	rsp, err := c.DeleteNetwork(ctx, network, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteNetworkResponse(rsp)
+}
+
+// GetNetworkWithResponse One network as it is declared.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /networks/{network} (the `GetNetwork` operationId).
+func (c *ClientWithResponses) GetNetworkWithResponse(ctx context.Context, network NetworkID, reqEditors ...RequestEditorFn) (*GetNetworkResponse, error) {
+	rsp, err := c.GetNetwork(ctx, network, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetNetworkResponse(rsp)
+}
+
+// PatchNetworkWithBodyWithResponse Changes some fields of a network, as a merge patch (RFC 7396). Lists are replaced.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /networks/{network} (the `PatchNetwork` operationId).
+func (c *ClientWithResponses) PatchNetworkWithBodyWithResponse(ctx context.Context, network NetworkID, params *PatchNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchNetworkResponse, error) {
+	rsp, err := c.PatchNetworkWithBody(ctx, network, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchNetworkResponse(rsp)
+}
+
+// PatchNetworkWithResponse Changes some fields of a network, as a merge patch (RFC 7396). Lists are replaced.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /networks/{network} (the `PatchNetwork` operationId).
+func (c *ClientWithResponses) PatchNetworkWithResponse(ctx context.Context, network NetworkID, params *PatchNetworkParams, body PatchNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchNetworkResponse, error) {
+	rsp, err := c.PatchNetwork(ctx, network, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchNetworkResponse(rsp)
+}
+
+// PutNetworkWithBodyWithResponse Replaces a network with its pools, reservations and options.
+//
+// It can't be renamed, as leases know it by its ID.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /networks/{network} (the `PutNetwork` operationId).
+func (c *ClientWithResponses) PutNetworkWithBodyWithResponse(ctx context.Context, network NetworkID, params *PutNetworkParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutNetworkResponse, error) {
+	rsp, err := c.PutNetworkWithBody(ctx, network, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutNetworkResponse(rsp)
+}
+
+// PutNetworkWithResponse Replaces a network with its pools, reservations and options.
+//
+// It can't be renamed, as leases know it by its ID.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /networks/{network} (the `PutNetwork` operationId).
+func (c *ClientWithResponses) PutNetworkWithResponse(ctx context.Context, network NetworkID, params *PutNetworkParams, body PutNetworkJSONRequestBody, reqEditors ...RequestEditorFn) (*PutNetworkResponse, error) {
+	rsp, err := c.PutNetwork(ctx, network, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutNetworkResponse(rsp)
+}
+
+// GetNetworkOptionsWithResponse What a network's clients are given, and from which level, with the bytes that go out.
+//
+// Those of all networks are under those of the link, and these under the network's own. What classes, pools, reservations
+// and a phone's plugin say comes over them, and depends on the client.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /networks/{network}/options (the `GetNetworkOptions` operationId).
+func (c *ClientWithResponses) GetNetworkOptionsWithResponse(ctx context.Context, network NetworkID, reqEditors ...RequestEditorFn) (*GetNetworkOptionsResponse, error) {
+	rsp, err := c.GetNetworkOptions(ctx, network, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetNetworkOptionsResponse(rsp)
+}
+
+// PutNetworkOptionsWithBodyWithResponse Replaces a network's own options.
+//
+// Pointers of faults are into the body.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /networks/{network}/options (the `PutNetworkOptions` operationId).
+func (c *ClientWithResponses) PutNetworkOptionsWithBodyWithResponse(ctx context.Context, network NetworkID, params *PutNetworkOptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutNetworkOptionsResponse, error) {
+	rsp, err := c.PutNetworkOptionsWithBody(ctx, network, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutNetworkOptionsResponse(rsp)
+}
+
+// PutNetworkOptionsWithResponse Replaces a network's own options.
+//
+// Pointers of faults are into the body.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /networks/{network}/options (the `PutNetworkOptions` operationId).
+func (c *ClientWithResponses) PutNetworkOptionsWithResponse(ctx context.Context, network NetworkID, params *PutNetworkOptionsParams, body PutNetworkOptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutNetworkOptionsResponse, error) {
+	rsp, err := c.PutNetworkOptions(ctx, network, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutNetworkOptionsResponse(rsp)
+}
+
+// AddPoolWithBodyWithResponse Adds a pool to a network.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /networks/{network}/pools (the `AddPool` operationId).
+func (c *ClientWithResponses) AddPoolWithBodyWithResponse(ctx context.Context, network NetworkID, params *AddPoolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddPoolResponse, error) {
+	rsp, err := c.AddPoolWithBody(ctx, network, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddPoolResponse(rsp)
+}
+
+// AddPoolWithResponse Adds a pool to a network.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /networks/{network}/pools (the `AddPool` operationId).
+func (c *ClientWithResponses) AddPoolWithResponse(ctx context.Context, network NetworkID, params *AddPoolParams, body AddPoolJSONRequestBody, reqEditors ...RequestEditorFn) (*AddPoolResponse, error) {
+	rsp, err := c.AddPool(ctx, network, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddPoolResponse(rsp)
+}
+
+// DeletePoolWithResponse Removes the pool that begins at an address. Who holds a lease of it keeps that until it runs out.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /networks/{network}/pools/{first} (the `DeletePool` operationId).
+func (c *ClientWithResponses) DeletePoolWithResponse(ctx context.Context, network NetworkID, first PoolFirst, params *DeletePoolParams, reqEditors ...RequestEditorFn) (*DeletePoolResponse, error) {
+	rsp, err := c.DeletePool(ctx, network, first, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeletePoolResponse(rsp)
+}
+
+// PutPoolWithBodyWithResponse Replaces the pool that begins at an address.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /networks/{network}/pools/{first} (the `PutPool` operationId).
+func (c *ClientWithResponses) PutPoolWithBodyWithResponse(ctx context.Context, network NetworkID, first PoolFirst, params *PutPoolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPoolResponse, error) {
+	rsp, err := c.PutPoolWithBody(ctx, network, first, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutPoolResponse(rsp)
+}
+
+// PutPoolWithResponse Replaces the pool that begins at an address.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /networks/{network}/pools/{first} (the `PutPool` operationId).
+func (c *ClientWithResponses) PutPoolWithResponse(ctx context.Context, network NetworkID, first PoolFirst, params *PutPoolParams, body PutPoolJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPoolResponse, error) {
+	rsp, err := c.PutPool(ctx, network, first, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutPoolResponse(rsp)
+}
+
+// ListOptionTypesWithResponse The options that are known by name, and how their values are written.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /option-types (the `ListOptionTypes` operationId).
+func (c *ClientWithResponses) ListOptionTypesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOptionTypesResponse, error) {
+	rsp, err := c.ListOptionTypes(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOptionTypesResponse(rsp)
+}
+
+// GetOptionsWithResponse The options of all networks.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /options (the `GetOptions` operationId).
+func (c *ClientWithResponses) GetOptionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOptionsResponse, error) {
+	rsp, err := c.GetOptions(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOptionsResponse(rsp)
+}
+
+// PutOptionsWithBodyWithResponse Replaces the options of all networks.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /options (the `PutOptions` operationId).
+func (c *ClientWithResponses) PutOptionsWithBodyWithResponse(ctx context.Context, params *PutOptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutOptionsResponse, error) {
+	rsp, err := c.PutOptionsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutOptionsResponse(rsp)
+}
+
+// PutOptionsWithResponse Replaces the options of all networks.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /options (the `PutOptions` operationId).
+func (c *ClientWithResponses) PutOptionsWithResponse(ctx context.Context, params *PutOptionsParams, body PutOptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutOptionsResponse, error) {
+	rsp, err := c.PutOptions(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutOptionsResponse(rsp)
 }
 
 // ListPhonesWithResponse Every phone that is known.
@@ -13325,6 +18060,19 @@ func (c *ClientWithResponses) RescanPluginsWithResponse(ctx context.Context, req
 	return ParseRescanPluginsResponse(rsp)
 }
 
+// ListPoolsWithResponse How many addresses of each pool are in use.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /pools (the `ListPools` operationId).
+func (c *ClientWithResponses) ListPoolsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListPoolsResponse, error) {
+	rsp, err := c.ListPools(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListPoolsResponse(rsp)
+}
+
 // ListProblemsWithResponse What an administrator should look into.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -13375,6 +18123,84 @@ func (c *ClientWithResponses) ReplayRequestWithResponse(ctx context.Context, num
 		return nil, err
 	}
 	return ParseReplayRequestResponse(rsp)
+}
+
+// ListReservationsWithResponse Every address that is kept for one client, and whether that client has it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /reservations (the `ListReservations` operationId).
+func (c *ClientWithResponses) ListReservationsWithResponse(ctx context.Context, params *ListReservationsParams, reqEditors ...RequestEditorFn) (*ListReservationsResponse, error) {
+	rsp, err := c.ListReservations(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListReservationsResponse(rsp)
+}
+
+// CreateReservationWithBodyWithResponse Keeps an address for a client, in the network that the address is of.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /reservations (the `CreateReservation` operationId).
+func (c *ClientWithResponses) CreateReservationWithBodyWithResponse(ctx context.Context, params *CreateReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateReservationResponse, error) {
+	rsp, err := c.CreateReservationWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateReservationResponse(rsp)
+}
+
+// CreateReservationWithResponse Keeps an address for a client, in the network that the address is of.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /reservations (the `CreateReservation` operationId).
+func (c *ClientWithResponses) CreateReservationWithResponse(ctx context.Context, params *CreateReservationParams, body CreateReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateReservationResponse, error) {
+	rsp, err := c.CreateReservation(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateReservationResponse(rsp)
+}
+
+// DeleteReservationWithResponse Ends that an address is kept for a client.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /reservations/{address} (the `DeleteReservation` operationId).
+func (c *ClientWithResponses) DeleteReservationWithResponse(ctx context.Context, address Address, params *DeleteReservationParams, reqEditors ...RequestEditorFn) (*DeleteReservationResponse, error) {
+	rsp, err := c.DeleteReservation(ctx, address, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteReservationResponse(rsp)
+}
+
+// PatchReservationWithBodyWithResponse Changes some fields of the reservation of an address, as a merge patch (RFC 7396).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /reservations/{address} (the `PatchReservation` operationId).
+func (c *ClientWithResponses) PatchReservationWithBodyWithResponse(ctx context.Context, address Address, params *PatchReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchReservationResponse, error) {
+	rsp, err := c.PatchReservationWithBody(ctx, address, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchReservationResponse(rsp)
+}
+
+// PatchReservationWithResponse Changes some fields of the reservation of an address, as a merge patch (RFC 7396).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /reservations/{address} (the `PatchReservation` operationId).
+func (c *ClientWithResponses) PatchReservationWithResponse(ctx context.Context, address Address, params *PatchReservationParams, body PatchReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchReservationResponse, error) {
+	rsp, err := c.PatchReservation(ctx, address, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchReservationResponse(rsp)
 }
 
 // RotateKeyWithResponse Makes a new key for the secrets in the store, and seals all of them anew.
@@ -13934,6 +18760,144 @@ func ParseGetBackupResponse(rsp *http.Response) (*GetBackupResponse, error) {
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseListClassesResponse parses an HTTP response from a ListClassesWithResponse call
+func ParseListClassesResponse(rsp *http.Response) (*ListClassesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListClassesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ClassList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListClassesResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteClassResponse parses an HTTP response from a DeleteClassWithResponse call
+func ParseDeleteClassResponse(rsp *http.Response) (*DeleteClassResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteClassResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DeleteClassResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutClassResponse parses an HTTP response from a PutClassWithResponse call
+func ParsePutClassResponse(rsp *http.Response) (*PutClassResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutClassResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutClassResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -14499,6 +19463,52 @@ func ParseReleaseLeaseResponse(rsp *http.Response) (*ReleaseLeaseResponse, error
 	return response, nil
 }
 
+// ParseReserveLeaseResponse parses an HTTP response from a ReserveLeaseWithResponse call
+func ParseReserveLeaseResponse(rsp *http.Response) (*ReserveLeaseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReserveLeaseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ReserveLeaseResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListLinesResponse parses an HTTP response from a ListLinesWithResponse call
 func ParseListLinesResponse(rsp *http.Response) (*ListLinesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -14779,6 +19789,637 @@ func ParseConfirmMyTotpResponse(rsp *http.Response) (*ConfirmMyTotpResponse, err
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseListNetworksResponse parses an HTTP response from a ListNetworksWithResponse call
+func ParseListNetworksResponse(rsp *http.Response) (*ListNetworksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListNetworksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListNetworksResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateNetworkResponse parses an HTTP response from a CreateNetworkWithResponse call
+func ParseCreateNetworkResponse(rsp *http.Response) (*CreateNetworkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateNetworkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateNetworkResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteNetworkResponse parses an HTTP response from a DeleteNetworkWithResponse call
+func ParseDeleteNetworkResponse(rsp *http.Response) (*DeleteNetworkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteNetworkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DeleteNetworkResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetNetworkResponse parses an HTTP response from a GetNetworkWithResponse call
+func ParseGetNetworkResponse(rsp *http.Response) (*GetNetworkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetNetworkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Network
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetNetworkResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePatchNetworkResponse parses an HTTP response from a PatchNetworkWithResponse call
+func ParsePatchNetworkResponse(rsp *http.Response) (*PatchNetworkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PatchNetworkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PatchNetworkResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutNetworkResponse parses an HTTP response from a PutNetworkWithResponse call
+func ParsePutNetworkResponse(rsp *http.Response) (*PutNetworkResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutNetworkResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutNetworkResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetNetworkOptionsResponse parses an HTTP response from a GetNetworkOptionsWithResponse call
+func ParseGetNetworkOptionsResponse(rsp *http.Response) (*GetNetworkOptionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetNetworkOptionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EffectiveOptionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetNetworkOptionsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutNetworkOptionsResponse parses an HTTP response from a PutNetworkOptionsWithResponse call
+func ParsePutNetworkOptionsResponse(rsp *http.Response) (*PutNetworkOptionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutNetworkOptionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutNetworkOptionsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseAddPoolResponse parses an HTTP response from a AddPoolWithResponse call
+func ParseAddPoolResponse(rsp *http.Response) (*AddPoolResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddPoolResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers AddPoolResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeletePoolResponse parses an HTTP response from a DeletePoolWithResponse call
+func ParseDeletePoolResponse(rsp *http.Response) (*DeletePoolResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeletePoolResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DeletePoolResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutPoolResponse parses an HTTP response from a PutPoolWithResponse call
+func ParsePutPoolResponse(rsp *http.Response) (*PutPoolResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutPoolResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutPoolResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListOptionTypesResponse parses an HTTP response from a ListOptionTypesWithResponse call
+func ParseListOptionTypesResponse(rsp *http.Response) (*ListOptionTypesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOptionTypesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OptionTypeList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetOptionsResponse parses an HTTP response from a GetOptionsWithResponse call
+func ParseGetOptionsResponse(rsp *http.Response) (*GetOptionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOptionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OptionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOptionsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutOptionsResponse parses an HTTP response from a PutOptionsWithResponse call
+func ParsePutOptionsResponse(rsp *http.Response) (*PutOptionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutOptionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutOptionsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -15480,6 +21121,39 @@ func ParseRescanPluginsResponse(rsp *http.Response) (*RescanPluginsResponse, err
 	return response, nil
 }
 
+// ParseListPoolsResponse parses an HTTP response from a ListPoolsWithResponse call
+func ParseListPoolsResponse(rsp *http.Response) (*ListPoolsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListPoolsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PoolUsageList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListProblemsResponse parses an HTTP response from a ListProblemsWithResponse call
 func ParseListProblemsResponse(rsp *http.Response) (*ListProblemsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -15607,6 +21281,190 @@ func ParseReplayRequestResponse(rsp *http.Response) (*ReplayRequestResponse, err
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseListReservationsResponse parses an HTTP response from a ListReservationsWithResponse call
+func ParseListReservationsResponse(rsp *http.Response) (*ListReservationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListReservationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReservationList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListReservationsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateReservationResponse parses an HTTP response from a CreateReservationWithResponse call
+func ParseCreateReservationResponse(rsp *http.Response) (*CreateReservationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateReservationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateReservationResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteReservationResponse parses an HTTP response from a DeleteReservationWithResponse call
+func ParseDeleteReservationResponse(rsp *http.Response) (*DeleteReservationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteReservationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DeleteReservationResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePatchReservationResponse parses an HTTP response from a PatchReservationWithResponse call
+func ParsePatchReservationResponse(rsp *http.Response) (*PatchReservationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PatchReservationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PatchReservationResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -16352,6 +22210,15 @@ type ServerInterface interface {
 	// GetBackup The whole state in one file, as it is now. It holds every secret of the appliance.
 	// (GET /backup)
 	GetBackup(w http.ResponseWriter, r *http.Request)
+	// ListClasses The classes of clients, in the order in which they count.
+	// (GET /classes)
+	ListClasses(w http.ResponseWriter, r *http.Request)
+	// DeleteClass Removes a class that nothing refers to.
+	// (DELETE /classes/{class})
+	DeleteClass(w http.ResponseWriter, r *http.Request, class ClassID, params DeleteClassParams)
+	// PutClass Declares a class, or replaces the one of that name.
+	// (PUT /classes/{class})
+	PutClass(w http.ResponseWriter, r *http.Request, class ClassID, params PutClassParams)
 	// ListConfigs Every config, without its parameters.
 	// (GET /configs)
 	ListConfigs(w http.ResponseWriter, r *http.Request)
@@ -16400,6 +22267,9 @@ type ServerInterface interface {
 	// ReleaseLease Ends the lease of an address, as if its holder had given it back.
 	// (DELETE /leases/{address})
 	ReleaseLease(w http.ResponseWriter, r *http.Request, address Address, params ReleaseLeaseParams)
+	// ReserveLease Keeps an address for the client that holds it now. A reservation that does so already stays as it is.
+	// (POST /leases/{address}/reserve)
+	ReserveLease(w http.ResponseWriter, r *http.Request, address Address, params ReserveLeaseParams)
 	// ListLines The SIP lines of all phones, as their files have them, without passwords.
 	// (GET /lines)
 	ListLines(w http.ResponseWriter, r *http.Request, params ListLinesParams)
@@ -16427,6 +22297,48 @@ type ServerInterface interface {
 	// ConfirmMyTotp A second factor is put in force. Their other sessions end.
 	// (PUT /me/totp)
 	ConfirmMyTotp(w http.ResponseWriter, r *http.Request)
+	// ListNetworks All networks that are declared, and what is declared for all of them.
+	// (GET /networks)
+	ListNetworks(w http.ResponseWriter, r *http.Request)
+	// CreateNetwork Declares a network, behind the others. It is in force at once.
+	// (POST /networks)
+	CreateNetwork(w http.ResponseWriter, r *http.Request, params CreateNetworkParams)
+	// DeleteNetwork Ends that a network is declared. Its leases run out.
+	// (DELETE /networks/{network})
+	DeleteNetwork(w http.ResponseWriter, r *http.Request, network NetworkID, params DeleteNetworkParams)
+	// GetNetwork One network as it is declared.
+	// (GET /networks/{network})
+	GetNetwork(w http.ResponseWriter, r *http.Request, network NetworkID)
+	// PatchNetwork Changes some fields of a network, as a merge patch (RFC 7396). Lists are replaced.
+	// (PATCH /networks/{network})
+	PatchNetwork(w http.ResponseWriter, r *http.Request, network NetworkID, params PatchNetworkParams)
+	// PutNetwork Replaces a network with its pools, reservations and options.
+	// (PUT /networks/{network})
+	PutNetwork(w http.ResponseWriter, r *http.Request, network NetworkID, params PutNetworkParams)
+	// GetNetworkOptions What a network's clients are given, and from which level, with the bytes that go out.
+	// (GET /networks/{network}/options)
+	GetNetworkOptions(w http.ResponseWriter, r *http.Request, network NetworkID)
+	// PutNetworkOptions Replaces a network's own options.
+	// (PUT /networks/{network}/options)
+	PutNetworkOptions(w http.ResponseWriter, r *http.Request, network NetworkID, params PutNetworkOptionsParams)
+	// AddPool Adds a pool to a network.
+	// (POST /networks/{network}/pools)
+	AddPool(w http.ResponseWriter, r *http.Request, network NetworkID, params AddPoolParams)
+	// DeletePool Removes the pool that begins at an address. Who holds a lease of it keeps that until it runs out.
+	// (DELETE /networks/{network}/pools/{first})
+	DeletePool(w http.ResponseWriter, r *http.Request, network NetworkID, first PoolFirst, params DeletePoolParams)
+	// PutPool Replaces the pool that begins at an address.
+	// (PUT /networks/{network}/pools/{first})
+	PutPool(w http.ResponseWriter, r *http.Request, network NetworkID, first PoolFirst, params PutPoolParams)
+	// ListOptionTypes The options that are known by name, and how their values are written.
+	// (GET /option-types)
+	ListOptionTypes(w http.ResponseWriter, r *http.Request)
+	// GetOptions The options of all networks.
+	// (GET /options)
+	GetOptions(w http.ResponseWriter, r *http.Request)
+	// PutOptions Replaces the options of all networks.
+	// (PUT /options)
+	PutOptions(w http.ResponseWriter, r *http.Request, params PutOptionsParams)
 	// ListPhones Every phone that is known.
 	// (GET /phones)
 	ListPhones(w http.ResponseWriter, r *http.Request, params ListPhonesParams)
@@ -16484,6 +22396,9 @@ type ServerInterface interface {
 	// RescanPlugins Reads the plugin folder again, now.
 	// (POST /plugins/rescan)
 	RescanPlugins(w http.ResponseWriter, r *http.Request)
+	// ListPools How many addresses of each pool are in use.
+	// (GET /pools)
+	ListPools(w http.ResponseWriter, r *http.Request)
 	// ListProblems What an administrator should look into.
 	// (GET /problems)
 	ListProblems(w http.ResponseWriter, r *http.Request)
@@ -16496,6 +22411,18 @@ type ServerInterface interface {
 	// ReplayRequest What a request of the past would come to now. Nothing is changed.
 	// (POST /requests/{number}/replay)
 	ReplayRequest(w http.ResponseWriter, r *http.Request, number RequestNumber)
+	// ListReservations Every address that is kept for one client, and whether that client has it.
+	// (GET /reservations)
+	ListReservations(w http.ResponseWriter, r *http.Request, params ListReservationsParams)
+	// CreateReservation Keeps an address for a client, in the network that the address is of.
+	// (POST /reservations)
+	CreateReservation(w http.ResponseWriter, r *http.Request, params CreateReservationParams)
+	// DeleteReservation Ends that an address is kept for a client.
+	// (DELETE /reservations/{address})
+	DeleteReservation(w http.ResponseWriter, r *http.Request, address Address, params DeleteReservationParams)
+	// PatchReservation Changes some fields of the reservation of an address, as a merge patch (RFC 7396).
+	// (PATCH /reservations/{address})
+	PatchReservation(w http.ResponseWriter, r *http.Request, address Address, params PatchReservationParams)
 	// RotateKey Makes a new key for the secrets in the store, and seals all of them anew.
 	// (POST /secrets/rotate)
 	RotateKey(w http.ResponseWriter, r *http.Request, params RotateKeyParams)
@@ -16695,6 +22622,159 @@ func (siw *ServerInterfaceWrapper) GetBackup(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetBackup(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListClasses operation middleware
+func (siw *ServerInterfaceWrapper) ListClasses(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListClasses(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteClass operation middleware
+func (siw *ServerInterfaceWrapper) DeleteClass(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "class" -------------
+	var class ClassID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "class", r.PathValue("class"), &class, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "class", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteClassParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteClass(w, r, class, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutClass operation middleware
+func (siw *ServerInterfaceWrapper) PutClass(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "class" -------------
+	var class ClassID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "class", r.PathValue("class"), &class, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "class", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutClassParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "before", r.URL.Query(), &params.Before, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "before"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "before", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutClass(w, r, class, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -17383,6 +23463,48 @@ func (siw *ServerInterfaceWrapper) ReleaseLease(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ReserveLease operation middleware
+func (siw *ServerInterfaceWrapper) ReserveLease(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "address" -------------
+	var address Address
+
+	err = runtime.BindStyledParameterWithOptions("simple", "address", r.PathValue("address"), &address, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "address", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReserveLeaseParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReserveLease(w, r, address, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListLines operation middleware
 func (siw *ServerInterfaceWrapper) ListLines(w http.ResponseWriter, r *http.Request) {
 
@@ -17577,6 +23699,667 @@ func (siw *ServerInterfaceWrapper) ConfirmMyTotp(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ConfirmMyTotp(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListNetworks operation middleware
+func (siw *ServerInterfaceWrapper) ListNetworks(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListNetworks(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateNetwork operation middleware
+func (siw *ServerInterfaceWrapper) CreateNetwork(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateNetworkParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateNetwork(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteNetwork operation middleware
+func (siw *ServerInterfaceWrapper) DeleteNetwork(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "network" -------------
+	var network NetworkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "network", r.PathValue("network"), &network, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "network", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteNetworkParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteNetwork(w, r, network, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetNetwork operation middleware
+func (siw *ServerInterfaceWrapper) GetNetwork(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "network" -------------
+	var network NetworkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "network", r.PathValue("network"), &network, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "network", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetNetwork(w, r, network)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PatchNetwork operation middleware
+func (siw *ServerInterfaceWrapper) PatchNetwork(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "network" -------------
+	var network NetworkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "network", r.PathValue("network"), &network, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "network", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PatchNetworkParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PatchNetwork(w, r, network, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutNetwork operation middleware
+func (siw *ServerInterfaceWrapper) PutNetwork(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "network" -------------
+	var network NetworkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "network", r.PathValue("network"), &network, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "network", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutNetworkParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutNetwork(w, r, network, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetNetworkOptions operation middleware
+func (siw *ServerInterfaceWrapper) GetNetworkOptions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "network" -------------
+	var network NetworkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "network", r.PathValue("network"), &network, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "network", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetNetworkOptions(w, r, network)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutNetworkOptions operation middleware
+func (siw *ServerInterfaceWrapper) PutNetworkOptions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "network" -------------
+	var network NetworkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "network", r.PathValue("network"), &network, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "network", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutNetworkOptionsParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutNetworkOptions(w, r, network, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddPool operation middleware
+func (siw *ServerInterfaceWrapper) AddPool(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "network" -------------
+	var network NetworkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "network", r.PathValue("network"), &network, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "network", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddPoolParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddPool(w, r, network, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeletePool operation middleware
+func (siw *ServerInterfaceWrapper) DeletePool(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "network" -------------
+	var network NetworkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "network", r.PathValue("network"), &network, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "network", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "first" -------------
+	var first PoolFirst
+
+	err = runtime.BindStyledParameterWithOptions("simple", "first", r.PathValue("first"), &first, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "first", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeletePoolParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeletePool(w, r, network, first, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutPool operation middleware
+func (siw *ServerInterfaceWrapper) PutPool(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "network" -------------
+	var network NetworkID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "network", r.PathValue("network"), &network, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "network", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "first" -------------
+	var first PoolFirst
+
+	err = runtime.BindStyledParameterWithOptions("simple", "first", r.PathValue("first"), &first, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "first", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutPoolParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutPool(w, r, network, first, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListOptionTypes operation middleware
+func (siw *ServerInterfaceWrapper) ListOptionTypes(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListOptionTypes(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetOptions operation middleware
+func (siw *ServerInterfaceWrapper) GetOptions(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetOptions(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutOptions operation middleware
+func (siw *ServerInterfaceWrapper) PutOptions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutOptionsParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutOptions(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -18345,6 +25128,20 @@ func (siw *ServerInterfaceWrapper) RescanPlugins(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// ListPools operation middleware
+func (siw *ServerInterfaceWrapper) ListPools(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPools(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListProblems operation middleware
 func (siw *ServerInterfaceWrapper) ListProblems(w http.ResponseWriter, r *http.Request) {
 
@@ -18487,6 +25284,258 @@ func (siw *ServerInterfaceWrapper) ReplayRequest(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ReplayRequest(w, r, number)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListReservations operation middleware
+func (siw *ServerInterfaceWrapper) ListReservations(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReservationsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", r.URL.Query(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "filter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "filter", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListReservations(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateReservation operation middleware
+func (siw *ServerInterfaceWrapper) CreateReservation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateReservationParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateReservation(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteReservation operation middleware
+func (siw *ServerInterfaceWrapper) DeleteReservation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "address" -------------
+	var address Address
+
+	err = runtime.BindStyledParameterWithOptions("simple", "address", r.PathValue("address"), &address, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "address", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteReservationParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteReservation(w, r, address, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PatchReservation operation middleware
+func (siw *ServerInterfaceWrapper) PatchReservation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "address" -------------
+	var address Address
+
+	err = runtime.BindStyledParameterWithOptions("simple", "address", r.PathValue("address"), &address, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "address", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PatchReservationParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PatchReservation(w, r, address, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -19165,6 +26214,29 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/version", wrapper.GetVersion)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/leases", wrapper.ListLeases)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/leases/{address}", wrapper.ReleaseLease)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/networks", wrapper.ListNetworks)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/networks", wrapper.CreateNetwork)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/networks/{network}", wrapper.DeleteNetwork)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/networks/{network}", wrapper.GetNetwork)
+	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/networks/{network}", wrapper.PatchNetwork)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/networks/{network}", wrapper.PutNetwork)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/networks/{network}/pools", wrapper.AddPool)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/networks/{network}/pools/{first}", wrapper.DeletePool)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/networks/{network}/pools/{first}", wrapper.PutPool)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/networks/{network}/options", wrapper.GetNetworkOptions)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/networks/{network}/options", wrapper.PutNetworkOptions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/options", wrapper.GetOptions)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/options", wrapper.PutOptions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/option-types", wrapper.ListOptionTypes)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/pools", wrapper.ListPools)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/reservations", wrapper.ListReservations)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/reservations", wrapper.CreateReservation)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/reservations/{address}", wrapper.DeleteReservation)
+	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/reservations/{address}", wrapper.PatchReservation)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/leases/{address}/reserve", wrapper.ReserveLease)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/classes", wrapper.ListClasses)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/classes/{class}", wrapper.DeleteClass)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/classes/{class}", wrapper.PutClass)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/lease-events", wrapper.TellLease)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones", wrapper.ListPhones)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones", wrapper.CreatePhone)
@@ -19459,6 +26531,149 @@ type GetBackupdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetBackupdefaultApplicationProblemPlusJSONResponse) VisitGetBackupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClassesRequestObject struct {
+}
+
+type ListClassesResponseObject interface {
+	VisitListClassesResponse(w http.ResponseWriter) error
+}
+
+type ListClasses200ResponseHeaders struct {
+	ETag string
+}
+
+type ListClasses200JSONResponse struct {
+	Body    ClassList
+	Headers ListClasses200ResponseHeaders
+}
+
+func (response ListClasses200JSONResponse) VisitListClassesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClassesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListClassesdefaultApplicationProblemPlusJSONResponse) VisitListClassesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteClassRequestObject struct {
+	Class  ClassID `json:"class"`
+	Params DeleteClassParams
+}
+
+type DeleteClassResponseObject interface {
+	VisitDeleteClassResponse(w http.ResponseWriter) error
+}
+
+type DeleteClass200ResponseHeaders struct {
+	ETag string
+}
+
+type DeleteClass200JSONResponse struct {
+	Body    NetworkResult
+	Headers DeleteClass200ResponseHeaders
+}
+
+func (response DeleteClass200JSONResponse) VisitDeleteClassResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteClassdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteClassdefaultApplicationProblemPlusJSONResponse) VisitDeleteClassResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutClassRequestObject struct {
+	Class  ClassID `json:"class"`
+	Params PutClassParams
+	Body   *PutClassJSONRequestBody
+}
+
+type PutClassResponseObject interface {
+	VisitPutClassResponse(w http.ResponseWriter) error
+}
+
+type PutClass200ResponseHeaders struct {
+	ETag string
+}
+
+type PutClass200JSONResponse struct {
+	Body    NetworkResult
+	Headers PutClass200ResponseHeaders
+}
+
+func (response PutClass200JSONResponse) VisitPutClassResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutClassdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutClassdefaultApplicationProblemPlusJSONResponse) VisitPutClassResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20154,6 +27369,54 @@ func (response ReleaseLeasedefaultApplicationProblemPlusJSONResponse) VisitRelea
 	return err
 }
 
+type ReserveLeaseRequestObject struct {
+	Address Address `json:"address"`
+	Params  ReserveLeaseParams
+}
+
+type ReserveLeaseResponseObject interface {
+	VisitReserveLeaseResponse(w http.ResponseWriter) error
+}
+
+type ReserveLease200ResponseHeaders struct {
+	ETag string
+}
+
+type ReserveLease200JSONResponse struct {
+	Body    NetworkResult
+	Headers ReserveLease200ResponseHeaders
+}
+
+func (response ReserveLease200JSONResponse) VisitReserveLeaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReserveLeasedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReserveLeasedefaultApplicationProblemPlusJSONResponse) VisitReserveLeaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListLinesRequestObject struct {
 	Params ListLinesParams
 }
@@ -20473,6 +27736,669 @@ type ConfirmMyTotpdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ConfirmMyTotpdefaultApplicationProblemPlusJSONResponse) VisitConfirmMyTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListNetworksRequestObject struct {
+}
+
+type ListNetworksResponseObject interface {
+	VisitListNetworksResponse(w http.ResponseWriter) error
+}
+
+type ListNetworks200ResponseHeaders struct {
+	ETag string
+}
+
+type ListNetworks200JSONResponse struct {
+	Body    NetworkList
+	Headers ListNetworks200ResponseHeaders
+}
+
+func (response ListNetworks200JSONResponse) VisitListNetworksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListNetworksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListNetworksdefaultApplicationProblemPlusJSONResponse) VisitListNetworksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateNetworkRequestObject struct {
+	Params CreateNetworkParams
+	Body   *CreateNetworkJSONRequestBody
+}
+
+type CreateNetworkResponseObject interface {
+	VisitCreateNetworkResponse(w http.ResponseWriter) error
+}
+
+type CreateNetwork200ResponseHeaders struct {
+	ETag string
+}
+
+type CreateNetwork200JSONResponse struct {
+	Body    NetworkResult
+	Headers CreateNetwork200ResponseHeaders
+}
+
+func (response CreateNetwork200JSONResponse) VisitCreateNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateNetworkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateNetworkdefaultApplicationProblemPlusJSONResponse) VisitCreateNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteNetworkRequestObject struct {
+	Network NetworkID `json:"network"`
+	Params  DeleteNetworkParams
+}
+
+type DeleteNetworkResponseObject interface {
+	VisitDeleteNetworkResponse(w http.ResponseWriter) error
+}
+
+type DeleteNetwork200ResponseHeaders struct {
+	ETag string
+}
+
+type DeleteNetwork200JSONResponse struct {
+	Body    NetworkResult
+	Headers DeleteNetwork200ResponseHeaders
+}
+
+func (response DeleteNetwork200JSONResponse) VisitDeleteNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteNetworkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteNetworkdefaultApplicationProblemPlusJSONResponse) VisitDeleteNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetNetworkRequestObject struct {
+	Network NetworkID `json:"network"`
+}
+
+type GetNetworkResponseObject interface {
+	VisitGetNetworkResponse(w http.ResponseWriter) error
+}
+
+type GetNetwork200ResponseHeaders struct {
+	ETag string
+}
+
+type GetNetwork200JSONResponse struct {
+	Body    Network
+	Headers GetNetwork200ResponseHeaders
+}
+
+func (response GetNetwork200JSONResponse) VisitGetNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetNetworkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetNetworkdefaultApplicationProblemPlusJSONResponse) VisitGetNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchNetworkRequestObject struct {
+	Network NetworkID `json:"network"`
+	Params  PatchNetworkParams
+	Body    *PatchNetworkJSONRequestBody
+}
+
+type PatchNetworkResponseObject interface {
+	VisitPatchNetworkResponse(w http.ResponseWriter) error
+}
+
+type PatchNetwork200ResponseHeaders struct {
+	ETag string
+}
+
+type PatchNetwork200JSONResponse struct {
+	Body    NetworkResult
+	Headers PatchNetwork200ResponseHeaders
+}
+
+func (response PatchNetwork200JSONResponse) VisitPatchNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchNetworkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PatchNetworkdefaultApplicationProblemPlusJSONResponse) VisitPatchNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutNetworkRequestObject struct {
+	Network NetworkID `json:"network"`
+	Params  PutNetworkParams
+	Body    *PutNetworkJSONRequestBody
+}
+
+type PutNetworkResponseObject interface {
+	VisitPutNetworkResponse(w http.ResponseWriter) error
+}
+
+type PutNetwork200ResponseHeaders struct {
+	ETag string
+}
+
+type PutNetwork200JSONResponse struct {
+	Body    NetworkResult
+	Headers PutNetwork200ResponseHeaders
+}
+
+func (response PutNetwork200JSONResponse) VisitPutNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutNetworkdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutNetworkdefaultApplicationProblemPlusJSONResponse) VisitPutNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetNetworkOptionsRequestObject struct {
+	Network NetworkID `json:"network"`
+}
+
+type GetNetworkOptionsResponseObject interface {
+	VisitGetNetworkOptionsResponse(w http.ResponseWriter) error
+}
+
+type GetNetworkOptions200ResponseHeaders struct {
+	ETag string
+}
+
+type GetNetworkOptions200JSONResponse struct {
+	Body    EffectiveOptionList
+	Headers GetNetworkOptions200ResponseHeaders
+}
+
+func (response GetNetworkOptions200JSONResponse) VisitGetNetworkOptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetNetworkOptionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetNetworkOptionsdefaultApplicationProblemPlusJSONResponse) VisitGetNetworkOptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutNetworkOptionsRequestObject struct {
+	Network NetworkID `json:"network"`
+	Params  PutNetworkOptionsParams
+	Body    *PutNetworkOptionsJSONRequestBody
+}
+
+type PutNetworkOptionsResponseObject interface {
+	VisitPutNetworkOptionsResponse(w http.ResponseWriter) error
+}
+
+type PutNetworkOptions200ResponseHeaders struct {
+	ETag string
+}
+
+type PutNetworkOptions200JSONResponse struct {
+	Body    NetworkResult
+	Headers PutNetworkOptions200ResponseHeaders
+}
+
+func (response PutNetworkOptions200JSONResponse) VisitPutNetworkOptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutNetworkOptionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutNetworkOptionsdefaultApplicationProblemPlusJSONResponse) VisitPutNetworkOptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddPoolRequestObject struct {
+	Network NetworkID `json:"network"`
+	Params  AddPoolParams
+	Body    *AddPoolJSONRequestBody
+}
+
+type AddPoolResponseObject interface {
+	VisitAddPoolResponse(w http.ResponseWriter) error
+}
+
+type AddPool200ResponseHeaders struct {
+	ETag string
+}
+
+type AddPool200JSONResponse struct {
+	Body    NetworkResult
+	Headers AddPool200ResponseHeaders
+}
+
+func (response AddPool200JSONResponse) VisitAddPoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddPooldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddPooldefaultApplicationProblemPlusJSONResponse) VisitAddPoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePoolRequestObject struct {
+	Network NetworkID `json:"network"`
+	First   PoolFirst `json:"first"`
+	Params  DeletePoolParams
+}
+
+type DeletePoolResponseObject interface {
+	VisitDeletePoolResponse(w http.ResponseWriter) error
+}
+
+type DeletePool200ResponseHeaders struct {
+	ETag string
+}
+
+type DeletePool200JSONResponse struct {
+	Body    NetworkResult
+	Headers DeletePool200ResponseHeaders
+}
+
+func (response DeletePool200JSONResponse) VisitDeletePoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePooldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeletePooldefaultApplicationProblemPlusJSONResponse) VisitDeletePoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPoolRequestObject struct {
+	Network NetworkID `json:"network"`
+	First   PoolFirst `json:"first"`
+	Params  PutPoolParams
+	Body    *PutPoolJSONRequestBody
+}
+
+type PutPoolResponseObject interface {
+	VisitPutPoolResponse(w http.ResponseWriter) error
+}
+
+type PutPool200ResponseHeaders struct {
+	ETag string
+}
+
+type PutPool200JSONResponse struct {
+	Body    NetworkResult
+	Headers PutPool200ResponseHeaders
+}
+
+func (response PutPool200JSONResponse) VisitPutPoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPooldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutPooldefaultApplicationProblemPlusJSONResponse) VisitPutPoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOptionTypesRequestObject struct {
+}
+
+type ListOptionTypesResponseObject interface {
+	VisitListOptionTypesResponse(w http.ResponseWriter) error
+}
+
+type ListOptionTypes200JSONResponse OptionTypeList
+
+func (response ListOptionTypes200JSONResponse) VisitListOptionTypesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOptionTypesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListOptionTypesdefaultApplicationProblemPlusJSONResponse) VisitListOptionTypesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOptionsRequestObject struct {
+}
+
+type GetOptionsResponseObject interface {
+	VisitGetOptionsResponse(w http.ResponseWriter) error
+}
+
+type GetOptions200ResponseHeaders struct {
+	ETag string
+}
+
+type GetOptions200JSONResponse struct {
+	Body    OptionList
+	Headers GetOptions200ResponseHeaders
+}
+
+func (response GetOptions200JSONResponse) VisitGetOptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOptionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetOptionsdefaultApplicationProblemPlusJSONResponse) VisitGetOptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutOptionsRequestObject struct {
+	Params PutOptionsParams
+	Body   *PutOptionsJSONRequestBody
+}
+
+type PutOptionsResponseObject interface {
+	VisitPutOptionsResponse(w http.ResponseWriter) error
+}
+
+type PutOptions200ResponseHeaders struct {
+	ETag string
+}
+
+type PutOptions200JSONResponse struct {
+	Body    NetworkResult
+	Headers PutOptions200ResponseHeaders
+}
+
+func (response PutOptions200JSONResponse) VisitPutOptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutOptionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutOptionsdefaultApplicationProblemPlusJSONResponse) VisitPutOptionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21290,6 +29216,44 @@ func (response RescanPluginsdefaultApplicationProblemPlusJSONResponse) VisitResc
 	return err
 }
 
+type ListPoolsRequestObject struct {
+}
+
+type ListPoolsResponseObject interface {
+	VisitListPoolsResponse(w http.ResponseWriter) error
+}
+
+type ListPools200JSONResponse PoolUsageList
+
+func (response ListPools200JSONResponse) VisitListPoolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPoolsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPoolsdefaultApplicationProblemPlusJSONResponse) VisitListPoolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListProblemsRequestObject struct {
 }
 
@@ -21434,6 +29398,198 @@ type ReplayRequestdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ReplayRequestdefaultApplicationProblemPlusJSONResponse) VisitReplayRequestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReservationsRequestObject struct {
+	Params ListReservationsParams
+}
+
+type ListReservationsResponseObject interface {
+	VisitListReservationsResponse(w http.ResponseWriter) error
+}
+
+type ListReservations200ResponseHeaders struct {
+	ETag string
+}
+
+type ListReservations200JSONResponse struct {
+	Body    ReservationList
+	Headers ListReservations200ResponseHeaders
+}
+
+func (response ListReservations200JSONResponse) VisitListReservationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReservationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListReservationsdefaultApplicationProblemPlusJSONResponse) VisitListReservationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateReservationRequestObject struct {
+	Params CreateReservationParams
+	Body   *CreateReservationJSONRequestBody
+}
+
+type CreateReservationResponseObject interface {
+	VisitCreateReservationResponse(w http.ResponseWriter) error
+}
+
+type CreateReservation200ResponseHeaders struct {
+	ETag string
+}
+
+type CreateReservation200JSONResponse struct {
+	Body    NetworkResult
+	Headers CreateReservation200ResponseHeaders
+}
+
+func (response CreateReservation200JSONResponse) VisitCreateReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateReservationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateReservationdefaultApplicationProblemPlusJSONResponse) VisitCreateReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteReservationRequestObject struct {
+	Address Address `json:"address"`
+	Params  DeleteReservationParams
+}
+
+type DeleteReservationResponseObject interface {
+	VisitDeleteReservationResponse(w http.ResponseWriter) error
+}
+
+type DeleteReservation200ResponseHeaders struct {
+	ETag string
+}
+
+type DeleteReservation200JSONResponse struct {
+	Body    NetworkResult
+	Headers DeleteReservation200ResponseHeaders
+}
+
+func (response DeleteReservation200JSONResponse) VisitDeleteReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteReservationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteReservationdefaultApplicationProblemPlusJSONResponse) VisitDeleteReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchReservationRequestObject struct {
+	Address Address `json:"address"`
+	Params  PatchReservationParams
+	Body    *PatchReservationJSONRequestBody
+}
+
+type PatchReservationResponseObject interface {
+	VisitPatchReservationResponse(w http.ResponseWriter) error
+}
+
+type PatchReservation200ResponseHeaders struct {
+	ETag string
+}
+
+type PatchReservation200JSONResponse struct {
+	Body    NetworkResult
+	Headers PatchReservation200ResponseHeaders
+}
+
+func (response PatchReservation200JSONResponse) VisitPatchReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchReservationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PatchReservationdefaultApplicationProblemPlusJSONResponse) VisitPatchReservationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22316,6 +30472,15 @@ type StrictServerInterface interface {
 	// GetBackup The whole state in one file, as it is now. It holds every secret of the appliance.
 	// (GET /backup)
 	GetBackup(ctx context.Context, request GetBackupRequestObject) (GetBackupResponseObject, error)
+	// ListClasses The classes of clients, in the order in which they count.
+	// (GET /classes)
+	ListClasses(ctx context.Context, request ListClassesRequestObject) (ListClassesResponseObject, error)
+	// DeleteClass Removes a class that nothing refers to.
+	// (DELETE /classes/{class})
+	DeleteClass(ctx context.Context, request DeleteClassRequestObject) (DeleteClassResponseObject, error)
+	// PutClass Declares a class, or replaces the one of that name.
+	// (PUT /classes/{class})
+	PutClass(ctx context.Context, request PutClassRequestObject) (PutClassResponseObject, error)
 	// ListConfigs Every config, without its parameters.
 	// (GET /configs)
 	ListConfigs(ctx context.Context, request ListConfigsRequestObject) (ListConfigsResponseObject, error)
@@ -22364,6 +30529,9 @@ type StrictServerInterface interface {
 	// ReleaseLease Ends the lease of an address, as if its holder had given it back.
 	// (DELETE /leases/{address})
 	ReleaseLease(ctx context.Context, request ReleaseLeaseRequestObject) (ReleaseLeaseResponseObject, error)
+	// ReserveLease Keeps an address for the client that holds it now. A reservation that does so already stays as it is.
+	// (POST /leases/{address}/reserve)
+	ReserveLease(ctx context.Context, request ReserveLeaseRequestObject) (ReserveLeaseResponseObject, error)
 	// ListLines The SIP lines of all phones, as their files have them, without passwords.
 	// (GET /lines)
 	ListLines(ctx context.Context, request ListLinesRequestObject) (ListLinesResponseObject, error)
@@ -22391,6 +30559,48 @@ type StrictServerInterface interface {
 	// ConfirmMyTotp A second factor is put in force. Their other sessions end.
 	// (PUT /me/totp)
 	ConfirmMyTotp(ctx context.Context, request ConfirmMyTotpRequestObject) (ConfirmMyTotpResponseObject, error)
+	// ListNetworks All networks that are declared, and what is declared for all of them.
+	// (GET /networks)
+	ListNetworks(ctx context.Context, request ListNetworksRequestObject) (ListNetworksResponseObject, error)
+	// CreateNetwork Declares a network, behind the others. It is in force at once.
+	// (POST /networks)
+	CreateNetwork(ctx context.Context, request CreateNetworkRequestObject) (CreateNetworkResponseObject, error)
+	// DeleteNetwork Ends that a network is declared. Its leases run out.
+	// (DELETE /networks/{network})
+	DeleteNetwork(ctx context.Context, request DeleteNetworkRequestObject) (DeleteNetworkResponseObject, error)
+	// GetNetwork One network as it is declared.
+	// (GET /networks/{network})
+	GetNetwork(ctx context.Context, request GetNetworkRequestObject) (GetNetworkResponseObject, error)
+	// PatchNetwork Changes some fields of a network, as a merge patch (RFC 7396). Lists are replaced.
+	// (PATCH /networks/{network})
+	PatchNetwork(ctx context.Context, request PatchNetworkRequestObject) (PatchNetworkResponseObject, error)
+	// PutNetwork Replaces a network with its pools, reservations and options.
+	// (PUT /networks/{network})
+	PutNetwork(ctx context.Context, request PutNetworkRequestObject) (PutNetworkResponseObject, error)
+	// GetNetworkOptions What a network's clients are given, and from which level, with the bytes that go out.
+	// (GET /networks/{network}/options)
+	GetNetworkOptions(ctx context.Context, request GetNetworkOptionsRequestObject) (GetNetworkOptionsResponseObject, error)
+	// PutNetworkOptions Replaces a network's own options.
+	// (PUT /networks/{network}/options)
+	PutNetworkOptions(ctx context.Context, request PutNetworkOptionsRequestObject) (PutNetworkOptionsResponseObject, error)
+	// AddPool Adds a pool to a network.
+	// (POST /networks/{network}/pools)
+	AddPool(ctx context.Context, request AddPoolRequestObject) (AddPoolResponseObject, error)
+	// DeletePool Removes the pool that begins at an address. Who holds a lease of it keeps that until it runs out.
+	// (DELETE /networks/{network}/pools/{first})
+	DeletePool(ctx context.Context, request DeletePoolRequestObject) (DeletePoolResponseObject, error)
+	// PutPool Replaces the pool that begins at an address.
+	// (PUT /networks/{network}/pools/{first})
+	PutPool(ctx context.Context, request PutPoolRequestObject) (PutPoolResponseObject, error)
+	// ListOptionTypes The options that are known by name, and how their values are written.
+	// (GET /option-types)
+	ListOptionTypes(ctx context.Context, request ListOptionTypesRequestObject) (ListOptionTypesResponseObject, error)
+	// GetOptions The options of all networks.
+	// (GET /options)
+	GetOptions(ctx context.Context, request GetOptionsRequestObject) (GetOptionsResponseObject, error)
+	// PutOptions Replaces the options of all networks.
+	// (PUT /options)
+	PutOptions(ctx context.Context, request PutOptionsRequestObject) (PutOptionsResponseObject, error)
 	// ListPhones Every phone that is known.
 	// (GET /phones)
 	ListPhones(ctx context.Context, request ListPhonesRequestObject) (ListPhonesResponseObject, error)
@@ -22448,6 +30658,9 @@ type StrictServerInterface interface {
 	// RescanPlugins Reads the plugin folder again, now.
 	// (POST /plugins/rescan)
 	RescanPlugins(ctx context.Context, request RescanPluginsRequestObject) (RescanPluginsResponseObject, error)
+	// ListPools How many addresses of each pool are in use.
+	// (GET /pools)
+	ListPools(ctx context.Context, request ListPoolsRequestObject) (ListPoolsResponseObject, error)
 	// ListProblems What an administrator should look into.
 	// (GET /problems)
 	ListProblems(ctx context.Context, request ListProblemsRequestObject) (ListProblemsResponseObject, error)
@@ -22460,6 +30673,18 @@ type StrictServerInterface interface {
 	// ReplayRequest What a request of the past would come to now. Nothing is changed.
 	// (POST /requests/{number}/replay)
 	ReplayRequest(ctx context.Context, request ReplayRequestRequestObject) (ReplayRequestResponseObject, error)
+	// ListReservations Every address that is kept for one client, and whether that client has it.
+	// (GET /reservations)
+	ListReservations(ctx context.Context, request ListReservationsRequestObject) (ListReservationsResponseObject, error)
+	// CreateReservation Keeps an address for a client, in the network that the address is of.
+	// (POST /reservations)
+	CreateReservation(ctx context.Context, request CreateReservationRequestObject) (CreateReservationResponseObject, error)
+	// DeleteReservation Ends that an address is kept for a client.
+	// (DELETE /reservations/{address})
+	DeleteReservation(ctx context.Context, request DeleteReservationRequestObject) (DeleteReservationResponseObject, error)
+	// PatchReservation Changes some fields of the reservation of an address, as a merge patch (RFC 7396).
+	// (PATCH /reservations/{address})
+	PatchReservation(ctx context.Context, request PatchReservationRequestObject) (PatchReservationResponseObject, error)
 	// RotateKey Makes a new key for the secrets in the store, and seals all of them anew.
 	// (POST /secrets/rotate)
 	RotateKey(ctx context.Context, request RotateKeyRequestObject) (RotateKeyResponseObject, error)
@@ -22718,6 +30943,91 @@ func (sh *strictHandler) GetBackup(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetBackupResponseObject); ok {
 		if err := validResponse.VisitGetBackupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListClasses operation middleware
+func (sh *strictHandler) ListClasses(w http.ResponseWriter, r *http.Request) {
+	var request ListClassesRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListClasses(ctx, request.(ListClassesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListClasses")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListClassesResponseObject); ok {
+		if err := validResponse.VisitListClassesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteClass operation middleware
+func (sh *strictHandler) DeleteClass(w http.ResponseWriter, r *http.Request, class ClassID, params DeleteClassParams) {
+	var request DeleteClassRequestObject
+
+	request.Class = class
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteClass(ctx, request.(DeleteClassRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteClass")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteClassResponseObject); ok {
+		if err := validResponse.VisitDeleteClassResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutClass operation middleware
+func (sh *strictHandler) PutClass(w http.ResponseWriter, r *http.Request, class ClassID, params PutClassParams) {
+	var request PutClassRequestObject
+
+	request.Class = class
+	request.Params = params
+
+	var body PutClassJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutClass(ctx, request.(PutClassRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutClass")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutClassResponseObject); ok {
+		if err := validResponse.VisitPutClassResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -23174,6 +31484,33 @@ func (sh *strictHandler) ReleaseLease(w http.ResponseWriter, r *http.Request, ad
 	}
 }
 
+// ReserveLease operation middleware
+func (sh *strictHandler) ReserveLease(w http.ResponseWriter, r *http.Request, address Address, params ReserveLeaseParams) {
+	var request ReserveLeaseRequestObject
+
+	request.Address = address
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReserveLease(ctx, request.(ReserveLeaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReserveLease")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReserveLeaseResponseObject); ok {
+		if err := validResponse.VisitReserveLeaseResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListLines operation middleware
 func (sh *strictHandler) ListLines(w http.ResponseWriter, r *http.Request, params ListLinesParams) {
 	var request ListLinesRequestObject
@@ -23415,6 +31752,422 @@ func (sh *strictHandler) ConfirmMyTotp(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ConfirmMyTotpResponseObject); ok {
 		if err := validResponse.VisitConfirmMyTotpResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListNetworks operation middleware
+func (sh *strictHandler) ListNetworks(w http.ResponseWriter, r *http.Request) {
+	var request ListNetworksRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListNetworks(ctx, request.(ListNetworksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListNetworks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListNetworksResponseObject); ok {
+		if err := validResponse.VisitListNetworksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateNetwork operation middleware
+func (sh *strictHandler) CreateNetwork(w http.ResponseWriter, r *http.Request, params CreateNetworkParams) {
+	var request CreateNetworkRequestObject
+
+	request.Params = params
+
+	var body CreateNetworkJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateNetwork(ctx, request.(CreateNetworkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateNetwork")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateNetworkResponseObject); ok {
+		if err := validResponse.VisitCreateNetworkResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteNetwork operation middleware
+func (sh *strictHandler) DeleteNetwork(w http.ResponseWriter, r *http.Request, network NetworkID, params DeleteNetworkParams) {
+	var request DeleteNetworkRequestObject
+
+	request.Network = network
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteNetwork(ctx, request.(DeleteNetworkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteNetwork")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteNetworkResponseObject); ok {
+		if err := validResponse.VisitDeleteNetworkResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetNetwork operation middleware
+func (sh *strictHandler) GetNetwork(w http.ResponseWriter, r *http.Request, network NetworkID) {
+	var request GetNetworkRequestObject
+
+	request.Network = network
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetNetwork(ctx, request.(GetNetworkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetNetwork")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetNetworkResponseObject); ok {
+		if err := validResponse.VisitGetNetworkResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PatchNetwork operation middleware
+func (sh *strictHandler) PatchNetwork(w http.ResponseWriter, r *http.Request, network NetworkID, params PatchNetworkParams) {
+	var request PatchNetworkRequestObject
+
+	request.Network = network
+	request.Params = params
+
+	var body PatchNetworkJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PatchNetwork(ctx, request.(PatchNetworkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PatchNetwork")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PatchNetworkResponseObject); ok {
+		if err := validResponse.VisitPatchNetworkResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutNetwork operation middleware
+func (sh *strictHandler) PutNetwork(w http.ResponseWriter, r *http.Request, network NetworkID, params PutNetworkParams) {
+	var request PutNetworkRequestObject
+
+	request.Network = network
+	request.Params = params
+
+	var body PutNetworkJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutNetwork(ctx, request.(PutNetworkRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutNetwork")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutNetworkResponseObject); ok {
+		if err := validResponse.VisitPutNetworkResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetNetworkOptions operation middleware
+func (sh *strictHandler) GetNetworkOptions(w http.ResponseWriter, r *http.Request, network NetworkID) {
+	var request GetNetworkOptionsRequestObject
+
+	request.Network = network
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetNetworkOptions(ctx, request.(GetNetworkOptionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetNetworkOptions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetNetworkOptionsResponseObject); ok {
+		if err := validResponse.VisitGetNetworkOptionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutNetworkOptions operation middleware
+func (sh *strictHandler) PutNetworkOptions(w http.ResponseWriter, r *http.Request, network NetworkID, params PutNetworkOptionsParams) {
+	var request PutNetworkOptionsRequestObject
+
+	request.Network = network
+	request.Params = params
+
+	var body PutNetworkOptionsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutNetworkOptions(ctx, request.(PutNetworkOptionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutNetworkOptions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutNetworkOptionsResponseObject); ok {
+		if err := validResponse.VisitPutNetworkOptionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddPool operation middleware
+func (sh *strictHandler) AddPool(w http.ResponseWriter, r *http.Request, network NetworkID, params AddPoolParams) {
+	var request AddPoolRequestObject
+
+	request.Network = network
+	request.Params = params
+
+	var body AddPoolJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddPool(ctx, request.(AddPoolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddPool")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddPoolResponseObject); ok {
+		if err := validResponse.VisitAddPoolResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeletePool operation middleware
+func (sh *strictHandler) DeletePool(w http.ResponseWriter, r *http.Request, network NetworkID, first PoolFirst, params DeletePoolParams) {
+	var request DeletePoolRequestObject
+
+	request.Network = network
+	request.First = first
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeletePool(ctx, request.(DeletePoolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeletePool")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeletePoolResponseObject); ok {
+		if err := validResponse.VisitDeletePoolResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutPool operation middleware
+func (sh *strictHandler) PutPool(w http.ResponseWriter, r *http.Request, network NetworkID, first PoolFirst, params PutPoolParams) {
+	var request PutPoolRequestObject
+
+	request.Network = network
+	request.First = first
+	request.Params = params
+
+	var body PutPoolJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutPool(ctx, request.(PutPoolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutPool")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutPoolResponseObject); ok {
+		if err := validResponse.VisitPutPoolResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListOptionTypes operation middleware
+func (sh *strictHandler) ListOptionTypes(w http.ResponseWriter, r *http.Request) {
+	var request ListOptionTypesRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOptionTypes(ctx, request.(ListOptionTypesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOptionTypes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListOptionTypesResponseObject); ok {
+		if err := validResponse.VisitListOptionTypesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOptions operation middleware
+func (sh *strictHandler) GetOptions(w http.ResponseWriter, r *http.Request) {
+	var request GetOptionsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOptions(ctx, request.(GetOptionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOptions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetOptionsResponseObject); ok {
+		if err := validResponse.VisitGetOptionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutOptions operation middleware
+func (sh *strictHandler) PutOptions(w http.ResponseWriter, r *http.Request, params PutOptionsParams) {
+	var request PutOptionsRequestObject
+
+	request.Params = params
+
+	var body PutOptionsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutOptions(ctx, request.(PutOptionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutOptions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutOptionsResponseObject); ok {
+		if err := validResponse.VisitPutOptionsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -23973,6 +32726,30 @@ func (sh *strictHandler) RescanPlugins(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListPools operation middleware
+func (sh *strictHandler) ListPools(w http.ResponseWriter, r *http.Request) {
+	var request ListPoolsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPools(ctx, request.(ListPoolsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPools")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPoolsResponseObject); ok {
+		if err := validResponse.VisitListPoolsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListProblems operation middleware
 func (sh *strictHandler) ListProblems(w http.ResponseWriter, r *http.Request) {
 	var request ListProblemsRequestObject
@@ -24068,6 +32845,126 @@ func (sh *strictHandler) ReplayRequest(w http.ResponseWriter, r *http.Request, n
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ReplayRequestResponseObject); ok {
 		if err := validResponse.VisitReplayRequestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReservations operation middleware
+func (sh *strictHandler) ListReservations(w http.ResponseWriter, r *http.Request, params ListReservationsParams) {
+	var request ListReservationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReservations(ctx, request.(ListReservationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReservations")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListReservationsResponseObject); ok {
+		if err := validResponse.VisitListReservationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateReservation operation middleware
+func (sh *strictHandler) CreateReservation(w http.ResponseWriter, r *http.Request, params CreateReservationParams) {
+	var request CreateReservationRequestObject
+
+	request.Params = params
+
+	var body CreateReservationJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateReservation(ctx, request.(CreateReservationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateReservation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateReservationResponseObject); ok {
+		if err := validResponse.VisitCreateReservationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteReservation operation middleware
+func (sh *strictHandler) DeleteReservation(w http.ResponseWriter, r *http.Request, address Address, params DeleteReservationParams) {
+	var request DeleteReservationRequestObject
+
+	request.Address = address
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteReservation(ctx, request.(DeleteReservationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteReservation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteReservationResponseObject); ok {
+		if err := validResponse.VisitDeleteReservationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PatchReservation operation middleware
+func (sh *strictHandler) PatchReservation(w http.ResponseWriter, r *http.Request, address Address, params PatchReservationParams) {
+	var request PatchReservationRequestObject
+
+	request.Address = address
+	request.Params = params
+
+	var body PatchReservationJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PatchReservation(ctx, request.(PatchReservationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PatchReservation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PatchReservationResponseObject); ok {
+		if err := validResponse.VisitPatchReservationResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
