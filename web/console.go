@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 
 	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/provision/admin"
 )
 
@@ -18,7 +19,8 @@ var templates embed.FS
 
 const consoleRows = 100 // outcomes on the page
 
-// consoleHandler shows the last requests to whoever may reach the console's port.
+// consoleHandler is what the console's port answers. The page of the last requests is for who may read, and for the machine
+// itself.
 func (s *Server) consoleHandler() (http.Handler, error) {
 	page, err := template.New("").Funcs(template.FuncMap{"printable": provision.Printable}).ParseFS(templates, "templates/*.html")
 	if err != nil {
@@ -40,6 +42,10 @@ func (s *Server) consoleHandler() (http.Handler, error) {
 	e.Any(apiBase+"/*", echo.WrapHandler(numbered(s.fenced(operations))))
 	s.operational(e, numbered(s.fenced(s.serveMetrics(s.visitor))))
 	e.GET("/", func(c echo.Context) error {
+		if err := s.mayLook(c.Request()); err != nil {
+			return echo.NewHTTPError(http.StatusUnauthorized, "Sign in first, or open this page on the machine itself: "+
+				"from elsewhere, ssh -L 8080:"+s.console.Addr().String()+" to it, then http://localhost:8080.")
+		}
 		phones, err := s.Admin.Devices.Devices(c.Request().Context())
 		if err != nil {
 			return err
@@ -60,6 +66,18 @@ func (s *Server) consoleHandler() (http.Handler, error) {
 		return c.Blob(http.StatusOK, "text/css; charset=utf-8", style)
 	})
 	return e, nil
+}
+
+// mayLook reports why a request may not see what phones asked for, if so.
+func (s *Server) mayLook(r *http.Request) error {
+	if remoteOf(r).IsLoopback() {
+		return nil
+	}
+	who, err := s.visitor(r)
+	if err != nil {
+		return err
+	}
+	return who.May(access.Read)
 }
 
 // ours refuses names that are none of ours, and who comes from far away unless that is allowed.

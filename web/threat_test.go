@@ -252,6 +252,11 @@ func farAway(t *testing.T) {
 			t.Errorf("GET %s from far away: %d, want 403", path, w.Code)
 		}
 	}
+	for addr, want := range map[string]int{"192.168.7.9": http.StatusUnauthorized, "127.0.0.1": http.StatusOK} {
+		if w := from(t, o, addr, &tls.ConnectionState{}, http.MethodGet, "/", ""); w.Code != want {
+			t.Errorf("the page of requests, without a session, to %s: %d, want %d", addr, w.Code, want)
+		}
+	}
 	o.Public = true
 	if w := from(t, o, "203.0.113.9", &tls.ConnectionState{}, http.MethodGet, "/api/v1/me", ""); w.Code != http.StatusUnauthorized {
 		t.Errorf("from far away where that is allowed: %d, want 401", w.Code)

@@ -318,18 +318,18 @@ func manifest(t *tar.Reader, zip *gzip.Reader, size int64, found []File) (Manife
 	if err := d.Decode(&m); err != nil {
 		return Manifest{}, damaged(err)
 	}
-	if m.Format != format {
-		return Manifest{}, fmt.Errorf("the backup has format %d, and this program reads %d: use the program that wrote it, %s", m.Format, format, m.Program)
-	}
-	if !slices.Equal(m.Files, found) {
-		return Manifest{}, fmt.Errorf("%w: its files aren't those of its manifest", ErrDamaged)
-	}
-	// The rest of the stream is checked by gzip's own sum and by age's.
+	// The rest of the stream is checked by gzip's own sum and by age's. Only after that is it what somebody wrote.
 	if _, err := t.Next(); !errors.Is(err, io.EOF) {
 		return Manifest{}, fmt.Errorf("%w: something follows its manifest", ErrDamaged)
 	}
 	if _, err := io.Copy(io.Discard, zip); err != nil {
 		return Manifest{}, damaged(err)
+	}
+	if m.Format != format {
+		return Manifest{}, fmt.Errorf("the backup has format %d, and this program reads %d: use the program that wrote it, %s", m.Format, format, m.Program)
+	}
+	if !slices.Equal(m.Files, found) {
+		return Manifest{}, fmt.Errorf("%w: its files aren't those of its manifest", ErrDamaged)
 	}
 	return m, nil
 }
