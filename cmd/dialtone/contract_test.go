@@ -52,6 +52,23 @@ func TestContract(t *testing.T) {
 	}
 }
 
+// What is too short or too few is refused by its pointer.
+func TestContractBounds(t *testing.T) {
+	t.Parallel()
+	s := newAPISite(t)
+	for pointer, body := range map[string]api.ImportFiles{
+		"/files": {Files: []api.ImportFile{}}, "/files/0/name": {Files: []api.ImportFile{{Content: []byte("mac")}}},
+	} {
+		status, answer := s.try(func(edit ...api.RequestEditorFn) (*http.Response, error) {
+			return s.client(s.office).ImportFiles(t.Context(), "csv", nil, body, edit...)
+		}, s.people[access.Owner].as)
+		var p api.Problem
+		if err := json.Unmarshal(answer, &p); err != nil || status != http.StatusBadRequest || len(p.Errors) != 1 || p.Errors[0].Pointer != pointer {
+			t.Errorf("%s: %d %s, %v; want 400 of it", pointer, status, answer, err)
+		}
+	}
+}
+
 // unknownFields puts a field into each object of a body, one after the other.
 func (s *apiSite) unknownFields(id string, c call, as api.RequestEditorFn) {
 	s.t.Helper()

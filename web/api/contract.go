@@ -60,7 +60,9 @@ type schema struct {
 	Enum       []any              `yaml:"enum"`
 	Minimum    *float64           `yaml:"minimum"`
 	Maximum    *float64           `yaml:"maximum"`
+	MinLength  int                `yaml:"minLength"`
 	MaxLength  *int               `yaml:"maxLength"`
+	MinItems   int                `yaml:"minItems"`
 	MaxItems   *int               `yaml:"maxItems"`
 }
 
@@ -219,10 +221,16 @@ func (c *checker) value(at string, v any, s *schema) {
 			c.note(at, "want at most %d items, not %d", *s.MaxItems, len(x))
 			return
 		}
+		if len(x) < s.MinItems {
+			c.note(at, "want at least %d items, not %d", s.MinItems, len(x))
+		}
 		for i, item := range x {
 			c.value(at+"/"+strconv.Itoa(i), item, s.Items)
 		}
 	case string:
+		if utf8.RuneCountInString(x) < s.MinLength {
+			c.note(at, "want at least %d characters", s.MinLength)
+		}
 		if s.MaxLength != nil && utf8.RuneCountInString(x) > *s.MaxLength {
 			c.note(at, "want at most %d characters", *s.MaxLength)
 		}
