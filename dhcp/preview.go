@@ -169,7 +169,7 @@ func sub(code uint8, value string) string {
 	if value == "" || len(value) > 253 {
 		return ""
 	}
-	return string([]byte{code, uint8(len(value))}) + value
+	return string([]byte{code, uint8(len(value))}) + value //nolint:gosec // it is short enough
 }
 
 // entrance is how a broadcast on a network's link reaches us, and whether one can: without a listener there, what is said

@@ -36,7 +36,7 @@ func (o *office) listen(t *testing.T, query, last string, edit func(*http.Reques
 		r.Header.Set("Last-Event-ID", last)
 	}
 	edit(r)
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r) //nolint:bodyclose // it is, where it is read
 	if err != nil {
 		t.Fatal(err)
 	}

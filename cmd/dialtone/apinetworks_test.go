@@ -89,7 +89,7 @@ func networkCases() map[string]apiCase {
 		}},
 		"listOptionTypes": plain(access.Read, (*api.Client).ListOptionTypes),
 		"listPools":       plain(access.Read, (*api.Client).ListPools),
-		"listReservations": got(access.Read, func(s *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
+		"listReservations": got(access.Read, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.ListReservations(ctx, &api.ListReservationsParams{Limit: 2, Filter: "status:unused"}, edit...)
 		}),
 		"createReservation": {http.StatusOK, w, func(s *apiSite, c *api.Client) attempt {

@@ -84,7 +84,7 @@ func (p *process) load(ctx context.Context, k *acknowledged, workers, enough int
 				phone := p.booting(n, false)
 				r, err := phone.Boot(ctx)
 				if err != nil {
-					return nil // the daemon was killed before this one was acknowledged
+					return nil //nolint:nilerr // the daemon was killed before this one was acknowledged
 				}
 				k.mu.Lock()
 				k.leases[phone.HW.String()] = r.Addr.String()
@@ -101,7 +101,7 @@ func (p *process) load(ctx context.Context, k *acknowledged, workers, enough int
 				return err
 			}
 			if _, err := p.cli("config", "set", "edited", file); err != nil {
-				return nil
+				return nil //nolint:nilerr // as above
 			}
 			k.mu.Lock()
 			k.edits = n

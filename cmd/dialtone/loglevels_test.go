@@ -47,7 +47,8 @@ func TestLogLevels(t *testing.T) {
 		args []string
 		code int
 	}{
-		{[]string{"log", "level", "fax", "debug"}, exitInvalid}, {[]string{"log", "level", "dhcp", "loud"}, exitInvalid},
+		{[]string{"log", "level", "fax", "debug"}, exitInvalid},
+		{[]string{"log", "level", "dhcp", "loud"}, exitInvalid},
 		{[]string{"log", "level", "fax"}, exitNotFound},
 	} {
 		if _, code := o.cli(tt.args...); code != tt.code {

@@ -10,9 +10,6 @@ import (
 	"github.com/dialtone-project/dialtone/provision/admin"
 )
 
-// masked stands for a value that would let its reader in as the phone.
-var masked = provision.Secret("x").String()
-
 // askDHCP asks the DHCP server what it would offer. A phone's token is not told: who has it gets the phone's passwords.
 func (p *parts) askDHCP(ctx context.Context, q admin.OfferQuery) admin.Offer {
 	d := p.dhcp.Load()
@@ -45,12 +42,15 @@ func offered(list []dhcp.Told, tokens []string) (out []admin.OfferedValue) {
 			if t == "" {
 				continue
 			}
-			x.Value = strings.ReplaceAll(x.Value, t, masked)
+			x.Value = strings.ReplaceAll(x.Value, t, masked())
 			if strings.Contains(x.Value, hex.EncodeToString([]byte(t))) {
-				x.Value = masked
+				x.Value = masked()
 			}
 		}
 		out = append(out, admin.OfferedValue(x))
 	}
 	return out
 }
+
+// masked stands for a value that would let its reader in as the phone.
+func masked() string { return provision.Secret("x").String() }

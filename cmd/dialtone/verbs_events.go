@@ -30,8 +30,8 @@ from now on, until it is interrupted; with --json, a line for each event.`,
 		Example: "  dialtone events --topics problem,config\n  dialtone events --follow --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := a.followEvents(cmd.Context(), &api.FollowEventsParams{Topics: strings.Join(topics, ","), Once: !follow})
-			if cmd.Context().Err() != nil { // it was interrupted, as it is meant to be
-				return nil
+			if cmd.Context().Err() != nil {
+				return nil //nolint:nilerr // it was interrupted, as it is meant to be
 			}
 			return err
 		},
