@@ -15,15 +15,17 @@ func (r *passage) respond(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("plugin %s isn't installed: %w", r.device.Plugin, ErrNotFound)
 	}
-	view := r.view(plugin)
-	key, from := renderKey{r.device.ID, r.out.Route}, r.renders.ingredientsOf(r, view)
-	if x := r.renders.find(key, from); x != nil {
-		r.out.Layers = x.layers
-		if x.note != "" {
-			r.tell(x.note)
+	r.view(plugin, &r.made.view)
+	keeps := r.renders.ingredients(r)
+	if keeps {
+		if x := r.renders.find(r); x != nil {
+			r.out.Layers = x.layers
+			if x.note != "" {
+				r.tell(x.note)
+			}
+			r.answered(x.answer())
+			return nil
 		}
-		r.answered(x.answer())
-		return nil
 	}
 	f := &flat{res: newResolved()}
 	if r.out.Route.Template != "" && r.out.Route.Class != ClassPublic {
@@ -33,19 +35,21 @@ func (r *passage) respond(ctx context.Context) error {
 		}
 	}
 	// Secrets are unwrapped here, after the verdict, or left empty.
-	filled := *view
+	filled := r.made.view
 	filled.Params = f.complete(r.out.Verdict.Secrets)
 	r.out.Layers = f.res.From
 	a, err := plugin.Answer(ctx, r.out.Route, &filled)
 	if err != nil {
-		return fmt.Errorf("plugin %s: %w", plugin.ID(), withoutToken(withoutSecrets(err, f.res.Params), view.Token))
+		return fmt.Errorf("plugin %s: %w", plugin.ID(), withoutToken(withoutSecrets(err, f.res.Params), filled.Token))
 	}
-	if from != nil {
+	if keeps {
 		body, err := takeBody(a)
 		if err != nil {
 			return err
 		}
-		r.renders.keep(&rendered{key: key, from: *from, body: body, hash: a.Hash, mimeType: a.Type, layers: f.res.From, note: r.note.String()})
+		r.renders.keep(&rendered{
+			key: r.renderKey(), from: r.made, body: body, hash: a.Hash, mimeType: a.Type, layers: f.res.From, note: string(r.note()),
+		})
 	}
 	r.answered(a)
 	return nil
@@ -124,14 +128,9 @@ type ours struct{ err error }
 
 func (o ours) Error() string { return o.err.Error() }
 
-// view makes what the template sees, without its Params.
-func (r *passage) view(plugin Plugin) *View {
-	v := &View{
-		Device:   r.device,
-		Base:     addrText(r.out.Request.Local),
-		HTTP:     r.httpURL(),
-		Firmware: plugin.Firmware(),
-	}
+// view sets what the template sees, without its Params.
+func (r *passage) view(plugin Plugin, v *View) {
+	v.Device, v.Base, v.HTTP, v.Firmware = r.device, addrText(r.out.Request.Local), r.httpURL(), plugin.Firmware()
 	if r.out.Policy.Tokens && r.proven() && r.tokenFor != nil {
 		v.Token = r.tokenFor(r.device.HW)
 	}
@@ -140,7 +139,6 @@ func (r *passage) view(plugin Plugin) *View {
 	}
 	v.Device.Override = nil
 	v.Model, _ = plugin.Model(r.device.Model)
-	return v
 }
 
 // httpURL is what a device gets its other files by: HTTPS where it has come by that, for then it trusts us, or where its

@@ -58,11 +58,11 @@ func (r *passage) conclude(own []Claim) ([]Claim, Identity) {
 	for _, p := range panics {
 		r.say("plugin %s lost its claims: its rules panicked: %v", p.Plugin, p.Value)
 	}
-	said := r.note.Len()
+	said := len(r.notes)
 	all = slices.Clip(append(all[:len(own)], r.sound(all[len(own):])...))
 	id := Conclude(all)
 	id.Conflicts = slices.Clip(id.Conflicts)
-	if memo != nil && r.note.Len() == said {
+	if memo != nil && len(r.notes) == said {
 		memo.last.Store(&conclusion{own: all[:len(own):len(own)], ignore: ignore, claims: all, id: id})
 	}
 	return all, id

@@ -16,9 +16,25 @@ type Journal struct {
 	last atomic.Uint64 // the last ID given
 
 	mu   sync.Mutex // guards what follows
-	ring []*Outcome // the oldest is at next once it is full
+	ring []entry    // the oldest is at next once it is full
 	next int
 	subs []*Subscription // replaced, never changed
+}
+
+// entry is an outcome, and how its answer left: a copy that says so is made when somebody wants it.
+type entry struct {
+	outcome  *Outcome
+	delivery *Delivery // nil: the outcome has it, or it isn't known
+}
+
+// whole returns the outcome with its delivery. The journal's mutex is held.
+func (e *entry) whole() *Outcome {
+	if e.delivery != nil {
+		o := *e.outcome
+		o.Delivery = e.delivery
+		e.outcome, e.delivery = &o, nil
+	}
+	return e.outcome
 }
 
 // NewJournal returns a journal of the last n outcomes; of [DefaultJournal] if n isn't positive.
@@ -26,7 +42,7 @@ func NewJournal(n int) *Journal {
 	if n <= 0 {
 		n = DefaultJournal
 	}
-	return &Journal{ring: make([]*Outcome, 0, n)}
+	return &Journal{ring: make([]entry, 0, n)}
 }
 
 // Restore fills an empty journal with outcomes of earlier runs, the oldest first, and lets the IDs go on after last. It
@@ -37,7 +53,10 @@ func (j *Journal) Restore(outcomes []*Outcome, last uint64) {
 	if n := len(outcomes) - cap(j.ring); n > 0 {
 		outcomes = outcomes[n:]
 	}
-	j.ring = append(j.ring[:0], outcomes...)
+	j.ring = j.ring[:0]
+	for _, o := range outcomes {
+		j.ring = append(j.ring, entry{outcome: o})
+	}
 	j.next = 0
 	j.last.Store(last)
 }
@@ -57,9 +76,9 @@ func (j *Journal) add(o *Outcome) {
 	}
 	j.mu.Lock()
 	if len(j.ring) < cap(j.ring) {
-		j.ring = append(j.ring, o)
+		j.ring = append(j.ring, entry{outcome: o})
 	} else {
-		j.ring[j.next] = o
+		j.ring[j.next] = entry{outcome: o}
 		j.next = (j.next + 1) % len(j.ring)
 	}
 	subs := j.subs
@@ -78,19 +97,21 @@ func (j *Journal) Delivered(id uint64, d Delivery) {
 		j.mu.Unlock()
 		return
 	}
-	o := *j.ring[i]
-	o.Delivery = &d
-	j.ring[i] = &o
-	subs := j.subs
+	e, subs := &j.ring[i], j.subs
+	e.delivery = &d
+	var o *Outcome
+	if len(subs) > 0 {
+		o = e.whole()
+	}
 	j.mu.Unlock()
-	tell(subs, &o)
+	tell(subs, o)
 }
 
 // index looks from the newest one back, since that is what most callers want.
 func (j *Journal) index(id uint64) int {
 	n := len(j.ring)
 	for k := 1; k <= n; k++ {
-		if i := (j.next - k + n) % n; j.ring[i].Request.ID == id {
+		if i := (j.next - k + n) % n; j.ring[i].outcome.Request.ID == id {
 			return i
 		}
 	}
@@ -105,7 +126,7 @@ func (j *Journal) Get(id uint64) (*Outcome, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if i := j.index(id); i >= 0 {
-		return j.ring[i], true
+		return j.ring[i].whole(), true
 	}
 	return nil, false
 }
@@ -123,13 +144,11 @@ func (j *Journal) collect(n int, keep func(*Outcome) bool) []*Outcome {
 		return nil
 	}
 	j.mu.Lock()
-	size, next := len(j.ring), j.next
-	all := slices.Clone(j.ring)
-	j.mu.Unlock()
+	defer j.mu.Unlock()
 	var out []*Outcome
-	for k := 1; k <= size && (n <= 0 || len(out) < n); k++ {
-		if o := all[(next-k+size)%size]; keep(o) {
-			out = append(out, o)
+	for k, size := 1, len(j.ring); k <= size && (n <= 0 || len(out) < n); k++ {
+		if e := &j.ring[(j.next-k+size)%size]; keep(e.outcome) {
+			out = append(out, e.whole())
 		}
 	}
 	return out

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
@@ -40,6 +40,8 @@ type Pipeline struct {
 	HTTPS    func(local netip.Addr) string
 	Log      *slog.Logger // nil: silent
 	Counters Counters
+
+	passages sync.Pool // of *passage, empty but for their buffers
 }
 
 var _ Handler = (*Pipeline)(nil)
@@ -53,8 +55,11 @@ func (p *Pipeline) Handle(ctx context.Context, req *Request) (*Answer, *Outcome)
 	if r.learn(ctx) {
 		r.serve(ctx)
 	}
-	p.publish(ctx, r.out)
-	return r.answer, r.out
+	r.end()
+	answer, out := r.answer, r.out
+	p.recycle(r)
+	p.publish(ctx, out)
+	return answer, out
 }
 
 // Observe takes what a lease says of its client through the first three stages. It returns nil for events that say
@@ -80,6 +85,7 @@ func (p *Pipeline) Observe(ctx context.Context, ev lease.Event) *Outcome {
 	if r.learn(ctx) {
 		r.observed(ctx, ev)
 	}
+	r.end()
 	p.publish(ctx, r.out)
 	return r.out
 }
@@ -110,6 +116,7 @@ func (p *Pipeline) Explain(ctx context.Context, req *Request) (*Answer, *Outcome
 	if r.learn(ctx) {
 		r.serve(ctx)
 	}
+	r.end()
 	return r.answer, r.out
 }
 
@@ -127,6 +134,7 @@ func (p *Pipeline) Adopt(ctx context.Context, key string) *Outcome {
 	r.out.Identity = s.Identity
 	r.out.Identity.Conflicts = nil // the administrator has settled them
 	_ = r.stage(ctx, stageRetrieve, r.retrieve) && r.stage(ctx, stageUpdate, r.update)
+	r.end()
 	return r.out
 }
 
@@ -173,7 +181,12 @@ const (
 	stageRoute    = "route"
 	stageGuard    = "guard"
 	stageAnswer   = "answer"
+
+	maxStages = 6
 )
+
+// maxNotes is how large a buffer may be that is kept for the next request's notes.
+const maxNotes = 8 << 10
 
 // passage is one request on its way through the stages.
 type passage struct {
@@ -203,21 +216,29 @@ type passage struct {
 	token   bearing
 	locked  bool   // the request's source
 	dispute string // what contradicts itself
-	note    strings.Builder
+	made    ingredients
+
+	clock time.Time // when the last stage ended
+	notes []byte    // of all stages, one after the other
+	begin int       // where the present stage's begin
+	ends  []int     // where those of the stages before it end
 }
 
 func (p *Pipeline) newPassage(req *Request, devices DeviceStore, configs ConfigStore) *passage {
-	r := &passage{
-		leases: p.Leases, neighbours: p.Neighbours,
-		devices: devices, configs: configs,
-		plugins: p.Plugins.Plugins(),
-		http:    p.HTTP, https: p.HTTPS, tokenFor: p.TokenFor,
-		gate: p.Gate, doubt: p.Doubt,
-		out: &Outcome{Request: *req, Steps: make([]Step, 0, 6)},
+	r, ok := p.passages.Get().(*passage)
+	if !ok {
+		r = &passage{notes: make([]byte, 0, 512), ends: make([]int, 0, maxStages)}
 	}
+	r.leases, r.neighbours = p.Leases, p.Neighbours
+	r.devices, r.configs = devices, configs
+	r.plugins = p.Plugins.Plugins()
+	r.http, r.https, r.tokenFor = p.HTTP, p.HTTPS, p.TokenFor
+	r.gate, r.doubt = p.Gate, p.Doubt
+	r.clock = time.Now()
+	r.out = &Outcome{Request: *req, Steps: make([]Step, 0, maxStages)}
 	r.out.Request.Peer = req.Peer.Unmap()
 	if r.out.Request.At.IsZero() {
-		r.out.Request.At = time.Now()
+		r.out.Request.At = r.clock
 	}
 	r.out.Policy = Policy{AutoAdd: AddRecognised, Configure: true}
 	if p.PolicyFor != nil {
@@ -226,6 +247,15 @@ func (p *Pipeline) newPassage(req *Request, devices DeviceStore, configs ConfigS
 	r.plugins = r.plugins.without(r.out.Policy.PluginsOff)
 	r.cutToken(p.Tokens)
 	return r
+}
+
+// recycle takes a passage for another request. Its outcome and answer are others' from now on; nobody else may have it.
+func (p *Pipeline) recycle(r *passage) {
+	if cap(r.notes) > maxNotes {
+		return // a request of which there was much to say
+	}
+	*r = passage{notes: r.notes[:0], ends: r.ends[:0]}
+	p.passages.Put(r)
 }
 
 // learn runs the stages that every request goes through, and reports whether all went well.
@@ -248,41 +278,57 @@ func (r *passage) serve(ctx context.Context) {
 
 // stage runs one stage and writes down its step. It reports whether the request may go on.
 func (r *passage) stage(ctx context.Context, name string, run func(context.Context) error) bool {
-	start := time.Now()
-	r.note.Reset()
-	r.note.Grow(80) // most notes are shorter
+	r.begin = len(r.notes)
 	err := ctx.Err()
 	if err == nil {
 		err = run(ctx)
 	}
 	if err != nil {
 		r.out.Err = fmt.Errorf("%s: %w", name, err)
-		if r.note.Len() == 0 {
+		if len(r.note()) == 0 {
 			r.say("%s", err)
 		}
 	}
-	r.out.Steps = append(r.out.Steps, Step{Stage: name, Note: r.note.String(), Took: time.Since(start)})
+	now := time.Now()
+	r.out.Steps = append(r.out.Steps, Step{Stage: name, Took: now.Sub(r.clock)})
+	r.ends = append(r.ends, len(r.notes))
+	r.clock = now
 	return err == nil
 }
 
+// end gives the steps their notes. They share one string, which is as long as it must be, since outcomes are kept.
+func (r *passage) end() {
+	all, from := string(r.notes), 0
+	for i, to := range r.ends {
+		r.out.Steps[i].Note = all[from:to]
+		from = to
+	}
+}
+
+// note is what was said in the present stage. It is valid until more is said.
+func (r *passage) note() []byte { return r.notes[r.begin:] }
+
+// unsay drops what was said in the present stage.
+func (r *passage) unsay() { r.notes = r.notes[:r.begin] }
+
 // say adds a sentence to the step's note.
 func (r *passage) say(format string, args ...any) {
-	if r.note.Len() > 0 {
-		r.note.WriteString("; ")
+	if len(r.note()) > 0 {
+		r.notes = append(r.notes, "; "...)
 	}
 	if len(args) == 0 {
-		r.note.WriteString(format)
+		r.notes = append(r.notes, format...)
 		return
 	}
-	fmt.Fprintf(&r.note, format, args...)
+	r.notes = fmt.Appendf(r.notes, format, args...)
 }
 
 // tell adds a sentence that is ready but for being put together. It is for those that every request has.
 func (r *passage) tell(parts ...string) {
-	if r.note.Len() > 0 {
-		r.note.WriteString("; ")
+	if len(r.note()) > 0 {
+		r.notes = append(r.notes, "; "...)
 	}
 	for _, p := range parts {
-		r.note.WriteString(p)
+		r.notes = append(r.notes, p...)
 	}
 }

@@ -96,25 +96,24 @@ func NewRenders(n int) *Renders {
 	return &Renders{limit: n, order: list.New(), byKey: map[renderKey]*list.Element{}}
 }
 
-// ingredientsOf returns what a file would be made of now; nil: it can't be kept.
-func (s *Renders) ingredientsOf(r *passage, view *View) *ingredients {
+// ingredients completes what the request's file would be made of now, and reports whether it can be kept.
+func (s *Renders) ingredients(r *passage) bool {
 	configs, ok := r.configs.(ConfigRev)
 	if s == nil || !ok || r.out.Route.Template == "" || r.device.ID == "" {
-		return nil
+		return false
 	}
-	return &ingredients{
-		plugins: r.plugins, configs: configs.ConfigsRev(), secrets: r.out.Verdict.Secrets, day: time.Now().Unix() / 86400,
-		view: *view, override: r.device.Override,
-	}
+	m := &r.made
+	m.plugins, m.configs, m.secrets, m.day = r.plugins, configs.ConfigsRev(), r.out.Verdict.Secrets, time.Now().Unix()/86400
+	m.override = r.device.Override
+	return true
 }
 
-// find returns the file that was made of the same; nil: there is none.
-func (s *Renders) find(key renderKey, from *ingredients) *rendered {
-	if from == nil {
-		return nil
-	}
+func (r *passage) renderKey() renderKey { return renderKey{r.device.ID, r.out.Route} }
+
+// find returns the file that was made of the same as the request's would be; nil: there is none.
+func (s *Renders) find(r *passage) *rendered {
 	s.mu.Lock()
-	e, ok := s.byKey[key]
+	e, ok := s.byKey[r.renderKey()]
 	if !ok {
 		s.mu.Unlock()
 		return nil
@@ -122,7 +121,7 @@ func (s *Renders) find(key renderKey, from *ingredients) *rendered {
 	s.order.MoveToFront(e)
 	x := e.Value.(*rendered) // it never changes
 	s.mu.Unlock()
-	if !x.from.same(from) {
+	if !x.from.same(&r.made) {
 		return nil
 	}
 	return x

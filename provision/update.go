@@ -19,7 +19,7 @@ func (r *passage) update(ctx context.Context) error {
 		return nil
 	}
 	for range maxTries {
-		r.note.Reset()
+		r.unsay()
 		next, cfg, changes, err := r.improve(ctx)
 		if err != nil {
 			return err

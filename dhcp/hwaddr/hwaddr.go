@@ -93,17 +93,16 @@ func (a Addr) OUI() string { return a.String()[:8] }
 
 // Join writes the twelve lower-case digits with sep between each two.
 func (a Addr) Join(sep string) string {
-	var b strings.Builder
-	b.Grow(12 + 5*len(sep))
 	const digits = "0123456789abcdef"
+	var room [17]byte // as much as with separators of one byte
+	b := room[:0]
 	for i, x := range a {
 		if i > 0 {
-			b.WriteString(sep)
+			b = append(b, sep...)
 		}
-		b.WriteByte(digits[x>>4])
-		b.WriteByte(digits[x&15])
+		b = append(b, digits[x>>4], digits[x&15])
 	}
-	return b.String()
+	return string(b)
 }
 
 // String writes the address as 00:15:65:aa:bb:cc, and the zero address as the empty string.
