@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dialtone-project/dialtone/configs"
@@ -66,9 +67,33 @@ func readSite(name string, data []byte) (content, error) {
 	return c, errors.Join(errs...)
 }
 
-// resolves reports what keeps a config from being flattened, or the flattened whole from being valid.
+// resolves reports what keeps a config from being flattened, or the flattened whole from being valid. What is only missing
+// may come from whoever inherits from it, or from a device's override, and may be added later.
 func (c content) resolves(id provision.ConfigID) error {
-	resolved, err := provision.Inherit(func(id provision.ConfigID) (provision.Config, error) {
+	resolved, err := c.flatten(id)
+	if err != nil {
+		return err
+	}
+	return provision.CheckLayer(resolved.Params)
+}
+
+// lacks tells what is missing from configs that devices without an override get, a line for each.
+func (c content) lacks() (notes []string) {
+	for _, x := range c.configs {
+		used := x.Role == provision.RoleAutocreate || x.Role == provision.RoleDefault || slices.ContainsFunc(c.devices, func(d provision.Device) bool {
+			return d.Config == x.ID && len(d.Override) == 0
+		})
+		if resolved, err := c.flatten(x.ID); used && err == nil {
+			if err := provision.Check(resolved.Params); err != nil {
+				notes = append(notes, fmt.Sprintf("config %s is incomplete: %s", x.ID, strings.ReplaceAll(err.Error(), "\n", "; ")))
+			}
+		}
+	}
+	return notes
+}
+
+func (c content) flatten(id provision.ConfigID) (provision.Resolved, error) {
+	return provision.Inherit(func(id provision.ConfigID) (provision.Config, error) {
 		for _, x := range c.configs {
 			if x.ID == id {
 				return x, nil
@@ -76,10 +101,6 @@ func (c content) resolves(id provision.ConfigID) error {
 		}
 		return provision.Config{}, fmt.Errorf("config %q: %w", id, provision.ErrNotFound)
 	}, id)
-	if err != nil {
-		return err
-	}
-	return provision.Check(resolved.Params)
 }
 
 func toConfig(x configs.SiteConfig) (provision.Config, error) {

@@ -121,6 +121,7 @@ func planOf(s configs.Settings, c content) plan {
 		p.Hooks = append(p.Hooks, h.Name)
 	}
 	p.Notes = append(p.Notes, tlsNotes(s.HTTP, c.networks.All())...)
+	p.Notes = append(p.Notes, c.lacks()...)
 	if s.DHCP.Enabled && len(p.Networks) == 0 {
 		p.Notes = append(p.Notes, "no network is declared: no address will be leased; declare one in a site file")
 	}
