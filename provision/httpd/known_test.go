@@ -191,16 +191,15 @@ func BenchmarkKnownPhone(b *testing.B) {
 	b.Logf("%d bytes, %d lines", len(body), bytes.Count(body, []byte("\n")))
 	servers := []struct {
 		name, addr string
-		round      int
 	}{
-		{"bare", bare(b, body), 100},
-		{"cached", start(b, cached, nil).LocalAddr().String(), 100},
-		{"render", start(b, renders, nil).LocalAddr().String(), 5},
+		{"bare", bare(b, body)},
+		{"cached", start(b, cached, nil).LocalAddr().String()},
+		{"render", start(b, renders, nil).LocalAddr().String()},
 	}
 	for _, again := range []bool{true, false} {
 		name := map[bool]string{true: "kept", false: "new"}[again]
 		b.Run(name, func(b *testing.B) {
-			const clients = 8
+			const clients, round = 8, 100
 			var took, each [3]time.Duration
 			var n [3]int
 			for b.Loop() {
@@ -209,13 +208,13 @@ func BenchmarkKnownPhone(b *testing.B) {
 						b.Fatal(err)
 					}
 					runtime.GC() // what the one before has left behind isn't this one's
-					n[i] += clients * s.round
+					n[i] += clients * round
 					begun := cpuTime()
 					var wg sync.WaitGroup
 					for range clients {
 						wg.Go(func() {
 							c := &client{addr: s.addr}
-							for range s.round {
+							for range round {
 								if err := c.ask([]byte(knownRequest), len(body), again); err != nil {
 									b.Errorf("%s: %v", s.name, err)
 									return

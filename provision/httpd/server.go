@@ -98,7 +98,7 @@ func (s *Server) Open() error {
 	return nil
 }
 
-func listen(at string) (*net.TCPListener, error) {
+func listen(at string) (net.Listener, error) {
 	addr, err := net.ResolveTCPAddr("tcp", at)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,10 @@ func listen(at string) (*net.TCPListener, error) {
 	if addr.IP.To4() != nil {
 		family = "tcp4" // else 0.0.0.0 would mean IPv6, too
 	}
-	l, err := net.ListenTCP(family, addr)
+	// Nothing is waited for without a deadline, so the kernel's keep-alive would cost four system calls for nothing.
+	without := net.ListenConfig{KeepAlive: -1}
+	without.SetMultipathTCP(false)
+	l, err := without.Listen(context.Background(), family, addr.String())
 	if err != nil {
 		return nil, fmt.Errorf("%w%s", err, remedy(err, addr.Port))
 	}

@@ -41,6 +41,9 @@ func printable(s string) string {
 	if len(s) > maxField {
 		s = s[:maxField]
 	}
+	if plain(s) {
+		return s
+	}
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return '?'
@@ -48,4 +51,14 @@ func printable(s string) string {
 		return r
 	}, strings.ToValidUTF8(s, "?"))
 	return s
+}
+
+// plain reports whether text has only printable ASCII characters.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
