@@ -282,6 +282,12 @@ func (l *Log) Get(ctx context.Context, id uint64) (*provision.Outcome, bool, err
 	// A line stands in the segment that begins with its ID or a lower one, but for a transfer that took long: then in one
 	// beside it, or, which is rare enough to look through all, somewhere else.
 	next, _ := slices.BinarySearch(names, l.segment(id+1))
+	if next > 0 {
+		o := near(names[next-1], id)
+		if o != nil && (o.Delivery != nil || o.Status() != provision.StatusOK || o.Request.Proto == provision.DHCP) {
+			return o, true, nil // else the line that tells how the transfer ended may stand further on
+		}
+	}
 	if err = look(names[max(0, next-2):min(len(names), next+1)]); err == nil && found == nil {
 		err = look(names)
 	}

@@ -324,3 +324,57 @@ func TestFetchesAreBounded(t *testing.T) {
 		t.Errorf("%d files are remembered, want the %d newest", len(got), maxFetches)
 	}
 }
+
+// A request is found wherever its line is: where it is expected, or elsewhere because its transfer took long.
+func TestGet(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := &Log{Dir: dir}
+	line := func(id uint64, path string, more string) string {
+		return fmt.Sprintf(`{"id":%d,"status":"ok","request":{"proto":"http","at":"2026-01-02T03:04:05Z","peer":"192.0.2.23","path":%q}%s}`+"\n", id, path, more)
+	}
+	const delivered = `,"delivery":{"bytes":3,"took_seconds":0.1}`
+	var b strings.Builder
+	const n = 4000
+	for id := uint64(10); id < n; id++ {
+		if id%7 == 0 {
+			continue // none of ours
+		}
+		path := strings.Repeat("x", int(id%900))
+		b.WriteString(line(id, path, map[bool]string{true: delivered}[id != 20]))
+		if id == 3000 {
+			b.WriteString("torn\n")
+		}
+	}
+	b.WriteString(line(20, "late", delivered)) // its transfer ended only now
+	b.WriteString(`{"id":4001,"status":"ok"`)  // cut off
+	if b.Len() < 8*window {
+		t.Fatal("the segment is too short to look for anything in")
+	}
+	if err := os.WriteFile(l.segment(10), []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	quick := 0
+	for id := uint64(9); id < n+2; id++ {
+		o := near(l.segment(10), id)
+		if o != nil {
+			quick++
+		}
+		if o != nil && o.Request.ID != id {
+			t.Fatalf("%d: got %d", id, o.Request.ID)
+		}
+	}
+	if want := (n - 10) * 6 / 7; quick < want-2 {
+		t.Errorf("%d of %d are found where they are expected", quick, want)
+	}
+	for _, tt := range []struct {
+		id   uint64
+		path string
+		ok   bool
+	}{{10, "xxxxxxxxxx", true}, {20, "late", true}, {2001, strings.Repeat("x", 201), true}, {3999, strings.Repeat("x", 399), true}, {3997, "", false}, {9, "", false}, {4001, "", false}, {9999, "", false}} {
+		o, ok, err := l.Get(t.Context(), tt.id)
+		if err != nil || ok != tt.ok || ok && (o.Request.ID != tt.id || o.Request.Path != tt.path) {
+			t.Errorf("%d: got %v, %v, %v", tt.id, o, ok, err)
+		}
+	}
+}
