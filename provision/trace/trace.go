@@ -37,7 +37,8 @@ const (
 	segments   = 16             // of MaxBytes, one is dropped at a time
 	flushAfter = time.Second    // an outcome waits no longer than this
 	gap        = 1000           // IDs that are skipped after a start: those of outcomes that were lost with the process
-	buffered   = 4096           // outcomes between the pipeline and the writer
+	buffered   = 4096           // outcomes between the pipeline and the writer, and at most in a batch
+	chunkSize  = 256 << 10      // bytes of lines that are written at a time
 	suffix     = ".trace.jsonl" // of a segment's name, after the ID of its first outcome
 )
 
@@ -55,6 +56,7 @@ type Log struct {
 	size int64
 	last uint64 // the last ID in the files
 
+	chunk   bytes.Buffer // of Run
 	fetches fetches
 }
 
@@ -145,7 +147,9 @@ func (l *Log) Run(ctx context.Context, j *provision.Journal) error {
 				return ctx.Err()
 			}
 		case o := <-sub.C:
-			take(o)
+			if take(o); len(batch) >= buffered { // a flood isn't kept in memory
+				flush()
+			}
 		case <-tick.C:
 			flush()
 		}
@@ -158,25 +162,40 @@ func worthKeeping(o *provision.Outcome) bool {
 	return o.Request.Proto != provision.DHCP || o.Device.ID != ""
 }
 
-// write appends outcomes and sees to the bounds.
+// write appends outcomes, some at a time, and sees to the bounds.
 func (l *Log) write(batch []*provision.Outcome) error {
-	var b bytes.Buffer
-	for _, o := range batch {
+	l.chunk.Reset()
+	limit := min(chunkSize, int(l.maxBytes()/segments/4))
+	first := batch[0].Request.ID
+	for i, o := range batch {
 		line, err := o.MarshalJSON() // json.Marshal would go through it all once more
 		if err != nil {
 			return fmt.Errorf("outcome %d: %w", o.Request.ID, err)
 		}
-		b.Write(line)
-		b.WriteByte('\n')
+		l.chunk.Write(line)
+		l.chunk.WriteByte('\n')
+		if l.chunk.Len() < limit && i+1 < len(batch) {
+			continue
+		}
+		if err := l.append(first, o.Request.ID, l.chunk.Bytes()); err != nil {
+			return err
+		}
+		l.chunk.Reset()
+		first = o.Request.ID + 1
 	}
+	return nil
+}
+
+// append writes the lines of outcomes from one ID to another.
+func (l *Log) append(first, last uint64, lines []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file == nil || l.size >= l.maxBytes()/segments {
-		if err := l.rotate(batch[0].Request.ID); err != nil {
+	if l.file == nil || l.size > 0 && l.size+int64(len(lines)) > l.maxBytes()/segments {
+		if err := l.rotate(first); err != nil {
 			return err
 		}
 	}
-	n, err := l.file.Write(b.Bytes())
+	n, err := l.file.Write(lines)
 	l.size += int64(n)
 	if err != nil {
 		// What was half written would spoil the next line.
@@ -184,7 +203,7 @@ func (l *Log) write(batch []*provision.Outcome) error {
 		l.file = nil
 		return err
 	}
-	l.last = max(l.last, batch[len(batch)-1].Request.ID)
+	l.last = max(l.last, last)
 	return nil
 }
 

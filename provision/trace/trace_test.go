@@ -218,6 +218,41 @@ func TestBounds(t *testing.T) {
 	})
 }
 
+// A flood within a second doesn't take more room either.
+func TestFloodIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Log{Dir: t.TempDir(), MaxBytes: 1 << 20}
+		s := newSource(t, nil, 0)
+		most := int64(0)
+		during(t, l, s.Journal, func() {
+			for n := range 5000 {
+				s.ask(n%4, whole)
+				if n%500 == 0 {
+					synctest.Wait()
+				}
+			}
+			<-time.After(2 * flushAfter)
+		})
+		names, err := l.names()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			info, err := os.Stat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			most += info.Size()
+		}
+		if most > l.MaxBytes {
+			t.Errorf("the trace has %d bytes, want at most %d", most, l.MaxBytes)
+		}
+		if all, _ := load(t, &Log{Dir: l.Dir}, 1); len(all) != 1 || all[0].Request.ID != 5000 {
+			t.Errorf("the newest request isn't in the trace")
+		}
+	})
+}
+
 func TestLaggedWriterReadsTheJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &Log{Dir: t.TempDir()}
