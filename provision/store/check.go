@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"net/netip"
 	"os"
 	"slices"
 	"syscall"
@@ -12,7 +14,9 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/provision"
 )
 
@@ -137,9 +141,10 @@ func inspect(path string) (Report, error) {
 // survey looks at the newest tree.
 func survey(m *image, r *Report) *checker {
 	c := &checker{
-		image: m, report: r, counted: make(books), flawed: make(map[recordKey]bool),
-		index: make(map[recordKey]string), want: make(map[recordKey]string), holders: make(map[tenancy][]string),
+		image: m, report: r, devices: deviceTable(), configs: configTable(), counted: make(books), flawed: make(map[recordKey]bool),
+		holders: make(map[tenancy]netip.Addr), more: make(map[tenancy][]netip.Addr),
 	}
+	c.hash.SetSeed(maphash.MakeSeed())
 	m.records(c.record, func(bucket string, _ bool) { c.buckets = append(c.buckets, bucket) })
 	// The older meta page of a copy that bbolt made leads to the same tree as the newer one.
 	r.Damage, r.Txid, r.Used = m.damage, max(m.metas[0].txid, c.books.txid()), (m.used+2)*m.page
@@ -152,17 +157,41 @@ func survey(m *image, r *Report) *checker {
 type checker struct {
 	image   *image
 	report  *Report
+	devices table[provision.Device]
+	configs table[provision.Config]
 	buckets []string
 	books   books // as the file has them
 	counted books // as they should be
 	flawed  map[recordKey]bool
-	index   map[recordKey]string // index entries and the IDs that they lead to
-	want    map[recordKey]string // those that there should be
-	holders map[tenancy][]string // bound addresses
+	holders map[tenancy]netip.Addr   // bound addresses
+	more    map[tenancy][]netip.Addr // all of those who have several
+
+	// Of all index entries, and of those that there should be, the sums of their hashes: if the two are equal, so are
+	// the entries. Only if they aren't, all are gathered.
+	hash            maphash.Hash
+	indexed, wanted uint64
 }
 
 // tenancy is a client in a network.
-type tenancy struct{ network, hw string }
+type tenancy struct {
+	network network.ID
+	hw      hwaddr.Addr
+}
+
+// links are index entries and the IDs that they lead to.
+type links map[recordKey]string
+
+// link returns the hash of an index entry.
+func (c *checker) link(bucket, key, id string) uint64 {
+	c.hash.Reset()
+	for _, part := range [...]string{bucket, key, id} {
+		var size [4]byte
+		binary.BigEndian.PutUint32(size[:], uint32(len(part))) //nolint:gosec // bbolt's keys end at 32 KiB, IDs earlier
+		_, _ = c.hash.Write(size[:])
+		_, _ = c.hash.WriteString(part)
+	}
+	return c.hash.Sum64()
+}
 
 func (c *checker) flaw(bucket, key string, why error) {
 	c.report.Flawed++
@@ -205,9 +234,8 @@ func (c *checker) payload(bucket string, key, payload []byte) error {
 	case bucketLeases:
 		c.report.Leases++
 		l, err := leaseAt(key, payload)
-		if err == nil && l.State == lease.Bound {
-			k := tenancy{string(l.Network), string(l.Client.HW[:])}
-			c.holders[k] = append(c.holders[k], l.Addr.String())
+		if err == nil && l.State == lease.Bound && !l.Client.HW.IsZero() {
+			c.hold(tenancy{l.Network, l.Client.HW}, l.Addr)
 		}
 		return err
 	case bucketEvents:
@@ -221,10 +249,10 @@ func (c *checker) payload(bucket string, key, payload []byte) error {
 		}
 	case bucketDevices:
 		c.report.Devices++
-		return checkRow(c, deviceTable(), string(key), payload)
+		return checkRow(c, c.devices, string(key), payload)
 	case bucketConfigs:
 		c.report.Configs++
-		return checkRow(c, configTable(), string(key), payload)
+		return checkRow(c, c.configs, string(key), payload)
 	case bucketNetworks:
 		_, body, err := splitRev(payload)
 		if err == nil {
@@ -242,23 +270,34 @@ func (c *checker) payload(bucket string, key, payload []byte) error {
 		_, err := auditAt(key, payload)
 		return err
 	default:
-		if isIndex(bucket) {
-			c.index[recordKey{bucket, string(key)}] = string(payload)
+		if c.owner(bucket) != "" {
+			c.indexed += c.link(bucket, string(key), string(payload))
 		}
 	}
 	return nil
 }
 
-func isIndex(bucket string) bool {
-	return slices.Contains(deviceTable().indexes, bucket) || slices.Contains(configTable().indexes, bucket)
+func (c *checker) hold(who tenancy, addr netip.Addr) {
+	first, ok := c.holders[who]
+	if !ok {
+		c.holders[who] = addr
+		return
+	}
+	if len(c.more[who]) == 0 {
+		c.more[who] = []netip.Addr{first}
+	}
+	c.more[who] = append(c.more[who], addr)
 }
 
-// owner returns the bucket that an index leads to.
-func owner(index string) string {
-	if slices.Contains(deviceTable().indexes, index) {
+// owner returns the bucket that an index leads to; empty: it is none.
+func (c *checker) owner(index string) string {
+	switch {
+	case slices.Contains(c.devices.indexes, index):
 		return bucketDevices
+	case slices.Contains(c.configs.indexes, index):
+		return bucketConfigs
 	}
-	return bucketConfigs
+	return ""
 }
 
 func checkRow[T any](c *checker, t table[T], id string, payload []byte) error {
@@ -267,7 +306,7 @@ func checkRow[T any](c *checker, t table[T], id string, payload []byte) error {
 		return err
 	}
 	for _, r := range t.refs(v) {
-		c.want[recordKey{r.bucket, r.key}] = id
+		c.wanted += c.link(r.bucket, r.key, id)
 	}
 	return nil
 }
@@ -306,27 +345,54 @@ func (c *checker) finish() {
 		slices.ContainsFunc(buckets(), func(b string) bool { return slices.Contains(c.buckets, b) }) { // else it is somebody else's
 		r.Damage = append(r.Damage, fmt.Sprintf("bucket %s is missing", bucketMeta))
 	}
-	for k, id := range c.index {
-		if c.flawed[recordKey{owner(k.bucket), id}] || c.flawed[k] {
+	if c.indexed != c.wanted || len(c.flawed) > 0 {
+		c.compare()
+	}
+	for k, addrs := range c.more {
+		r.Remarks = append(r.Remarks, fmt.Sprintf("client %x has %d leases in network %q: %v", k.hw[:], len(addrs), k.network, addrs))
+	}
+	slices.Sort(r.Remarks)
+}
+
+// compare finds out which indices and records disagree.
+func (c *checker) compare() {
+	index, wanted := make(links), make(links)
+	c.image.records(func(bucket string, key, value []byte) {
+		payload, err := unseal(bucket, key, value)
+		switch {
+		case err != nil:
+		case bucket == bucketDevices:
+			addRefs(wanted, c.devices, string(key), payload)
+		case bucket == bucketConfigs:
+			addRefs(wanted, c.configs, string(key), payload)
+		case c.owner(bucket) != "":
+			index[recordKey{bucket, string(key)}] = string(payload)
+		}
+	}, nil)
+	for k, id := range index {
+		if c.flawed[recordKey{c.owner(k.bucket), id}] || c.flawed[k] {
 			continue // who asks by it must hear of the damage, and it was told already
 		}
-		if want, ok := c.want[k]; !ok {
+		if want, ok := wanted[k]; !ok {
 			c.flaw(k.bucket, k.key, fmt.Errorf("it leads to %q, which doesn't say so", id))
 		} else if want != id {
 			c.flaw(k.bucket, k.key, fmt.Errorf("it leads to %q instead of %q", id, want))
 		}
 	}
-	for k, id := range c.want {
-		if _, ok := c.index[k]; !ok && !c.flawed[k] {
+	for k, id := range wanted {
+		if _, ok := index[k]; !ok && !c.flawed[k] {
 			c.flaw(k.bucket, k.key, fmt.Errorf("%q is not found by it", id))
 		}
 	}
-	for k, addrs := range c.holders {
-		if len(addrs) > 1 && k.hw != "\x00\x00\x00\x00\x00\x00" {
-			r.Remarks = append(r.Remarks, fmt.Sprintf("client %x has %d leases in network %q: %v", k.hw, len(addrs), k.network, addrs))
+}
+
+// addRefs adds what a record should be found by, unless it makes no sense.
+func addRefs[T any](to links, t table[T], id string, payload []byte) {
+	if v, err := t.parse(id, payload); err == nil {
+		for _, r := range t.refs(v) {
+			to[recordKey{r.bucket, r.key}] = id
 		}
 	}
-	slices.Sort(r.Remarks)
 }
 
 // audit compares what a bucket has with the books. Where there are damaged records, they explain the sum.
