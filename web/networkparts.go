@@ -37,7 +37,10 @@ func (o operations) CreateReservation(ctx context.Context, r api.CreateReservati
 	if err != nil {
 		return nil, err
 	}
-	return api.CreateReservation200JSONResponse{Body: toNetworkResult(got), Headers: api.CreateReservation200ResponseHeaders{ETag: etag(got.Rev)}}, nil
+	if r.Params.DryRun {
+		return api.CreateReservation200JSONResponse{Body: toNetworkResult(got), Headers: api.CreateReservation200ResponseHeaders{ETag: etag(got.Rev)}}, nil
+	}
+	return api.CreateReservation201JSONResponse{Body: toNetworkResult(got), Headers: api.CreateReservation201ResponseHeaders{ETag: etag(got.Rev)}}, nil
 }
 
 // PatchReservation changes some fields of a reservation.

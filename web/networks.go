@@ -53,7 +53,10 @@ func (o operations) CreateNetwork(ctx context.Context, r api.CreateNetworkReques
 	if err != nil {
 		return nil, err
 	}
-	return api.CreateNetwork200JSONResponse{Body: toNetworkResult(got), Headers: api.CreateNetwork200ResponseHeaders{ETag: etag(got.Rev)}}, nil
+	if r.Params.DryRun {
+		return api.CreateNetwork200JSONResponse{Body: toNetworkResult(got), Headers: api.CreateNetwork200ResponseHeaders{ETag: etag(got.Rev)}}, nil
+	}
+	return api.CreateNetwork201JSONResponse{Body: toNetworkResult(got), Headers: api.CreateNetwork201ResponseHeaders{ETag: etag(got.Rev)}}, nil
 }
 
 // PutNetwork replaces a network.
@@ -162,7 +165,10 @@ func (o operations) AddPool(ctx context.Context, r api.AddPoolRequestObject) (ap
 	if err != nil {
 		return nil, err
 	}
-	return api.AddPool200JSONResponse{Body: toNetworkResult(got), Headers: api.AddPool200ResponseHeaders{ETag: etag(got.Rev)}}, nil
+	if r.Params.DryRun {
+		return api.AddPool200JSONResponse{Body: toNetworkResult(got), Headers: api.AddPool200ResponseHeaders{ETag: etag(got.Rev)}}, nil
+	}
+	return api.AddPool201JSONResponse{Body: toNetworkResult(got), Headers: api.AddPool201ResponseHeaders{ETag: etag(got.Rev)}}, nil
 }
 
 // PutPool replaces a pool.

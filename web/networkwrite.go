@@ -149,13 +149,29 @@ func toWarnings(list []admin.Fault) []api.FieldError {
 func toNetworkResult(r admin.NetworkResult) api.NetworkResult {
 	out := api.NetworkResult{
 		Rev: number(r.Rev), Added: texts(r.Added), Changed: texts(r.Changed), Removed: texts(r.Removed), Clashes: []api.ReservationClash{},
-		Outside: []api.Lease{}, Restart: texts(r.Restart), Warnings: toWarnings(r.Warnings), Settled: r.Settled,
+		Outside: []api.Lease{}, Effects: []api.NetworkEffect{}, Restart: texts(r.Restart), Warnings: toWarnings(r.Warnings), Settled: r.Settled,
 	}
 	for _, c := range r.Clashes {
 		out.Clashes = append(out.Clashes, api.ReservationClash{Network: string(c.Network), IP: c.Addr.String(), ReservedFor: c.For, Held: toLease(c.Held)})
 	}
 	for _, l := range r.Outside {
 		out.Outside = append(out.Outside, toLease(l))
+	}
+	for i := range r.Phones {
+		out.Effects = append(out.Effects, toNetworkEffect(&r.Phones[i]))
+	}
+	return out
+}
+
+func toNetworkEffect(e *admin.NetworkEffect) api.NetworkEffect {
+	out := api.NetworkEffect{
+		Phone: string(e.Device), Mac: e.HW.String(), From: addrText(e.From), To: addrText(e.To), Lost: texts(e.Lost), Added: texts(e.Added),
+	}
+	switch {
+	case e.Loses:
+		out.Answer, out.Why = api.Loses, e.Why
+	case e.Gains:
+		out.Answer = api.Gains
 	}
 	return out
 }

@@ -50,7 +50,7 @@ func networkCases() map[string]apiCase {
 	options := always(api.OptionList{Options: []api.Option{{Option: "ntp-servers", Value: "198.51.100.1"}}})
 	return map[string]apiCase{
 		"listNetworks": plain(access.Read, (*api.Client).ListNetworks),
-		"createNetwork": {http.StatusOK, w, func(s *apiSite, c *api.Client) attempt {
+		"createNetwork": {http.StatusCreated, w, func(s *apiSite, c *api.Client) attempt {
 			n := api.Network{ID: s.name(), Prefix: "203.0.113.0/24", Lease: api.LeaseTimes{Default: 600}, Options: []api.Option{{Option: "66", Value: "tftp.example"}}}
 			return of(func(edit ...api.RequestEditorFn) (*http.Response, error) {
 				return c.CreateNetwork(s.t.Context(), nil, n, edit...)
@@ -66,7 +66,7 @@ func networkCases() map[string]apiCase {
 		}},
 		"patchNetwork":  edited(w, anyNetwork, (*api.Client).PatchNetwork, always(json.RawMessage(`{"probe":false,"lease":{"default":600}}`))),
 		"deleteNetwork": about(w, anyNetwork, (*api.Client).DeleteNetwork),
-		"addPool": {http.StatusOK, w, func(s *apiSite, c *api.Client) attempt {
+		"addPool": {http.StatusCreated, w, func(s *apiSite, c *api.Client) attempt {
 			id, base, at := s.newNetwork()
 			p := api.Pool{First: fmt.Sprint(base, at+5), Last: fmt.Sprint(base, at+5), Options: []api.Option{{Option: "42", Value: "198.51.100.1"}}}
 			return of(func(edit ...api.RequestEditorFn) (*http.Response, error) {
@@ -92,7 +92,7 @@ func networkCases() map[string]apiCase {
 		"listReservations": got(access.Read, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.ListReservations(ctx, &api.ListReservationsParams{Limit: 2, Filter: "status:unused"}, edit...)
 		}),
-		"createReservation": {http.StatusOK, w, func(s *apiSite, c *api.Client) attempt {
+		"createReservation": {http.StatusCreated, w, func(s *apiSite, c *api.Client) attempt {
 			_, base, at := s.newNetwork()
 			x := api.Reservation{IP: fmt.Sprint(base, at+5), Mac: s.mac(), Hostname: "desk"}
 			return of(func(edit ...api.RequestEditorFn) (*http.Response, error) {

@@ -380,6 +380,24 @@ func (e NetworkRivals) Valid() bool {
 	}
 }
 
+// Defines values for NetworkEffectAnswer.
+const (
+	Gains NetworkEffectAnswer = "gains"
+	Loses NetworkEffectAnswer = "loses"
+)
+
+// Valid indicates whether the value is a known member of the NetworkEffectAnswer enum.
+func (e NetworkEffectAnswer) Valid() bool {
+	switch e {
+	case Gains:
+		return true
+	case Loses:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewPhoneState.
 const (
 	NewPhoneStateEnrolled    NewPhoneState = "enrolled"
@@ -1326,6 +1344,32 @@ type NetworkAutoAdd string
 // NetworkRivals defines model for Network.Rivals.
 type NetworkRivals string
 
+// NetworkEffect What a change of what is declared would mean to a phone when it next starts.
+type NetworkEffect struct {
+	// Added What it would be told.
+	Added []string `json:"added"`
+
+	// Answer It is answered now and would not be, or the other way round; left out: neither.
+	Answer NetworkEffectAnswer `json:"answer,omitempty,omitzero"`
+
+	// From Its address now; left out with none.
+	From string `json:"from,omitempty,omitzero"`
+
+	// Lost What it is told now and no more, such as router 192.0.2.1.
+	Lost  []string `json:"lost"`
+	Mac   string   `json:"mac"`
+	Phone string   `json:"phone"`
+
+	// To Its address then.
+	To string `json:"to,omitempty,omitzero"`
+
+	// Why Why it would not be answered.
+	Why string `json:"why,omitempty,omitzero"`
+}
+
+// NetworkEffectAnswer It is answered now and would not be, or the other way round; left out: neither.
+type NetworkEffectAnswer string
+
 // NetworkList defines model for NetworkList.
 type NetworkList struct {
 	Networks []Network    `json:"networks"`
@@ -1344,6 +1388,9 @@ type NetworkResult struct {
 	Added   []string           `json:"added"`
 	Changed []string           `json:"changed"`
 	Clashes []ReservationClash `json:"clashes"`
+
+	// Effects The known phones that would be told something else when they next start; after a dry run only.
+	Effects []NetworkEffect `json:"effects"`
 
 	// Outside Leases that have no pool or reservation any more. They run out and are not renewed.
 	Outside []Lease  `json:"outside"`
@@ -13628,20 +13675,34 @@ type CreateNetworkResponse200Headers struct {
 	ETag string
 }
 
+// CreateNetworkResponse201Headers the declared response headers of an HTTP 201 response for CreateNetwork
+type CreateNetworkResponse201Headers struct {
+	ETag string
+}
+
 type CreateNetworkResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *NetworkResult
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *NetworkResult
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *CreateNetworkResponse200Headers
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateNetworkResponse201Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r CreateNetworkResponse) GetJSON200() *NetworkResult {
 	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateNetworkResponse) GetJSON201() *NetworkResult {
+	return r.JSON201
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -14013,20 +14074,34 @@ type AddPoolResponse200Headers struct {
 	ETag string
 }
 
+// AddPoolResponse201Headers the declared response headers of an HTTP 201 response for AddPool
+type AddPoolResponse201Headers struct {
+	ETag string
+}
+
 type AddPoolResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *NetworkResult
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *NetworkResult
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *AddPoolResponse200Headers
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *AddPoolResponse201Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r AddPoolResponse) GetJSON200() *NetworkResult {
 	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddPoolResponse) GetJSON201() *NetworkResult {
+	return r.JSON201
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -15585,20 +15660,34 @@ type CreateReservationResponse200Headers struct {
 	ETag string
 }
 
+// CreateReservationResponse201Headers the declared response headers of an HTTP 201 response for CreateReservation
+type CreateReservationResponse201Headers struct {
+	ETag string
+}
+
 type CreateReservationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *NetworkResult
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *NetworkResult
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *CreateReservationResponse200Headers
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateReservationResponse201Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r CreateReservationResponse) GetJSON200() *NetworkResult {
 	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateReservationResponse) GetJSON201() *NetworkResult {
+	return r.JSON201
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -19861,6 +19950,13 @@ func ParseCreateNetworkResponse(rsp *http.Response) (*CreateNetworkResponse, err
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -19881,6 +19977,16 @@ func ParseCreateNetworkResponse(rsp *http.Response) (*CreateNetworkResponse, err
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 201:
+		var headers CreateNetworkResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers201 = &headers
 	}
 
 	return response, nil
@@ -20183,6 +20289,13 @@ func ParseAddPoolResponse(rsp *http.Response) (*AddPoolResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -20203,6 +20316,16 @@ func ParseAddPoolResponse(rsp *http.Response) (*AddPoolResponse, error) {
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 201:
+		var headers AddPoolResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers201 = &headers
 	}
 
 	return response, nil
@@ -21353,6 +21476,13 @@ func ParseCreateReservationResponse(rsp *http.Response) (*CreateReservationRespo
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest NetworkResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -21373,6 +21503,16 @@ func ParseCreateReservationResponse(rsp *http.Response) (*CreateReservationRespo
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 201:
+		var headers CreateReservationResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers201 = &headers
 	}
 
 	return response, nil
@@ -27824,6 +27964,28 @@ func (response CreateNetwork200JSONResponse) VisitCreateNetworkResponse(w http.R
 	return err
 }
 
+type CreateNetwork201ResponseHeaders struct {
+	ETag string
+}
+
+type CreateNetwork201JSONResponse struct {
+	Body    NetworkResult
+	Headers CreateNetwork201ResponseHeaders
+}
+
+func (response CreateNetwork201JSONResponse) VisitCreateNetworkResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateNetworkdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
@@ -28158,6 +28320,28 @@ func (response AddPool200JSONResponse) VisitAddPoolResponse(w http.ResponseWrite
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddPool201ResponseHeaders struct {
+	ETag string
+}
+
+type AddPool201JSONResponse struct {
+	Body    NetworkResult
+	Headers AddPool201ResponseHeaders
+}
+
+func (response AddPool201JSONResponse) VisitAddPoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -29483,6 +29667,28 @@ func (response CreateReservation200JSONResponse) VisitCreateReservationResponse(
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateReservation201ResponseHeaders struct {
+	ETag string
+}
+
+type CreateReservation201JSONResponse struct {
+	Body    NetworkResult
+	Headers CreateReservation201ResponseHeaders
+}
+
+func (response CreateReservation201JSONResponse) VisitCreateReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
 }
