@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -144,8 +145,17 @@ func survey(m *image, r *Report) *checker {
 		image: m, report: r, devices: deviceTable(), configs: configTable(), counted: make(books), flawed: make(map[recordKey]bool),
 		holders: make(map[tenancy]netip.Addr), more: make(map[tenancy][]netip.Addr),
 	}
-	c.hash.SetSeed(maphash.MakeSeed())
+	seed := maphash.MakeSeed()
+	c.hash.SetSeed(seed)
+	c.rows = newRowCheck(seed, func(hash *maphash.Hash, id string, payload []byte) (uint64, error) {
+		return checkRow(hash, c.devices, id, payload)
+	})
 	m.records(c.record, func(bucket string, _ bool) { c.buckets = append(c.buckets, bucket) })
+	wanted, bad := c.rows.close()
+	c.wanted += wanted
+	for _, id := range slices.Sorted(maps.Keys(bad)) {
+		c.flaw(bucketDevices, id, bad[id])
+	}
 	// The older meta page of a copy that bbolt made leads to the same tree as the newer one.
 	r.Damage, r.Txid, r.Used = m.damage, max(m.metas[0].txid, c.books.txid()), (m.used+2)*m.page
 	r.Free = max(0, int64(m.metas[0].high)*m.page-r.Used) //nolint:gosec // a file's size, or there is damage
@@ -170,6 +180,7 @@ type checker struct {
 	// the entries. Only if they aren't, all are gathered.
 	hash            maphash.Hash
 	indexed, wanted uint64
+	rows            *rowCheck
 }
 
 // tenancy is a client in a network.
@@ -182,15 +193,15 @@ type tenancy struct {
 type links map[recordKey]string
 
 // link returns the hash of an index entry.
-func (c *checker) link(bucket, key, id string) uint64 {
-	c.hash.Reset()
+func link(hash *maphash.Hash, bucket, key, id string) uint64 {
+	hash.Reset()
 	for _, part := range [...]string{bucket, key, id} {
 		var size [4]byte
 		binary.BigEndian.PutUint32(size[:], uint32(len(part))) //nolint:gosec // bbolt's keys end at 32 KiB, IDs earlier
-		_, _ = c.hash.Write(size[:])
-		_, _ = c.hash.WriteString(part)
+		_, _ = hash.Write(size[:])
+		_, _ = hash.WriteString(part)
 	}
-	return c.hash.Sum64()
+	return hash.Sum64()
 }
 
 func (c *checker) flaw(bucket, key string, why error) {
@@ -249,10 +260,12 @@ func (c *checker) payload(bucket string, key, payload []byte) error {
 		}
 	case bucketDevices:
 		c.report.Devices++
-		return checkRow(c, c.devices, string(key), payload)
+		c.rows.add(string(key), payload)
 	case bucketConfigs:
 		c.report.Configs++
-		return checkRow(c, c.configs, string(key), payload)
+		wanted, err := checkRow(&c.hash, c.configs, string(key), payload)
+		c.wanted += wanted
+		return err
 	case bucketNetworks:
 		_, body, err := splitRev(payload)
 		if err == nil {
@@ -271,7 +284,7 @@ func (c *checker) payload(bucket string, key, payload []byte) error {
 		return err
 	default:
 		if c.owner(bucket) != "" {
-			c.indexed += c.link(bucket, string(key), string(payload))
+			c.indexed += link(&c.hash, bucket, string(key), string(payload))
 		}
 	}
 	return nil
@@ -300,15 +313,16 @@ func (c *checker) owner(index string) string {
 	return ""
 }
 
-func checkRow[T any](c *checker, t table[T], id string, payload []byte) error {
+// checkRow returns the sum of the hashes of what a record should be found by.
+func checkRow[T any](hash *maphash.Hash, t table[T], id string, payload []byte) (wanted uint64, err error) {
 	v, err := t.parse(id, payload)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, r := range t.refs(v) {
-		c.wanted += c.link(r.bucket, r.key, id)
+		wanted += link(hash, r.bucket, r.key, id)
 	}
-	return nil
+	return wanted, nil
 }
 
 // parse decodes the payload of a record, without its secrets.
