@@ -280,6 +280,8 @@ func steps(before, after []BootStep) []BootStep {
 // made is a file that was made, or what came of the attempt. The zero value: there is no such file.
 type made struct {
 	there bool
+	class Class
+	size  int64
 	hash  [32]byte
 	text  []byte // only if secrets are masked
 	err   error
@@ -404,7 +406,7 @@ func (s *stage) offer(ctx context.Context, d *Device) made {
 	return made{there: err == nil && text != "", hash: sha256.Sum256([]byte(text)), text: []byte(text), err: err}
 }
 
-// make makes a file that a device asks for. With a key, secrets are masked by it and the text is kept.
+// make makes a file that a device asks for. With a key, be it empty, secrets are masked by it and the text is kept.
 func (s *stage) make(ctx context.Context, d *Device, step BootStep, key []byte) made {
 	if d == nil {
 		return made{}
@@ -454,7 +456,7 @@ func (s *stage) answer(ctx context.Context, p Plugin, d *Device, step BootStep, 
 	if err != nil {
 		return made{err: withoutSecrets(err, params)}
 	}
-	m := made{there: true, hash: a.Hash}
+	m := made{there: true, class: route.Class, size: a.Size, hash: a.Hash}
 	if key != nil {
 		m.text, m.err = io.ReadAll(io.LimitReader(a.Body, maxDiffFile+1))
 	}
@@ -489,8 +491,12 @@ func maskValue(v any, key []byte) any {
 	return v
 }
 
-// maskedBy returns a text that tells a secret from others but says nothing of it without the key.
+// maskedBy returns a text that tells a secret from others but says nothing of it without the key. With an empty key it is the
+// same for all.
 func maskedBy(key []byte, s Secret) string {
+	if len(key) == 0 {
+		return s.String()
+	}
 	h := hmac.New(sha256.New, key)
 	h.Write([]byte(s.Reveal()))
 	return "[secret:" + hex.EncodeToString(h.Sum(nil)[:6]) + "]"

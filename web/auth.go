@@ -56,6 +56,7 @@ func rules() map[string]rule {
 		"DELETE /leases/{address}":         {"releaseLease", access.LeasesWrite, changes},
 		"GET /phones/{phone}/boots":        {"listBoots", access.Read, looks},
 		"GET /phones/{phone}/drift":        {"listDrift", access.Read, looks},
+		"GET /phones/{phone}/files":        {"listFiles", access.Read, looks},
 		"GET /phones/{phone}/offer":        {"getOffer", access.Read, looks},
 		"GET /sightings":                   {"listSightings", access.Read, looks},
 		"POST /sightings/{sighting}/adopt": {"adoptSighting", access.PhonesWrite, changes},

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -237,4 +238,24 @@ func toChanges(list []provision.Difference) []api.Change {
 		out[i] = api.Change{Path: provision.Printable(d.Path), Old: provision.Printable(d.Old), New: provision.Printable(d.New)}
 	}
 	return out
+}
+
+// ListFiles makes the files of a phone.
+func (o operations) ListFiles(ctx context.Context, r api.ListFilesRequestObject) (api.ListFilesResponseObject, error) {
+	files, err := o.admin.PhoneFiles(ctx, r.Phone, r.Params.Path)
+	if err != nil {
+		return nil, err
+	}
+	list := api.ListFiles200JSONResponse{Files: []api.PhoneFile{}}
+	for _, f := range files {
+		x := api.PhoneFile{Proto: api.PhoneFileProto(f.Proto), Path: f.Path, Note: f.Note, Error: f.Err}
+		if f.Err == "" {
+			x.Class, x.Size, x.Sha256 = f.Class.String(), f.Size, hex.EncodeToString(f.Hash[:])
+		}
+		if r.Params.Path != "" {
+			x.Text = f.Text
+		}
+		list.Files = append(list.Files, x)
+	}
+	return list, nil
 }

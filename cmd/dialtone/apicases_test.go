@@ -239,6 +239,10 @@ func lookCases() map[string]apiCase {
 		"followEvents": got(access.Read, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.FollowEvents(ctx, &api.FollowEventsParams{Once: true}, edit...)
 		}),
+		"listFiles": keyed(http.StatusOK, access.Read, func(s *apiSite) string { return s.newPhone().Mac },
+			func(c *api.Client, ctx context.Context, phone string, edit ...api.RequestEditorFn) (*http.Response, error) {
+				return c.ListFiles(ctx, phone, &api.ListFilesParams{Path: "aastra.cfg"}, edit...)
+			}),
 		"listFirmware": plain(access.Read, (*api.Client).ListFirmware),
 		"getSettings":  plain(access.Read, (*api.Client).GetSettings),
 		"listLines": got(access.Read, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) phone() *cobra.Command {
-	return parent("phone", "The phones that are known", a.phoneList(), a.phoneShow(), a.phoneAdopt(), a.phoneWaiting(), a.phoneApprove(), a.phoneDeny(),
+	return parent("phone", "The phones that are known", a.phoneList(), a.phoneShow(), a.phoneRender(), a.phoneAdopt(), a.phoneWaiting(), a.phoneApprove(), a.phoneDeny(),
 		a.phoneRetire(), a.phoneClear(), a.phoneToken(), a.phoneBoots(), a.phoneDrift(), a.phoneOffer(),
 		a.phoneAdd(), a.phoneEdit(), a.phoneRemove(), a.phoneReplace(), a.phoneLabel())
 }

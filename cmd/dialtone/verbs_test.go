@@ -109,6 +109,7 @@ func verbCases() map[string]verbCase {
 		"phone clear":   made(asked),
 		"phone boots":   made(asked),
 		"phone drift":   made(asked),
+		"phone render":  made(phone),
 		"phone offer":   made(asked),
 		"phone token":   made(func(s *apiSite) []string { return append(phone(s), "--from", s.addr.String()) }),
 		"line list":     words(),

@@ -479,6 +479,24 @@ func (e PhoneState) Valid() bool {
 	}
 }
 
+// Defines values for PhoneFileProto.
+const (
+	PhoneFileProtoHTTP PhoneFileProto = "http"
+	PhoneFileProtoTftp PhoneFileProto = "tftp"
+)
+
+// Valid indicates whether the value is a known member of the PhoneFileProto enum.
+func (e PhoneFileProto) Valid() bool {
+	switch e {
+	case PhoneFileProtoHTTP:
+		return true
+	case PhoneFileProtoTftp:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProvisioningGuard.
 const (
 	Balanced ProvisioningGuard = "balanced"
@@ -1047,6 +1065,11 @@ type FieldError struct {
 
 	// Pointer The field as a JSON pointer (RFC 6901) into the body; of a query parameter, a slash and its name. Empty: the whole.
 	Pointer string `json:"pointer"`
+}
+
+// FileList defines model for FileList.
+type FileList struct {
+	Files []PhoneFile `json:"files"`
 }
 
 // FirmwareFile defines model for FirmwareFile.
@@ -1685,6 +1708,32 @@ type PhoneFields struct {
 	Vendor  string `json:"vendor,omitempty,omitzero"`
 	Version string `json:"version,omitempty,omitzero"`
 }
+
+// PhoneFile defines model for PhoneFile.
+type PhoneFile struct {
+	// Class How confidential it is: secret, device, site or public.
+	Class string `json:"class,omitempty,omitzero"`
+
+	// Error Why it can't be made.
+	Error string `json:"error,omitempty,omitzero"`
+
+	// Note Why it can't be shown.
+	Note  string         `json:"note,omitempty,omitzero"`
+	Path  string         `json:"path"`
+	Proto PhoneFileProto `json:"proto"`
+
+	// Sha256 Of what the phone would get, in hexadecimal.
+	Sha256 string `json:"sha256,omitempty,omitzero"`
+
+	// Size Bytes that the phone would get.
+	Size int64 `json:"size,omitempty,omitzero"`
+
+	// Text The file with [secret] in the place of each secret. Only of a file that was asked for.
+	Text string `json:"text,omitempty,omitzero"`
+}
+
+// PhoneFileProto defines model for PhoneFile.Proto.
+type PhoneFileProto string
 
 // PhoneKeys defines model for PhoneKeys.
 type PhoneKeys struct {
@@ -2554,6 +2603,12 @@ type UpdatePhoneParams struct {
 	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
 }
 
+// ListFilesParams defines parameters for ListFiles.
+type ListFilesParams struct {
+	// Path Only this file, with its text.
+	Path string `form:"path,omitempty" json:"path,omitempty,omitzero"`
+}
+
 // GetOfferParams defines parameters for GetOffer.
 type GetOfferParams struct {
 	// Network The network that it is in.
@@ -3420,6 +3475,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 	ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListFiles The files that a phone would get now, without secrets.
+	//
+	// Corresponds with GET /phones/{phone}/files (the `ListFiles` operationId).
+	ListFiles(ctx context.Context, phone PhoneKey, params *ListFilesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOffer What a phone would be told by DHCP if it started now. Nothing is changed.
 	//
@@ -5124,6 +5184,21 @@ func (c *Client) DenyPhone(ctx context.Context, phone PhoneKey, body DenyPhoneJS
 // Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 func (c *Client) ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListDriftRequest(c.Server, phone)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListFiles The files that a phone would get now, without secrets.
+//
+// Corresponds with GET /phones/{phone}/files (the `ListFiles` operationId).
+func (c *Client) ListFiles(ctx context.Context, phone PhoneKey, params *ListFilesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFilesRequest(c.Server, phone, params)
 	if err != nil {
 		return nil, err
 	}
@@ -9157,6 +9232,63 @@ func NewListDriftRequest(server string, phone PhoneKey) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListFilesRequest constructs an http.Request for the ListFiles method
+func NewListFilesRequest(server string, phone PhoneKey, params *ListFilesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/files", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "path", params.Path, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetOfferRequest constructs an http.Request for the GetOffer method
 func NewGetOfferRequest(server string, phone PhoneKey, params *GetOfferParams) (*http.Request, error) {
 	var err error
@@ -11578,6 +11710,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 	ListDriftWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ListDriftResponse, error)
+
+	// ListFilesWithResponse The files that a phone would get now, without secrets.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /phones/{phone}/files (the `ListFiles` operationId).
+	ListFilesWithResponse(ctx context.Context, phone PhoneKey, params *ListFilesParams, reqEditors ...RequestEditorFn) (*ListFilesResponse, error)
 
 	// GetOfferWithResponse What a phone would be told by DHCP if it started now. Nothing is changed.
 	//
@@ -15024,6 +15163,54 @@ func (r ListDriftResponse) ContentType() string {
 	return ""
 }
 
+type ListFilesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FileList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFilesResponse) GetJSON200() *FileList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFilesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFilesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFilesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFilesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFilesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetOfferResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -18022,6 +18209,19 @@ func (c *ClientWithResponses) ListDriftWithResponse(ctx context.Context, phone P
 	return ParseListDriftResponse(rsp)
 }
 
+// ListFilesWithResponse The files that a phone would get now, without secrets.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /phones/{phone}/files (the `ListFiles` operationId).
+func (c *ClientWithResponses) ListFilesWithResponse(ctx context.Context, phone PhoneKey, params *ListFilesParams, reqEditors ...RequestEditorFn) (*ListFilesResponse, error) {
+	rsp, err := c.ListFiles(ctx, phone, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFilesResponse(rsp)
+}
+
 // GetOfferWithResponse What a phone would be told by DHCP if it started now. Nothing is changed.
 //
 // The DHCP server answers as it would answer the phone, but keeps no address for it and counts nothing. The phone may
@@ -21013,6 +21213,39 @@ func ParseListDriftResponse(rsp *http.Response) (*ListDriftResponse, error) {
 	return response, nil
 }
 
+// ParseListFilesResponse parses an HTTP response from a ListFilesWithResponse call
+func ParseListFilesResponse(rsp *http.Response) (*ListFilesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFilesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FileList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetOfferResponse parses an HTTP response from a GetOfferWithResponse call
 func ParseGetOfferResponse(rsp *http.Response) (*GetOfferResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -22515,6 +22748,9 @@ type ServerInterface interface {
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	// (GET /phones/{phone}/drift)
 	ListDrift(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	// ListFiles The files that a phone would get now, without secrets.
+	// (GET /phones/{phone}/files)
+	ListFiles(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ListFilesParams)
 	// GetOffer What a phone would be told by DHCP if it started now. Nothing is changed.
 	// (GET /phones/{phone}/offer)
 	GetOffer(w http.ResponseWriter, r *http.Request, phone PhoneKey, params GetOfferParams)
@@ -24992,6 +25228,48 @@ func (siw *ServerInterfaceWrapper) ListDrift(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// ListFiles operation middleware
+func (siw *ServerInterfaceWrapper) ListFiles(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFilesParams
+
+	// ------------- Optional query parameter "path" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "path", r.URL.Query(), &params.Path, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "path"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "path", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListFiles(w, r, phone, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetOffer operation middleware
 func (siw *ServerInterfaceWrapper) GetOffer(w http.ResponseWriter, r *http.Request) {
 
@@ -26387,6 +26665,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/phones/{phone}", wrapper.UpdatePhone)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/replace", wrapper.ReplacePhone)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/boots", wrapper.ListBoots)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/files", wrapper.ListFiles)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/drift", wrapper.ListDrift)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/phones/{phone}/offer", wrapper.GetOffer)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/approve", wrapper.ApprovePhone)
@@ -29125,6 +29404,46 @@ func (response ListDriftdefaultApplicationProblemPlusJSONResponse) VisitListDrif
 	return err
 }
 
+type ListFilesRequestObject struct {
+	Phone  PhoneKey `json:"phone"`
+	Params ListFilesParams
+}
+
+type ListFilesResponseObject interface {
+	VisitListFilesResponse(w http.ResponseWriter) error
+}
+
+type ListFiles200JSONResponse FileList
+
+func (response ListFiles200JSONResponse) VisitListFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFilesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListFilesdefaultApplicationProblemPlusJSONResponse) VisitListFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetOfferRequestObject struct {
 	Phone  PhoneKey `json:"phone"`
 	Params GetOfferParams
@@ -30843,6 +31162,9 @@ type StrictServerInterface interface {
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	// (GET /phones/{phone}/drift)
 	ListDrift(ctx context.Context, request ListDriftRequestObject) (ListDriftResponseObject, error)
+	// ListFiles The files that a phone would get now, without secrets.
+	// (GET /phones/{phone}/files)
+	ListFiles(ctx context.Context, request ListFilesRequestObject) (ListFilesResponseObject, error)
 	// GetOffer What a phone would be told by DHCP if it started now. Nothing is changed.
 	// (GET /phones/{phone}/offer)
 	GetOffer(ctx context.Context, request GetOfferRequestObject) (GetOfferResponseObject, error)
@@ -32731,6 +33053,33 @@ func (sh *strictHandler) ListDrift(w http.ResponseWriter, r *http.Request, phone
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListDriftResponseObject); ok {
 		if err := validResponse.VisitListDriftResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListFiles operation middleware
+func (sh *strictHandler) ListFiles(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ListFilesParams) {
+	var request ListFilesRequestObject
+
+	request.Phone = phone
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListFiles(ctx, request.(ListFilesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFiles")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListFilesResponseObject); ok {
+		if err := validResponse.VisitListFilesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
