@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// DefaultFlats is how many flattened configs are kept if nothing else is said: enough for the phones that are starting
-// at one time, each of which asks for several files.
-const DefaultFlats = 512
+// DefaultFlats is how many bytes of flattened configs are kept if nothing else is said: enough for the phones that are
+// starting at one time, each of which asks for several files. One with a few lines and two dozen keys takes 50 KB.
+const DefaultFlats = 8 << 20
 
 // Flats keep what devices' configs flatten to, those that were asked for last. One is used again only if no config has
 // changed since, and the device has the same override. They hold secrets, in memory and nowhere else.
@@ -17,6 +17,7 @@ type Flats struct {
 	half int
 
 	mu         sync.Mutex // guards what follows
+	bytes      int        // of the young ones
 	young, old map[flatKey]*flat
 }
 
@@ -33,18 +34,18 @@ type flat struct {
 	override   Params
 	res        Resolved
 	incomplete error
+	size       int
 
 	once [2]sync.Once
 	full [2]Params // complete, without and with secrets
 }
 
-// NewFlats returns some that keep n configs, or up to twice as many if they are asked for again and again;
-// [DefaultFlats] if n isn't positive.
+// NewFlats returns some that hold about so many bytes; [DefaultFlats] if n isn't positive.
 func NewFlats(n int) *Flats {
 	if n <= 0 {
 		n = DefaultFlats
 	}
-	return &Flats{half: n, young: map[flatKey]*flat{}}
+	return &Flats{half: n / 2, young: map[flatKey]*flat{}}
 }
 
 // resolve is [Resolve], if no config has changed from one call with the same rev to the next.
@@ -90,6 +91,10 @@ func (s *Flats) find(key flatKey) *flat {
 }
 
 func (s *Flats) keep(key flatKey, f *flat) {
+	f.size = f.weigh()
+	if f.size > s.half {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.put(key, f)
@@ -98,10 +103,72 @@ func (s *Flats) keep(key flatKey, f *flat) {
 // put makes a config one of those that were asked for last. When there are enough of them, those that weren't asked for
 // since the last time that there were are forgotten. s.mu is held.
 func (s *Flats) put(key flatKey, f *flat) {
-	if len(s.young) >= s.half {
-		s.old, s.young = s.young, make(map[flatKey]*flat, s.half)
+	if s.bytes+f.size > s.half {
+		s.old, s.young, s.bytes = s.young, make(map[flatKey]*flat, len(s.young)), 0
 	}
+	if f := s.young[key]; f != nil {
+		s.bytes -= f.size
+	}
+	s.bytes += f.size
 	s.young[key] = f
+}
+
+// weigh returns about what a flattened config takes in memory, its complete forms included, whether they are made yet or
+// not.
+func (f *flat) weigh() int {
+	n := 3 * weight(f.res.Params, vocabulary)
+	for path, id := range f.res.From {
+		n += entryWeight + len(path) + len(id)
+	}
+	return n
+}
+
+// entryWeight is what an entry of a map of texts takes, with the room that maps leave empty.
+const entryWeight = 48
+
+// weight returns about what parameters take with every key that their level has.
+func weight(m map[string]any, rows *level) int {
+	n := entryWeight
+	if rows != nil {
+		n += entryWeight * len(rows.rows)
+	}
+	for key, v := range m {
+		n += entryWeight + len(key) + valueWeight(key, v, rows)
+	}
+	return n
+}
+
+func valueWeight(key string, v any, rows *level) int {
+	n := 16
+	switch v := v.(type) {
+	case string:
+		n += len(v)
+	case Secret:
+		n += len(v)
+	case []any:
+		for _, x := range v {
+			n += 16 + valueWeight("", x, nil)
+		}
+	default:
+		entries, ok := asMap(v)
+		if !ok {
+			return n
+		}
+		var row *Param
+		if rows != nil {
+			row = rows.find(key)
+		}
+		if row == nil || row.Type != TypeTable {
+			return n + weight(entries, nil)
+		}
+		for name, entry := range entries {
+			n += entryWeight + len(name)
+			if m, ok := asMap(entry); ok {
+				n += weight(m, row.entry)
+			}
+		}
+	}
+	return n
 }
 
 // complete returns the parameters as templates see them: every key of the vocabulary is there, and the secrets are, or

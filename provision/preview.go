@@ -354,9 +354,9 @@ func newStage(c *Comparison, s Scene) *stage {
 	}
 }
 
-// flatsAtOnce is how many flattened configs a comparison keeps: those of the phones that are just compared, and some
+// flatsAtOnce is how many bytes of flattened configs a comparison keeps: those of the phones that are just compared, and some
 // that many share.
-const flatsAtOnce = 64
+const flatsAtOnce = 2 << 20
 
 // resolve flattens what the device is configured with. The scene doesn't change.
 func (s *stage) resolve(ctx context.Context, d *Device, class Class) (*flat, error) {

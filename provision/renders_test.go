@@ -54,7 +54,7 @@ func TestRenders(t *testing.T) {
 		flat := provision.Pipeline{
 			Leases: w.leases, PolicyFor: w.PolicyFor, Devices: w.memory, Configs: w.memory, Plugins: w.plugins, HTTP: w.HTTP,
 		}
-		flat.Flats = provision.NewFlats(rapid.SampledFrom([]int{0, 1}).Draw(rt, "flats"))
+		flat.Flats = provision.NewFlats(rapid.SampledFrom([]int{0, 1, 100_000}).Draw(rt, "flats"))
 		w.Flats = provision.NewFlats(0)
 		w.Renders = provision.NewRenders(rapid.SampledFrom([]int{0, 1, 30 << 10}).Draw(rt, "limit"))
 		change := func(ctx context.Context, id provision.ConfigID, f func(*provision.Config)) {
