@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"time"
@@ -99,6 +100,28 @@ func ParseConfig(name string, data []byte) (SiteConfig, error) {
 	var c SiteConfig
 	_, err := decode(name, data, &c)
 	return c, err
+}
+
+// ParseNetwork reads a file with one network, in the form that it has in a site file; one without a name gets that of id.
+func ParseNetwork(name string, data []byte, id string) (SiteNetwork, error) {
+	var n SiteNetwork
+	n.setDefaults()
+	d, err := decode(name, data, &n)
+	if err != nil {
+		return SiteNetwork{}, err
+	}
+	n.Name, n.Line = cmp.Or(n.Name, id), max(n.Line, 1)
+	one := Site{Networks: []SiteNetwork{n}}
+	one.checkNetworks(d)
+	return n, errors.Join(d.errs...)
+}
+
+// ParseClass reads a file with one class, as [ParseNetwork] does one with a network.
+func ParseClass(name string, data []byte, id string) (SiteClass, error) {
+	var k SiteClass
+	_, err := decode(name, data, &k)
+	k.Name = cmp.Or(k.Name, id)
+	return k, err
 }
 
 // checkConfigs checks what names what. A site is imported into an empty state, so all that it names is in it.

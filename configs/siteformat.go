@@ -19,7 +19,7 @@ import (
 // FormatSite writes a site as [ParseSite] reads it. The same site is always the same bytes: keys are in the order of their
 // fields, those of parameters in that of the alphabet, and what has its default is left out.
 func FormatSite(s *Site) ([]byte, error) {
-	data, err := format(s)
+	data, err := format(s, nil)
 	if err != nil {
 		return nil, fmt.Errorf("write site: %w", err)
 	}
@@ -28,17 +28,41 @@ func FormatSite(s *Site) ([]byte, error) {
 
 // FormatConfig writes a config as [ParseConfig] reads it, in the order of FormatSite.
 func FormatConfig(c *SiteConfig) ([]byte, error) {
-	data, err := format(c)
+	data, err := format(c, nil)
 	if err != nil {
 		return nil, fmt.Errorf("write config: %w", err)
 	}
 	return data, nil
 }
 
-// format writes what v points to.
-func format(v any) ([]byte, error) {
+// FormatNetwork writes a network as [ParseNetwork] reads it, in the order of FormatSite.
+func FormatNetwork(n *SiteNetwork) ([]byte, error) {
+	var usual SiteNetwork
+	usual.setDefaults()
+	data, err := format(n, &usual)
+	if err != nil {
+		return nil, fmt.Errorf("write network: %w", err)
+	}
+	return data, nil
+}
+
+// FormatClass writes a class as [ParseClass] reads it, in the order of FormatSite.
+func FormatClass(k *SiteClass) ([]byte, error) {
+	data, err := format(k, nil)
+	if err != nil {
+		return nil, fmt.Errorf("write class: %w", err)
+	}
+	return data, nil
+}
+
+// format writes what v points to, but for what is as in what defaults points to, if there is that.
+func format(v, defaults any) ([]byte, error) {
 	var f formatter
-	n := f.structure(reflect.ValueOf(v).Elem(), reflect.Value{})
+	var usual reflect.Value
+	if defaults != nil {
+		usual = reflect.ValueOf(defaults).Elem()
+	}
+	n := f.structure(reflect.ValueOf(v).Elem(), usual)
 	if f.err != nil {
 		return nil, f.err
 	}

@@ -178,7 +178,7 @@ func (o operations) ListClasses(ctx context.Context, _ api.ListClassesRequestObj
 	}
 	list := api.ClassList{Classes: []api.Class{}}
 	for i := range d.Classes {
-		list.Classes = append(list.Classes, toClass(&d.Classes[i]))
+		list.Classes = append(list.Classes, ToClass(&d.Classes[i]))
 	}
 	return api.ListClasses200JSONResponse{Body: list, Headers: api.ListClasses200ResponseHeaders{ETag: etag(d.Rev)}}, nil
 }

@@ -225,6 +225,20 @@ func fromTri(b *bool) network.Tri {
 	return network.No
 }
 
+// FromNetwork reads a network of the document. Its error is of [admin.Faults], whose pointers are into n.
+func FromNetwork(n *api.Network) (network.Network, error) {
+	var read reader
+	out := read.network(n)
+	return out, read.err()
+}
+
+// FromClass reads a class as [FromNetwork] does a network.
+func FromClass(k *api.Class) (network.Class, error) {
+	var read reader
+	out := read.class(k)
+	return out, read.err()
+}
+
 // below puts the pointers of faults below a field of the body.
 func below(field string, err error) error {
 	if faults, ok := errors.AsType[admin.Faults](err); ok {

@@ -21,7 +21,7 @@ func (o operations) ListNetworks(ctx context.Context, _ api.ListNetworksRequestO
 	}
 	list := api.NetworkList{Networks: []api.Network{}, Shared: []api.SharedLink{}, Rev: number(d.Rev), Warnings: toWarnings(d.Warnings)}
 	for i := range d.Networks {
-		list.Networks = append(list.Networks, toNetwork(&d.Networks[i]))
+		list.Networks = append(list.Networks, ToNetwork(&d.Networks[i]))
 	}
 	for _, l := range d.Shared {
 		list.Shared = append(list.Shared, api.SharedLink{Name: l.Name, Options: toOptions(l.Options)})
@@ -35,7 +35,7 @@ func (o operations) GetNetwork(ctx context.Context, r api.GetNetworkRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return api.GetNetwork200JSONResponse{Body: toNetwork(&n), Headers: api.GetNetwork200ResponseHeaders{ETag: etag(rev)}}, nil
+	return api.GetNetwork200JSONResponse{Body: ToNetwork(&n), Headers: api.GetNetwork200ResponseHeaders{ETag: etag(rev)}}, nil
 }
 
 // CreateNetwork declares a network.
@@ -84,7 +84,7 @@ func (o operations) PatchNetwork(ctx context.Context, r api.PatchNetworkRequestO
 		return nil, err
 	}
 	edit := func(n network.Network) (network.Network, error) {
-		x, err := merged(toNetwork(&n), *r.Body)
+		x, err := merged(ToNetwork(&n), *r.Body)
 		if err != nil {
 			return n, err
 		}

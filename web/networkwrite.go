@@ -49,7 +49,8 @@ func toTimes(l network.Lifetime) api.LeaseTimes {
 	return api.LeaseTimes{Default: s(l.Default), Min: s(l.Min), Max: s(l.Max), Renew: s(l.Renew), Rebind: s(l.Rebind)}
 }
 
-func toNetwork(n *network.Network) api.Network {
+// ToNetwork writes a network as the document has it; it is the inverse of [FromNetwork].
+func ToNetwork(n *network.Network) api.Network {
 	associate, trusted := !n.Provisioning.KeepPlugins, !n.Provisioning.RelaysDistrusted
 	p := &n.Provisioning
 	out := api.Network{
@@ -98,7 +99,8 @@ func idText(id string) string {
 	return network.FormatHex([]byte(id))
 }
 
-func toClass(k *network.Class) api.Class {
+// ToClass writes a class as the document has it; it is the inverse of [FromClass].
+func ToClass(k *network.Class) api.Class {
 	out := api.Class{
 		ID: string(k.ID), Refuse: k.Refuse, Options: toOptions(k.Options), Nul: k.NUL, Broadcast: k.Broadcast, Lease: toTimes(k.Lease),
 		Next: addrText(k.Next), Sname: k.Sname, File: k.File,

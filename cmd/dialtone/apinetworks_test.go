@@ -14,12 +14,28 @@ import (
 // newNetwork declares a network of eight addresses with a pool and a reservation, and returns its ID and their first bytes.
 func (s *apiSite) newNetwork() (id, base string, at int) {
 	s.t.Helper()
-	id, base, at = s.name(), "198.51.100.", 8*len(s.parts.Networks().All())
+	id = s.name()
+	base, at = s.freshRange()
 	prepared[api.NetworkResult](s)(s.root.CreateNetwork(s.t.Context(), nil, api.Network{
 		ID: id, Prefix: fmt.Sprintf("%s%d/29", base, at), Pools: []api.Pool{{First: fmt.Sprint(base, at+2), Last: fmt.Sprint(base, at+4)}},
 		Reservations: []api.Reservation{{IP: fmt.Sprint(base, at+6), Mac: s.mac()}},
 	}))
 	return id, base, at
+}
+
+// freshRange returns where eight addresses begin that no network has.
+func (s *apiSite) freshRange() (base string, at int) {
+	at = 8 * s.nets
+	s.nets++
+	if at < 256 {
+		return "198.51.100.", at
+	}
+	return "203.0.113.", at - 256
+}
+
+func (s *apiSite) freshPrefix() string {
+	base, at := s.freshRange()
+	return fmt.Sprintf("%s%d/29", base, at)
 }
 
 func anyNetwork(s *apiSite) string { id, _, _ := s.newNetwork(); return id }

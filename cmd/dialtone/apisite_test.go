@@ -38,6 +38,7 @@ type apiSite struct {
 	root     *api.Client // of who may do everything
 	people   map[access.Role]*person
 	n        int // of things that were made up
+	nets     int // of ranges of addresses that were given to networks
 
 	mu   sync.Mutex
 	seen map[string]bool // operations that have answered as the document has it, guarded by mu

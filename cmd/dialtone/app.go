@@ -62,7 +62,7 @@ interrupted. Of diff: 0 the same, 1 different.`,
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.settle() }
 	root.AddCommand(
 		a.serve(), a.check(), a.version(), a.explain(), a.identify(),
-		a.phone(), a.config(), a.line(), a.window(), a.aside(), a.lease(), a.store(), a.plugin(), a.firmware(), a.problem(), a.sim(),
+		a.phone(), a.config(), a.line(), a.window(), a.aside(), a.lease(), a.network(), a.pool(), a.reservation(), a.option(), a.class(), a.store(), a.plugin(), a.firmware(), a.problem(), a.sim(),
 		a.requests(), a.trace(), a.replay(), a.doctor(),
 		a.backup(), a.secret(), a.export(), a.diff(), a.apply(), a.importPhones(),
 		a.user(), a.token(), a.session(), a.audit(), a.leaseEvent(), a.events(), a.logs(), a.man(),

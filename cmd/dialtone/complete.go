@@ -80,6 +80,39 @@ func (a *app) words(ctx context.Context, kind string) (words []cobra.Completion)
 		for _, config := range r.JSON200.Configs {
 			words = append(words, cobra.CompletionWithDesc(config.ID, config.Label))
 		}
+	case "NETWORK":
+		r, err := c.ListNetworksWithResponse(ctx)
+		if err != nil || r.JSON200 == nil {
+			return nil
+		}
+		for i := range r.JSON200.Networks {
+			words = append(words, cobra.CompletionWithDesc(r.JSON200.Networks[i].ID, r.JSON200.Networks[i].Prefix))
+		}
+	case "RESERVATION":
+		r, err := c.ListReservationsWithResponse(ctx, &api.ListReservationsParams{Limit: maxPage})
+		if err != nil || r.JSON200 == nil {
+			return nil
+		}
+		for i := range r.JSON200.Reservations {
+			x := &r.JSON200.Reservations[i].Reservation
+			words = append(words, cobra.CompletionWithDesc(x.IP, strings.Join(strings.Fields(reservedFor(x)+" "+x.Hostname), " ")))
+		}
+	case "CLASS":
+		r, err := c.ListClassesWithResponse(ctx)
+		if err != nil || r.JSON200 == nil {
+			return nil
+		}
+		for i := range r.JSON200.Classes {
+			words = append(words, r.JSON200.Classes[i].ID)
+		}
+	case "OPTION":
+		r, err := c.ListOptionTypesWithResponse(ctx)
+		if err != nil || r.JSON200 == nil {
+			return nil
+		}
+		for _, t := range r.JSON200.Types {
+			words = append(words, cobra.CompletionWithDesc(t.Name, t.Hint))
+		}
 	case "NAME": // a user's
 		r, err := c.ListUsersWithResponse(ctx)
 		if err != nil || r.JSON200 == nil {

@@ -86,15 +86,7 @@ func fromValue(v any, clear bool) any {
 func fromDeclared(d network.Declared) configs.Site {
 	out := configs.Site{All: configs.SiteAll{Options: fromOptions(d.Options), Next: d.Next, Sname: d.Sname, File: d.File}}
 	for i := range d.Classes {
-		k := &d.Classes[i]
-		x := configs.SiteClass{
-			Name: string(k.ID), Refuse: k.Refuse, Options: fromOptions(k.Options), NUL: k.NUL, ToAll: k.Broadcast, Lease: configs.SiteLease(k.Lease),
-			Next: k.Next, Sname: k.Sname, File: k.File,
-		}
-		for j := range k.Match {
-			x.Match = append(x.Match, fromMatch(&k.Match[j]))
-		}
-		out.Classes = append(out.Classes, x)
+		out.Classes = append(out.Classes, fromClass(&d.Classes[i]))
 	}
 	for _, l := range d.Shared {
 		out.Shared = append(out.Shared, configs.SiteShared{Name: l.Name, Options: fromOptions(l.Options)})
@@ -103,6 +95,17 @@ func fromDeclared(d network.Declared) configs.Site {
 		out.Networks = append(out.Networks, fromNetwork(&d.Networks[i]))
 	}
 	return out
+}
+
+func fromClass(k *network.Class) configs.SiteClass {
+	x := configs.SiteClass{
+		Name: string(k.ID), Refuse: k.Refuse, Options: fromOptions(k.Options), NUL: k.NUL, ToAll: k.Broadcast, Lease: configs.SiteLease(k.Lease),
+		Next: k.Next, Sname: k.Sname, File: k.File,
+	}
+	for j := range k.Match {
+		x.Match = append(x.Match, fromMatch(&k.Match[j]))
+	}
+	return x
 }
 
 func fromNetwork(n *network.Network) configs.SiteNetwork {

@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) lease() *cobra.Command {
-	return parent("lease", "The addresses that are leased", a.leaseList(), a.leaseRelease())
+	return parent("lease", "The addresses that are leased", a.leaseList(), a.leaseRelease(), a.leaseReserve())
 }
 
 func (a *app) leaseList() *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -118,12 +119,46 @@ func verbCases() map[string]verbCase {
 		"window close": made(func(s *apiSite) []string {
 			return []string{saidBy[api.Window](s, "window", "open", "--network", network(s)).ID}
 		}),
-		"aside list":      words(),
-		"aside add":       made(func(s *apiSite) []string { return []string{s.mac(), "--why", "a test"} }),
-		"aside rm":        made(func(s *apiSite) []string { mac := s.mac(); s.cli("aside", "add", mac); return []string{mac} }),
-		"lease list":      words(),
-		"lease release":   made(func(s *apiSite) []string { return []string{s.leased(s.mac(), aastraClass).String()} }),
-		"lease-event":     made(func(s *apiSite) []string { return []string{"add", s.mac(), "192.0.2.7"} }),
+		"aside list":    words(),
+		"aside add":     made(func(s *apiSite) []string { return []string{s.mac(), "--why", "a test"} }),
+		"aside rm":      made(func(s *apiSite) []string { mac := s.mac(); s.cli("aside", "add", mac); return []string{mac} }),
+		"lease list":    words(),
+		"lease release": made(func(s *apiSite) []string { return []string{s.leased(s.mac(), aastraClass).String()} }),
+		"lease reserve": made(func(s *apiSite) []string { return []string{s.leased(s.mac(), aastraClass).String()} }),
+		"lease-event":   made(func(s *apiSite) []string { return []string{"add", s.mac(), "192.0.2.7"} }),
+		"network list":  words(),
+		"network show":  {args: func(s *apiSite) []string { return []string{anyNetwork(s)} }, plain: true},
+		"network add":   made(func(s *apiSite) []string { return []string{s.name(), s.freshPrefix()} }),
+		"network edit":  made(func(s *apiSite) []string { return []string{anyNetwork(s), "--lease", "4h"} }),
+		"network set":   made(func(s *apiSite) []string { return []string{s.name(), s.file("prefix: " + s.freshPrefix() + "\n")} }),
+		"network rm":    made(func(s *apiSite) []string { return []string{anyNetwork(s)} }),
+		"pool list":     words(),
+		"pool add": made(func(s *apiSite) []string {
+			id, base, at := s.newNetwork()
+			return []string{id, fmt.Sprint(base, at+5), fmt.Sprint(base, at+5)}
+		}),
+		"pool rm": made(func(s *apiSite) []string {
+			id, base, at := s.newNetwork()
+			return []string{id, fmt.Sprint(base, at+2)}
+		}),
+		"reservation list": words(),
+		"reservation add": made(func(s *apiSite) []string {
+			_, base, at := s.newNetwork()
+			return []string{fmt.Sprint(base, at+5), s.mac()}
+		}),
+		"reservation edit": made(func(s *apiSite) []string { return []string{anyReservation(s), "--hostname", "hall"} }),
+		"reservation rm":   made(func(s *apiSite) []string { return []string{anyReservation(s)} }),
+		"option list":      words(),
+		"option set":       words("ntp-servers", "192.0.2.1"),
+		"option unset": made(func(s *apiSite) []string {
+			s.cli("option", "set", "smtp-server", "192.0.2.1")
+			return []string{"smtp-server"}
+		}),
+		"option types":    words(),
+		"class list":      words(),
+		"class show":      {args: func(s *apiSite) []string { return []string{anyClass(s)} }, plain: true},
+		"class set":       made(func(s *apiSite) []string { return []string{s.name(), s.file("match: {mac: '00:15:65'}\n")} }),
+		"class rm":        made(func(s *apiSite) []string { return []string{anyClass(s)} }),
 		"plugin list":     words(),
 		"plugin rescan":   words(),
 		"plugin test":     {args: func(*apiSite) []string { return []string{filepath.Join("..", "..", "plugins", "aastra-67xx-3.3.1")} }, local: true},
