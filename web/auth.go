@@ -96,7 +96,15 @@ func rules() map[string]rule {
 		"GET /events":                      {"followEvents", access.Read, looks},
 		"POST /explain":                    {"explain", access.Read, looks},
 		"POST /secrets/rotate":             {"rotateKey", access.Admin, changes},
-		"GET /backup":                      {"getBackup", access.Admin, changes},  // nothing, but who has it has every secret
+		"GET /backup":                      {"getBackup", access.Admin, changes}, // nothing, but who has it has every secret
+		"GET /backups":                     {"listBackups", access.Admin, looks},
+		"POST /backups":                    {"createBackup", access.Admin, changes},
+		"GET /backups/{backup}":            {"downloadBackup", access.Admin, changes}, // as GET /backup
+		"DELETE /backups/{backup}":         {"deleteBackup", access.Admin, changes},
+		"POST /backups/{backup}/verify":    {"verifyBackup", access.Admin, changes}, // nothing, but it is work
+		"GET /jobs":                        {"listJobs", access.Admin, looks},
+		"GET /jobs/{job}":                  {"getJob", access.Admin, looks},
+		"DELETE /jobs/{job}":               {"cancelJob", access.Admin, changes},
 		"GET /site":                        {"exportSite", access.Admin, changes}, // as GET /backup
 		"PUT /site":                        {"applySite", access.Admin, changes},
 		"POST /import/{format}":            {"importFiles", access.Admin, changes},

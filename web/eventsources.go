@@ -127,7 +127,15 @@ func leaseEvent(e lease.Event) api.Event {
 	return out
 }
 
-// topicOf is the topic of what an operation changes, by its path. Leases have their own events.
+// tellJob tells of a job's new state to who may look at jobs, and the log of why one failed.
+func (s *Server) tellJob(j admin.Job) {
+	if j.Err != nil {
+		s.Log.Warn("job failed", "job", j.ID, "kind", j.Kind, "object", j.Object, "by", j.By, "err", j.Err)
+	}
+	s.bus.publish(access.Admin, api.Event{Topic: api.EventTopicJob, Action: string(j.State), Object: "job " + j.ID, Actor: j.By, Text: strings.TrimSpace(string(j.Kind) + " " + j.Object)})
+}
+
+// topicOf is the topic of what an operation changes, by its path. Leases and jobs have their own events.
 func topicOf(path string) api.EventTopic {
 	noun, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if noun == "leases" && strings.HasSuffix(rest, "/reserve") {
@@ -146,7 +154,7 @@ func topicOf(path string) api.EventTopic {
 		return api.EventTopicPlugin
 	case "users", "tokens", "sessions", "me", "logout", "audit":
 		return api.EventTopicAccess
-	case "leases":
+	case "leases", "jobs":
 		return ""
 	}
 	return api.EventTopicSite

@@ -80,6 +80,9 @@ func (s *Server) Open(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("protect %s: %w", s.Socket, err), l.Close())
 	}
 	s.socket, s.bus = l, newBus(time.Now())
+	if s.Admin.Jobs != nil {
+		s.Admin.Jobs.Tell(s.tellJob)
+	}
 	if s.Console == "" {
 		return nil
 	}

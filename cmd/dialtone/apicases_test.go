@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dialtone-project/dialtone/provision/access"
+	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/web/api"
 )
 
@@ -270,11 +271,44 @@ func lookCases() map[string]apiCase {
 	}
 }
 
+// newBackup has the appliance keep a backup.
+func (s *apiSite) newBackup() string {
+	s.t.Helper()
+	f, err := keptBackups{s.parts}.Create(s.t.Context(), func(int64, int64) {})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return f.Name
+}
+
+// newJob starts a job that goes on until it is cancelled.
+func (s *apiSite) newJob() string {
+	s.t.Helper()
+	j, err := s.parts.jobs.Start(admin.JobVerify, "", "somebody", func(ctx context.Context, _ func(done, total int64)) (string, error) {
+		<-ctx.Done()
+		return "", ctx.Err()
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return j.ID
+}
+
 func siteCases() map[string]apiCase {
 	return map[string]apiCase{
 		"rotateKey": got(access.Admin, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.RotateKey(ctx, nil, edit...)
 		}),
+		"listBackups":    plain(access.Admin, (*api.Client).ListBackups),
+		"createBackup":   {http.StatusAccepted, access.Admin, plain(access.Admin, (*api.Client).CreateBackup).make},
+		"downloadBackup": keyed(http.StatusOK, access.Admin, (*apiSite).newBackup, (*api.Client).DownloadBackup),
+		"deleteBackup":   keyed(http.StatusNoContent, access.Admin, (*apiSite).newBackup, (*api.Client).DeleteBackup),
+		"verifyBackup":   keyed(http.StatusAccepted, access.Admin, (*apiSite).newBackup, (*api.Client).VerifyBackup),
+		"listJobs": got(access.Admin, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
+			return c.ListJobs(ctx, &api.ListJobsParams{Limit: 2}, edit...)
+		}),
+		"getJob":    keyed(http.StatusOK, access.Admin, (*apiSite).newJob, (*api.Client).GetJob),
+		"cancelJob": keyed(http.StatusAccepted, access.Admin, (*apiSite).newJob, (*api.Client).CancelJob),
 		"getBackup": plain(access.Admin, (*api.Client).GetBackup),
 		"exportSite": got(access.Admin, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.ExportSite(ctx, &api.ExportSiteParams{Secrets: true}, edit...)

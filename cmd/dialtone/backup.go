@@ -15,6 +15,9 @@ import (
 // storeFile is the store's name in the state folder.
 const storeFile = "dialtone.db"
 
+// backupFolder has the backups that the appliance keeps.
+const backupFolder = "backups"
+
 // backup writes the whole state as it is now.
 func (p *parts) backup(ctx context.Context, w io.Writer) error {
 	defer p.db.HoldKey()() // the key file that is written later has to fit the copy of the store
@@ -54,10 +57,10 @@ func (p *parts) rotateKey(ctx context.Context, dryRun bool) (admin.Rotation, err
 }
 
 // notBackedUp is what a restored state makes anew: copies of the store, what tells it from older copies (so that what was
-// restored is known to be one), the lock, history, and what plugins leave while they are installed.
+// restored is known to be one), the lock, history, other backups, and what plugins leave while they are installed.
 func notBackedUp(name string) bool {
 	switch base := path.Base(name); {
-	case strings.HasPrefix(name, storeFile+"."), name == "dialtone.lock", name == "dialtone.epoch", name == "trace":
+	case strings.HasPrefix(name, storeFile+"."), name == "dialtone.lock", name == "dialtone.epoch", name == "trace", name == backupFolder:
 		return true
 	default:
 		return strings.HasPrefix(base, ".staging-")

@@ -28,7 +28,9 @@ func looks() map[string]string {
 }
 
 // tellsAll are the operations that change nothing and are treated as changes, as they hand out secrets.
-func tellsAll() []string { return []string{"getBackup", "exportSite", "revealConfig", "revealPhone"} }
+func tellsAll() []string {
+	return []string{"getBackup", "downloadBackup", "exportSite", "revealConfig", "revealPhone"}
+}
 
 // unmatched are the operations on one thing that take no If-Match, and why.
 func unmatched() map[string]string {
@@ -46,7 +48,7 @@ func unmatched() map[string]string {
 		"applySite":    "a site as a whole; what it would change, a dry run tells",
 		"importFiles":  "it only adds",
 		"revealConfig": "it only reads", "revealPhone": "it only reads",
-		"setLogLevels": noRev,
+		"setLogLevels": noRev, "downloadBackup": noRev, "deleteBackup": noRev, "verifyBackup": noRev, "cancelJob": noRev,
 	}
 }
 
@@ -62,7 +64,9 @@ func wet() map[string]string {
 		"tellLease":       "another DHCP server's word, which has happened already",
 		"issuePhoneToken": "it changes nothing but that the phone is marked as remote, and its answer is what it makes",
 		"rescanPlugins":   "it reads what is in the folder; broken plugins are left out by themselves",
-		"getBackup":       "it only reads", "exportSite": "it only reads", "revealConfig": "it only reads", "revealPhone": "it only reads",
+		"createBackup":    "one more backup is all it makes", "downloadBackup": "it only reads", "verifyBackup": "it only reads",
+		"deleteBackup": step, "cancelJob": "it takes back what somebody asked for",
+		"getBackup": "it only reads", "exportSite": "it only reads", "revealConfig": "it only reads", "revealPhone": "it only reads",
 		"login": access, "logout": access, "setup": access, "setMyPassword": access, "confirmMyTotp": access, "createUser": access, "deleteUser": access,
 		"setUserRole": access, "setUserPassword": access, "resetUserTotp": access, "createAPIToken": access, "revokeAPIToken": access, "revokeSession": access,
 	}
@@ -81,7 +85,8 @@ func valueless() map[string]string {
 	)
 	return map[string]string{
 		"login": object, "logout": object, "revokeSession": object,
-		"getBackup": reads, "exportSite": reads, "rescanPlugins": "what changes is in the folder, not in the store",
+		"getBackup": reads, "downloadBackup": reads, "verifyBackup": reads, "createBackup": object, "deleteBackup": object, "cancelJob": object,
+		"exportSite": reads, "rescanPlugins": "what changes is in the folder, not in the store",
 	}
 }
 

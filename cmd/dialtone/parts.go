@@ -59,6 +59,7 @@ type parts struct {
 	keeper   *pki.Keeper   // nil: no HTTPS
 	tokens   *provision.Tokens
 	access   *access.Gate
+	jobs     *admin.Jobs
 	web      *web.Server
 	dhcp     atomic.Pointer[dhcp.Server] // nil: not served
 }
@@ -69,7 +70,7 @@ func (p *parts) Networks() *network.Set { return p.networks.Load() }
 // openParts opens everything in the order in which each needs the one before: store, leases, plugins, pipeline, front
 // ends, and DHCP last, so that nothing is offered that can't be provisioned. After an error nothing is open.
 func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Logger) (p *parts, err error) {
-	p = &parts{settings: s, logs: newPartLogs(log.Handler(), s.Log.Level), begun: time.Now()}
+	p = &parts{settings: s, jobs: admin.NewJobs(), logs: newPartLogs(log.Handler(), s.Log.Level), begun: time.Now()}
 	p.log = p.logs.of(logMain)
 	defer func() {
 		if err != nil {
@@ -324,6 +325,7 @@ func (p *parts) admin() *admin.Service {
 	s := &admin.Service{
 		Leases: p.table, Told: p.told, Devices: p.db, Pipeline: p.pipeline, Plugins: pluginHost{p.plugins},
 		Journal: p.pipeline.Journal, Sightings: p.pipeline.Sightings, Gate: p.pipeline.Gate, Problems: p.problems, Local: p.local, Backup: p.backup,
+		Backups: keptBackups{p}, Jobs: p.jobs,
 	}
 	if p.trace != nil {
 		s.History = p.trace
@@ -406,7 +408,7 @@ func (p *parts) tasks() []Task {
 	if p.keeper != nil {
 		tasks = append(tasks, Task{Name: "certificates", Run: p.keeper.Run})
 	}
-	tasks = append(tasks, Task{Name: "web", Run: p.web.Run})
+	tasks = append(tasks, Task{Name: "jobs", Run: p.jobs.Run}, Task{Name: "web", Run: p.web.Run})
 	if p.tftp != nil {
 		tasks = append(tasks, Task{Name: "tftp", Run: p.tftp.Run})
 	}

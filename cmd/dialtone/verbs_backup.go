@@ -175,17 +175,7 @@ func (a *app) unpack(ctx context.Context, file, keyFile, dir string) (backedUp, 
 		}
 		return b, fmt.Errorf("%s: %w", file, err)
 	}
-	child, err := checker()
-	if err != nil {
-		return b, err
-	}
-	r, err := store.CheckBy(ctx, child, filepath.Join(dir, storeFile))
-	if err == nil && !r.Whole() {
-		err = kindError(provision.ErrInvalid, "its store is damaged: %v %v", r.Damage, r.Flaws)
-	}
-	if kerr := r.CheckKeys(dir); err == nil && kerr != nil {
-		err = kindError(provision.ErrInvalid, "its secrets can't be read: %s", kerr)
-	}
+	r, err := checkRestored(ctx, dir)
 	if err != nil {
 		return b, errors.Join(fmt.Errorf("%s: %w", file, err), os.RemoveAll(dir))
 	}

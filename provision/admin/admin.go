@@ -88,6 +88,9 @@ type Service struct {
 	History   History         // may be nil
 	// Backup writes the whole state, all secrets included. May be nil.
 	Backup func(context.Context, io.Writer) error
+	// Backups are those that the appliance keeps, and Jobs does what takes long. Both or none.
+	Backups Backups
+	Jobs    *Jobs
 	// RotateKey makes a new key for the secrets in the store, or says what it would do.
 	RotateKey func(ctx context.Context, dryRun bool) (Rotation, error)
 	// Problems returns what is wrong with the parts that the use cases don't know. May be nil.
