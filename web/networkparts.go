@@ -63,7 +63,7 @@ func (o operations) PatchReservation(ctx context.Context, r api.PatchReservation
 	}
 	got, err := o.admin.EditReservation(ctx, at, rev, toWrite(ctx, r.Params.DryRun), edit)
 	if err != nil {
-		return nil, err
+		return nil, within(*r.Body, err)
 	}
 	return api.PatchReservation200JSONResponse{Body: toNetworkResult(got), Headers: api.PatchReservation200ResponseHeaders{ETag: etag(got.Rev)}}, nil
 }

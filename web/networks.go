@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/provision"
@@ -88,12 +91,11 @@ func (o operations) PatchNetwork(ctx context.Context, r api.PatchNetworkRequestO
 		if err != nil {
 			return n, err
 		}
-		var read reader
-		return read.network(&x), read.err()
+		return FromNetwork(&x)
 	}
 	got, err := o.admin.EditNetwork(ctx, network.ID(r.Network), rev, toWrite(ctx, r.Params.DryRun), edit)
 	if err != nil {
-		return nil, err
+		return nil, within(*r.Body, err)
 	}
 	return api.PatchNetwork200JSONResponse{Body: toNetworkResult(got), Headers: api.PatchNetwork200ResponseHeaders{ETag: etag(got.Rev)}}, nil
 }
@@ -157,6 +159,48 @@ func mergePatch(target, patch any) any {
 		}
 	}
 	return t
+}
+
+// within takes the pointers of faults to the nearest part of a patch: what was merged has more than the client has sent.
+func within(patch json.RawMessage, err error) error {
+	faults, ok := errors.AsType[admin.Faults](err)
+	var sent any
+	if !ok || readJSON(patch, &sent) != nil {
+		return err
+	}
+	for i := range faults {
+		f := &faults[i]
+		at, other := sentPart(sent, f.Pointer), sentPart(sent, f.Other)
+		if at == "" {
+			at, other = other, ""
+		}
+		f.Pointer, f.Other = at, other
+	}
+	return err
+}
+
+// sentPart returns as much of a pointer as leads to something in what was sent.
+func sentPart(sent any, pointer string) (out string) {
+	for name := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		switch v := sent.(type) {
+		case map[string]any:
+			below, ok := v[name]
+			if !ok {
+				return out
+			}
+			sent = below
+		case []any: // it has replaced the former one, so it is as long
+			i, err := strconv.Atoi(name)
+			if err != nil || i >= len(v) {
+				return out
+			}
+			sent = v[i]
+		default:
+			return out
+		}
+		out += "/" + name
+	}
+	return out
 }
 
 // AddPool adds a pool.

@@ -3,6 +3,7 @@ package web_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/dialtone-project/dialtone/web/api"
@@ -37,6 +38,7 @@ func TestNetworks(t *testing.T) {
 	if r, err := c.CreateReservationWithResponse(ctx, nil, api.Reservation{IP: "192.0.2.20", Mac: "00:15:65:00:00:01"}); err != nil || r.JSON201 == nil {
 		t.Fatalf("reserve: %s, %v", r.Body, err)
 	}
+	const nowhere = "nowhere" // in what was sent
 	for _, step := range []struct {
 		name    string
 		do      func() (int, *api.Problem, error)
@@ -59,6 +61,10 @@ func TestNetworks(t *testing.T) {
 			r, err := c.PatchNetworkWithResponse(ctx, "voice", nil, json.RawMessage(`{"pools":[{"first":"192.0.2.9","last":"198.51.100.1"}]}`))
 			return r.StatusCode(), r.ApplicationProblemJSONDefault, err
 		}, http.StatusUnprocessableEntity, "/pools/0"},
+		{"a prefix without its pool", func() (int, *api.Problem, error) {
+			r, err := c.PatchNetworkWithResponse(ctx, "voice", nil, json.RawMessage(`{"prefix":"198.51.100.0/24"}`))
+			return r.StatusCode(), r.ApplicationProblemJSONDefault, err
+		}, http.StatusUnprocessableEntity, nowhere},
 		{"an unknown field", func() (int, *api.Problem, error) {
 			r, err := c.PatchNetworkWithResponse(ctx, "voice", nil, json.RawMessage(`{"provisioning":{"colour":1}}`))
 			return r.StatusCode(), r.ApplicationProblemJSONDefault, err
@@ -85,6 +91,9 @@ func TestNetworks(t *testing.T) {
 		}, http.StatusNotFound, ""},
 	} {
 		status, p, err := step.do()
+		if step.pointer == nowhere && p != nil && slices.ContainsFunc(p.Errors, func(e api.FieldError) bool { return e.Pointer == "" }) {
+			step.pointer = ""
+		}
 		if err != nil || status != step.status || p == nil || step.pointer != "" && (len(p.Errors) == 0 || p.Errors[0].Pointer != step.pointer) {
 			t.Errorf("%s: %d %+v, %v; want %d of %q", step.name, status, p, err, step.status, step.pointer)
 		}

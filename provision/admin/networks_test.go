@@ -290,3 +290,60 @@ func TestReleaseLease(t *testing.T) {
 		t.Errorf("by nobody: %v", err)
 	}
 }
+
+// TestAddressesInUse: pools count who has their addresses, and a reservation tells what has become of it. What has ended
+// counts no more.
+func TestAddressesInUse(t *testing.T) {
+	t.Parallel()
+	x, ctx := newNetworks(t), t.Context()
+	n := voice()
+	n.Pools = []network.Pool{{First: ip("192.0.2.100"), Last: ip("192.0.2.119"), Exclude: []netip.Addr{ip("192.0.2.110")}}}
+	n.Reservations = nil
+	for i := range 6 {
+		n.Reservations = append(n.Reservations, network.Reservation{HW: hwaddr.Addr{0, 0x15, 0x65, 0, 0, byte(i)}, Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + i)})})
+	}
+	if _, err := x.UpdateNetwork(ctx, "voice", n, 0, do); err != nil {
+		t.Fatal(err)
+	}
+	later, before := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
+	for _, l := range []struct {
+		last, mac byte
+		state     lease.State
+		until     time.Time
+	}{
+		{100, 0, lease.Bound, later},    // in use
+		{101, 9, lease.Bound, later},    // conflict
+		{102, 2, lease.Bound, before},   // expired
+		{103, 3, lease.Declined, later}, // a stranger uses it
+		{104, 9, lease.Bound, before},   // another one had it
+		{111, 9, lease.Offered, later},
+		{112, 9, lease.Bound, later},
+		{113, 9, lease.Bound, before},
+		{114, 9, lease.Declined, later},
+		{115, 9, lease.Declined, before},
+	} {
+		x.table.list = append(x.table.list, lease.Lease{
+			Network: "voice", Addr: netip.AddrFrom4([4]byte{192, 0, 2, l.last}), State: l.state, Expiry: l.until,
+			Client: lease.Client{HW: hwaddr.Addr{0, 0x15, 0x65, 0, 0, l.mac}},
+		})
+	}
+	got := x.PoolUsages()
+	// Of those that are reserved, three are with nobody: .102, .104 and .105.
+	want := []admin.PoolUsage{{Network: "voice", Size: 19, Used: 4, Reserved: 3, Quarantined: 2, Free: 10}}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(admin.PoolUsage{}, "Pool")); diff != "" {
+		t.Errorf("pools (-want +got):\n%s", diff)
+	}
+	list, _, err := x.PageReservations(ctx, admin.Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var states []admin.ReservationState
+	for _, r := range list.Items {
+		states = append(states, r.State)
+	}
+	if diff := cmp.Diff([]admin.ReservationState{
+		admin.ReservationUsed, admin.ReservationConflict, admin.ReservationExpired, admin.ReservationDeclined, admin.ReservationUnused, admin.ReservationUnused,
+	}, states); diff != "" {
+		t.Errorf("reservations (-want +got):\n%s", diff)
+	}
+}
