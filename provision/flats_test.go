@@ -53,5 +53,5 @@ func heap() int {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc) //nolint:gosec // less than the machine has
+	return int(m.HeapAlloc)
 }

@@ -2,7 +2,6 @@ package httpd
 
 import (
 	"bytes"
-
 	"net/http"
 	"strconv"
 	"strings"

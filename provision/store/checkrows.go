@@ -2,6 +2,7 @@ package store
 
 import (
 	"hash/maphash"
+	"maps"
 	"runtime"
 	"sync"
 )
@@ -68,9 +69,7 @@ func (k *rowCheck) some(hash *maphash.Hash, some rows) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.wanted += sum
-	for id, err := range bad {
-		k.bad[id] = err
-	}
+	maps.Copy(k.bad, bad)
 }
 
 // close waits for the last record. It returns the sum of the hashes of what the records should be found by, and what is
