@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/provision/backup"
@@ -21,8 +22,8 @@ const backupFolder = "backups"
 // backup writes the whole state as it is now.
 func (p *parts) backup(ctx context.Context, w io.Writer) error {
 	defer p.db.HoldKey()() // the key file that is written later has to fit the copy of the store
-	copied := ""
-	_, err := backup.Writer{Program: build().Version}.Create(ctx, w, backup.Source{
+	copied, size := "", &meter{w: w, told: func(int64, int64) {}}
+	_, err := backup.Writer{Program: build().Version}.Create(ctx, size, backup.Source{
 		Dir: p.settings.State, Skip: notBackedUp, Store: storeFile,
 		Snapshot: func(ctx context.Context) (path string, err error) {
 			copied, err = p.db.Copy(ctx)
@@ -35,6 +36,7 @@ func (p *parts) backup(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		p.log.WarnContext(ctx, "backup failed", "err", err)
 	} else {
+		p.backedUp.Store(&admin.BackupFile{Size: size.done, Created: time.Now()})
 		p.log.InfoContext(ctx, "backup made")
 	}
 	return err

@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/provision/admin"
+	"github.com/dialtone-project/dialtone/web"
 	"github.com/dialtone-project/dialtone/web/api"
 )
 
@@ -63,6 +65,15 @@ func TestKeptBackups(t *testing.T) {
 	}
 	if got := verify(); got.State != "done" || got.Done != got.Total {
 		t.Errorf("got %+v, want it done", got)
+	}
+	metrics, err := s.parts.metrics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"dialtone_backup_size_bytes", "dialtone_backup_last_success_timestamp_seconds", "dialtone_jobs"} {
+		if !slices.ContainsFunc(metrics, func(m web.Metric) bool { return m.Name == name && len(m.Samples) > 0 && m.Samples[0].Value > 0 }) {
+			t.Errorf("%s has no value", name)
+		}
 	}
 	s.damage(made.Object)
 	if got := verify(); got.State != "failed" || got.Error.Status != http.StatusBadRequest || !strings.Contains(got.Error.Detail, "damaged") {

@@ -23,7 +23,12 @@ func (p *parts) metrics(ctx context.Context) ([]web.Metric, error) {
 		}},
 		web.One("dialtone_start_time_seconds", "When the program started, in seconds since 1970.", web.Gauge, seconds(p.begun)),
 	}
-	list = slices.Concat(list, p.dhcpMetrics(), p.leaseMetrics(), p.fileMetrics(), p.requestMetrics(), p.pluginMetrics(), p.tlsMetrics())
+	list = slices.Concat(list, p.dhcpMetrics(), p.leaseMetrics(), p.fileMetrics(), p.requestMetrics(), p.pluginMetrics(), p.tlsMetrics(), p.jobMetrics())
+	backups, err := p.backupMetrics()
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, backups...)
 	phones, err := p.phoneMetrics(ctx)
 	if err != nil {
 		return nil, err
@@ -232,4 +237,36 @@ func (p *parts) tlsMetrics() []web.Metric {
 	}
 	slices.SortFunc(m.Samples, func(a, b web.Sample) int { return cmp.Compare(a.Labels[1], b.Labels[1]) })
 	return []web.Metric{m}
+}
+
+// jobMetrics count the jobs that are remembered.
+func (p *parts) jobMetrics() []web.Metric {
+	type kind struct{ kind, state string }
+	counts := make(map[kind]int)
+	for _, j := range p.jobs.All() {
+		counts[kind{string(j.Kind), string(j.State)}]++
+	}
+	m := web.Metric{Name: "dialtone_jobs", Help: "Jobs that wait, that run, and the last that have ended.", Kind: web.Gauge}
+	for _, k := range slices.SortedFunc(maps.Keys(counts), func(a, b kind) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.state, b.state))
+	}) {
+		m.Samples = append(m.Samples, web.Sample{Labels: []string{"kind", k.kind, "state", k.state}, Value: float64(counts[k])})
+	}
+	return []web.Metric{m}
+}
+
+// backupMetrics tell of the last backup: of this run, or else of those that are kept.
+func (p *parts) backupMetrics() ([]web.Metric, error) {
+	last := p.backedUp.Load()
+	if last == nil {
+		list, err := keptBackups{p}.List()
+		if err != nil || len(list) == 0 {
+			return nil, err
+		}
+		last = &list[0]
+	}
+	return []web.Metric{
+		web.One("dialtone_backup_last_success_timestamp_seconds", "When the last backup was written, in seconds since 1970.", web.Gauge, seconds(last.Created)),
+		web.One("dialtone_backup_size_bytes", "Size of the last backup.", web.Gauge, float64(last.Size)),
+	}, nil
 }

@@ -60,6 +60,7 @@ type parts struct {
 	tokens   *provision.Tokens
 	access   *access.Gate
 	jobs     *admin.Jobs
+	backedUp atomic.Pointer[admin.BackupFile] // the last backup that was written, wherever it went; nil: none yet
 	web      *web.Server
 	dhcp     atomic.Pointer[dhcp.Server] // nil: not served
 }
