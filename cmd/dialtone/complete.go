@@ -25,7 +25,7 @@ func (a *app) completions(cmd *cobra.Command) {
 	}
 	if cmd.Name() == "add" || cmd.Name() == "create" {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions // the word is a new one
-		if !strings.Contains(cmd.Use, "FILE") {
+		if !strings.Contains(cmd.Use, "FILE") && !strings.Contains(cmd.Use, "NETWORK") {
 			return
 		}
 	}

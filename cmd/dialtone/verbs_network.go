@@ -179,7 +179,7 @@ func (a *app) networkAdd() *cobra.Command {
 		dry   bool
 	)
 	cmd := &cobra.Command{
-		Use: "add NETWORK PREFIX", Short: "Declare a network", Args: usage(cobra.ExactArgs(2)),
+		Use: "add ID PREFIX", Short: "Declare a network", Args: usage(cobra.ExactArgs(2)),
 		Long:    "Declare a network under a new name. It is in force at once. `dialtone network set` does so with all that a file says.",
 		Example: "  dialtone network add voice 192.0.2.0/24 --pool 192.0.2.100-192.0.2.199 --lease 8h\n  dialtone network add voice 192.0.2.0/24 --interface eth1 --dry-run",
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,7 +49,23 @@ func TestNetworkVerbs(t *testing.T) {
 		step{[]string{"option", "unset", "ntp-servers", "--network", "voice"}, 0, "option ntp-servers is unset"},
 		step{[]string{"option", "unset", "ntp-servers", "--network", "voice"}, exitNotFound, ""},
 		step{[]string{"option", "types"}, 0, "ntp-servers"},
-
+	)
+	for _, c := range []struct {
+		verb, want string
+	}{
+		{"network edit", "voice\t192.0.2.0/24"},
+		{"pool add", "voice\t192.0.2.0/24"},
+		{"reservation rm", "192.0.2.21\t00:15:65:00:00:01"},
+		{"option set", "ntp-servers\t"},
+	} {
+		var out bytes.Buffer
+		args := append([]string{"__complete", "--state", o.state}, strings.Fields(c.verb)...)
+		run(t.Context(), append(args, ""), func(string) string { return "" }, strings.NewReader(""), &out, io.Discard)
+		if !strings.Contains(out.String(), c.want) {
+			t.Errorf("the shell is offered of %s: %s; want %q", c.verb, &out, c.want)
+		}
+	}
+	o.steps(
 		step{[]string{"network", "rm", "voice"}, 0, "network voice is declared no more"},
 		step{[]string{"network", "rm", "voice"}, exitNotFound, ""},
 	)
