@@ -64,7 +64,7 @@ interrupted. Of diff: 0 the same, 1 different.`,
 		a.serve(), a.check(), a.version(), a.explain(), a.identify(),
 		a.phone(), a.config(), a.line(), a.window(), a.aside(), a.lease(), a.network(), a.pool(), a.reservation(), a.option(), a.class(), a.store(), a.plugin(), a.firmware(), a.problem(), a.sim(),
 		a.requests(), a.trace(), a.replay(), a.doctor(),
-		a.backup(), a.secret(), a.export(), a.diff(), a.apply(), a.importPhones(),
+		a.backup(), a.job(), a.secret(), a.export(), a.diff(), a.apply(), a.importPhones(),
 		a.user(), a.token(), a.session(), a.audit(), a.leaseEvent(), a.events(), a.logs(), a.man(),
 	)
 	a.completions(root)

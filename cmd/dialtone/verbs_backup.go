@@ -20,7 +20,7 @@ import (
 )
 
 func (a *app) backup() *cobra.Command {
-	return parent("backup", "The whole state in one file", a.backupCreate(), a.backupVerify(), a.backupRestore())
+	return parent("backup", "The whole state in one file", a.backupCreate(), a.backupList(), a.backupRemove(), a.backupVerify(), a.backupRestore())
 }
 
 // backedUp is what the verbs write with --json.
@@ -50,15 +50,22 @@ func (b backedUp) write(w io.Writer) error {
 func (a *app) backupCreate() *cobra.Command {
 	var keyFile string
 	cmd := &cobra.Command{
-		Use: "create FILE", Short: "Write the whole state into a file, while the daemon runs", Args: usage(cobra.ExactArgs(1)),
+		Use: "create [FILE]", Short: "Write the whole state into a file, while the daemon runs", Args: usage(cobra.MaximumNArgs(1)),
 		Long: `Write the whole state into a file, while the daemon runs: leases, phones, configs, networks, plugins, firmware, keys.
-What was acknowledged before it began is in it. The file is checked as it is written.
+What was acknowledged before it began is in it. The file is checked as it is written. Without FILE the appliance keeps it, in
+the folder backups of the state folder: that helps against mistakes, not against a disk that breaks.
 
 It holds every password of every phone, and the key that they are sealed with, so that it can be restored on an empty machine.
 With --key-file it is encrypted: the file has a passphrase in one line, or keys of
 age (https://age-encryption.org), of which a public one is enough to encrypt.`,
-		Example: "  dialtone backup create /mnt/usb/dialtone.backup --key-file /root/backup.key",
+		Example: "  dialtone backup create /mnt/usb/dialtone.backup --key-file /root/backup.key\n  dialtone backup create   # before a change that one may regret",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				if keyFile != "" {
+					return fmt.Errorf("%w: a backup that the appliance keeps lies beside its own keys, so it isn't encrypted; name a FILE for one that is", errUsage)
+				}
+				return a.keepBackup(cmd.Context())
+			}
 			key, err := a.backupKey(keyFile)
 			if err != nil {
 				return err

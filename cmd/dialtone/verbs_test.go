@@ -64,6 +64,7 @@ func verbCases() map[string]verbCase {
 	phone := func(s *apiSite) []string { return []string{s.newPhone().Mac} }
 	asked := func(s *apiSite) []string { return []string{s.waiting()} }
 	config := func(s *apiSite) []string { return []string{s.newConfig()} }
+	job := func(s *apiSite) []string { return []string{saidBy[api.Job](s, "backup", "create").ID} }
 	user := func(s *apiSite) string { return s.newUser(s.name(), access.Viewer) }
 	network := func(s *apiSite) string { return string(s.parts.Networks().All()[0].ID) }
 	imported := func(format string) verbCase {
@@ -184,7 +185,16 @@ func verbCases() map[string]verbCase {
 			return []string{id, strconv.FormatInt(history[len(history)-1].Number, 10)}
 		}),
 
-		"backup create":  made(func(s *apiSite) []string { return []string{filepath.Join(s.t.TempDir(), "backup")} }),
+		"backup create": made(func(s *apiSite) []string { return []string{filepath.Join(s.t.TempDir(), "backup")} }),
+		"backup list":   words(),
+		"backup rm": made(func(s *apiSite) []string {
+			saidBy[api.Job](s, "backup", "create")
+			return []string{saidBy[api.BackupList](s, "backup", "list").Backups[0].Name}
+		}),
+		"job list":       words(),
+		"job show":       made(job),
+		"job wait":       made(job),
+		"job cancel":     {args: job, code: exitConflict}, // it is done already
 		"backup verify":  {args: saved, local: true},
 		"backup restore": {args: func(s *apiSite) []string { return append(saved(s), "--state", filepath.Join(s.t.TempDir(), "state")) }, local: true},
 		"export":         {args: words().args, plain: true},
