@@ -51,7 +51,7 @@ func (p *parts) openGate(ctx context.Context) error {
 // older copy. A client that has come up since then has been asked for by the wire.
 func (p *parts) doubtful(l lease.Lease, at time.Time) bool {
 	restored := p.db.Restored()
-	if restored.IsZero() || l.Start.After(restored) || int64(l.Boot) > restored.Unix() {
+	if restored.IsZero() || l.Start.After(restored) || int64(l.Boot) >= restored.Unix() {
 		return false
 	}
 	return slices.ContainsFunc(p.Networks().All(), func(n *network.Network) bool { return at.Before(restored.Add(n.Lease.Max)) })

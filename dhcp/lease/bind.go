@@ -366,7 +366,8 @@ func (t *Table) ready(e *entry, id network.ID, hw hwaddr.Addr) (wait *op, err er
 	return nil, nil
 }
 
-// sameBoot is how soon after a start a client's next one is the same: its request was repeated, or came by two ways.
+// sameBoot is how soon after a start a client's next one is the same: its request was repeated, or came by two ways. One that
+// was before the table was opened isn't the same as any: whoever holds back what is older than that must see the next.
 const sameBoot = time.Minute
 
 // boot numbers the client's start, or keeps the number that it has.
@@ -375,7 +376,8 @@ func (t *Table) boot(now time.Time, next *Lease, starts bool) {
 		last := e.lease()
 		next.Boot, next.LastBoot = last.Boot, last.LastBoot
 	}
-	if at := uint32(now.Unix()); starts && (next.Boot == 0 || at-next.Boot >= uint32(sameBoot/time.Second)) { //nolint:gosec // until 2106
+	at := uint32(now.Unix()) //nolint:gosec // until 2106
+	if starts && (next.Boot < t.opened || at-next.Boot >= uint32(sameBoot/time.Second)) {
 		next.Boot, next.LastBoot = max(at, next.Boot+1), next.Boot
 	}
 }

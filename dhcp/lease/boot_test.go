@@ -47,5 +47,13 @@ func TestBoot(t *testing.T) {
 		pass(time.Hour)
 		at(bind(t, table, starts, client(1), ip(16)), seconds(), third)
 		at(bind(t, table, starts, client(2), ip(14)), seconds(), 0) // another client of the address
+
+		fifth := seconds()
+		pass(10 * time.Second)
+		table = open(t, store)
+		sixth := seconds()
+		at(bind(t, table, starts, client(2), ip(14)), sixth, fifth) // it comes up after our restart, though soon after the last time
+		pass(10 * time.Second)
+		at(bind(t, table, starts, client(2), ip(14)), sixth, fifth) // its request came twice
 	})
 }

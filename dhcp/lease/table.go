@@ -34,6 +34,8 @@ type Table struct {
 	clock clock
 	pub   publisher
 
+	opened uint32 // when, in seconds since 1970
+
 	mu      sync.RWMutex           // guards what follows
 	entries map[uint32]*entry      // by address; see number
 	clients map[hwaddr.Addr]*entry // the first of each client's; see entry.next
@@ -117,6 +119,7 @@ func Open(ctx context.Context, store Store, wall func() time.Time, log *slog.Log
 		pools:   make(map[span]*pool),
 	}
 	t.clock.init(wall)
+	t.opened = uint32(t.clock.now().Unix()) //nolint:gosec // until 2106
 	var fault error
 	for l, err := range store.LoadLeases(ctx) {
 		switch {
