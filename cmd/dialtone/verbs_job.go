@@ -124,12 +124,12 @@ func waitJob(ctx context.Context, c *api.ClientWithResponses, id string) (*api.J
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case j.State == "done":
+		switch j.State {
+		case "done":
 			return j, nil
-		case j.State == "cancelled":
+		case "cancelled":
 			return nil, fmt.Errorf("job %s was cancelled", id)
-		case j.State == "failed":
+		case "failed":
 			return nil, fmt.Errorf("job %s: %w", id, errors.New(j.Error.Detail))
 		}
 		select {
