@@ -125,12 +125,13 @@ func waitJob(ctx context.Context, c *api.ClientWithResponses, id string) (*api.J
 			return nil, err
 		}
 		switch j.State {
-		case "done":
+		case api.JobStateDone:
 			return j, nil
-		case "cancelled":
+		case api.JobStateCancelled:
 			return nil, fmt.Errorf("job %s was cancelled", id)
-		case "failed":
+		case api.JobStateFailed:
 			return nil, fmt.Errorf("job %s: %w", id, errors.New(j.Error.Detail))
+		case api.JobStateQueued, api.JobStateRunning:
 		}
 		select {
 		case <-ctx.Done():
