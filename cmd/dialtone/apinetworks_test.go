@@ -117,7 +117,7 @@ func networkCases() map[string]apiCase {
 		}},
 		"patchReservation":  edited(w, anyReservation, (*api.Client).PatchReservation, always(json.RawMessage(`{"hostname":"desk"}`))),
 		"deleteReservation": about(w, anyReservation, (*api.Client).DeleteReservation),
-		"reserveLease":      about(w, func(s *apiSite) string { return s.lease(s.mac(), aastraClass).String() }, (*api.Client).ReserveLease),
+		"reserveLease":      about(w, func(s *apiSite) string { return s.leased(s.mac(), aastraClass).String() }, (*api.Client).ReserveLease),
 		"listClasses":       plain(access.Read, (*api.Client).ListClasses),
 		"putClass": {http.StatusOK, w, func(s *apiSite, c *api.Client) attempt {
 			k := api.Class{ID: s.name(), Match: []api.ClassMatch{{Options: []api.KeyPattern{{Key: "93"}}}}, Refuse: true}

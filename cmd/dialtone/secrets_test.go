@@ -1,9 +1,12 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -250,14 +253,42 @@ func beside(t *testing.T, dir string) (places []place) {
 			return err
 		}
 		rel, err := filepath.Rel(dir, name)
-		if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
-			t.Errorf("%s is packed: unpack it before it is looked into", rel)
+		if err == nil && bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+			places = append(places, unpacked(t, rel, data)...)
+			return nil
 		}
 		places = append(places, place{"the file " + rel, string(data)})
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	return places
+}
+
+// unpacked returns the files of a kept backup. The store in it is sealed, as the one beside it is.
+func unpacked(t *testing.T, name string, data []byte) (places []place) {
+	t.Helper()
+	zip, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	for r := tar.NewReader(zip); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		places = append(places, place{"the file " + h.Name + " in " + name, string(text)})
+	}
+	if len(places) == 0 {
+		t.Errorf("%s has nothing in it", name)
 	}
 	return places
 }
