@@ -138,7 +138,9 @@ func (j *Jobs) Run(ctx context.Context) error {
 			j.stop()
 			return nil
 		case x := <-j.queue:
-			j.do(ctx, x)
+			if ctx.Err() == nil { // of two that are ready, either is taken; nothing is begun at the end
+				j.do(ctx, x)
+			}
 		}
 	}
 }
