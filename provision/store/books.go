@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 
 	"go.etcd.io/bbolt"
 )
@@ -60,11 +63,30 @@ func (b books) txid() uint64 { return b[bucketMeta].Txid }
 // keep writes the books, as of this transaction.
 func (b books) keep(tx *bbolt.Tx) error {
 	b[bucketMeta] = account{Txid: uint64(tx.ID())} //nolint:gosec // never negative
-	payload, err := json.Marshal(b)
-	if err != nil {
-		return err
+	return put(tx, bucketMeta, []byte(keyBooks), b.append(make([]byte, 0, 64*len(b))))
+}
+
+// append writes the books as encoding/json would. Each commit does, and encoding/json is a tenth of what a commit costs
+// beside the disk.
+func (b books) append(to []byte) []byte {
+	names := slices.Sorted(maps.Keys(b)) // of our own, so that there is nothing in them to escape
+	to = append(to, '{')
+	for i, name := range names {
+		if i > 0 {
+			to = append(to, ',')
+		}
+		a := b[name]
+		to = append(append(append(to, '"'), name...), `":{"records":`...)
+		to = strconv.AppendUint(to, a.Records, 10)
+		to = append(to, `,"sum":`...)
+		to = strconv.AppendUint(to, a.Sum, 10)
+		if a.Txid != 0 {
+			to = append(to, `,"txid":`...)
+			to = strconv.AppendUint(to, a.Txid, 10)
+		}
+		to = append(to, '}')
 	}
-	return put(tx, bucketMeta, []byte(keyBooks), payload)
+	return append(to, '}')
 }
 
 // count makes schema 2: the books of a store that had none.

@@ -32,6 +32,7 @@ type request struct {
 type queue struct {
 	mu      sync.Mutex
 	busy    bool       // guarded by mu; somebody writes or has been asked to
+	crowd   bool       // guarded by mu; the last group was of more than one
 	waiting []*request // guarded by mu
 }
 
@@ -57,8 +58,10 @@ func (db *DB) do(ctx context.Context, plan func(*bbolt.Tx) ([]op, error)) error 
 // lead writes the next group. The deferred parts keep the others from waiting forever if bbolt panics.
 func (db *DB) lead() {
 	// Those whom the last group woke are about to ask again, if they ever do; letting them run first makes groups a
-	// third larger where many clients wait (BenchmarkCommit), and costs nothing where there are none.
-	runtime.Gosched()
+	// third larger where many clients wait (BenchmarkCommit).
+	if db.queue.crowded() {
+		runtime.Gosched()
+	}
 	group := db.queue.take()
 	defer func() {
 		for _, r := range group[1:] {
@@ -90,7 +93,15 @@ func (q *queue) take() []*request {
 	n := min(len(q.waiting), maxGroup)
 	group := q.waiting[:n:n]
 	q.waiting = q.waiting[n:]
+	q.crowd = n > 1
 	return group
+}
+
+// crowded reports whether more than one waits, or did the last time.
+func (q *queue) crowded() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.crowd || len(q.waiting) > 1
 }
 
 // next returns the request that writes next, or nil: then the job is free.
