@@ -88,6 +88,24 @@ func (g *Gate) Quiet(subject string) bool {
 	return any
 }
 
+// About returns the alarms about a subject, and whether it is a source that is remembered.
+func (g *Gate) About(subject string) (list []Alarm, source bool) {
+	if g == nil {
+		return nil, false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, a := range g.alarms.all() {
+		if a.Subject == subject {
+			list = append(list, a)
+		}
+	}
+	if addr, err := netip.ParseAddr(subject); err == nil {
+		_, source = g.sources.get(addr)
+	}
+	return list, source
+}
+
 // Waiting is a device that an administrator should approve or deny.
 type Waiting struct {
 	Device      DeviceID

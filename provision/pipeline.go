@@ -110,7 +110,19 @@ func (r *passage) observed(ctx context.Context, ev lease.Event) {
 // Explain tells what a request would come to. It runs the code of Handle, but nothing is written, counted or logged.
 // The caller closes the answer's body.
 func (p *Pipeline) Explain(ctx context.Context, req *Request) (*Answer, *Outcome) {
+	return p.explain(ctx, req, newOverlay(p.Devices, p.Configs))
+}
+
+// ExplainAs is Explain as if a device's record were another one.
+func (p *Pipeline) ExplainAs(ctx context.Context, req *Request, d Device) (*Answer, *Outcome) {
 	o := newOverlay(p.Devices, p.Configs)
+	o.top.mu.Lock()
+	o.top.setDevice(d)
+	o.top.mu.Unlock()
+	return p.explain(ctx, req, o)
+}
+
+func (p *Pipeline) explain(ctx context.Context, req *Request, o *overlay) (*Answer, *Outcome) {
 	r := p.newPassage(req, o, o)
 	r.dry = true
 	if r.learn(ctx) {

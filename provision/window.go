@@ -44,16 +44,9 @@ func (w *Window) fits(d *Device, network string, at time.Time) bool {
 // OpenWindow opens a window and returns it with its ID. ErrInvalid: it is for nobody in particular, or open for more than
 // half an hour.
 func (g *Gate) OpenWindow(ctx context.Context, w Window) (Window, error) {
-	w.OUI = strings.ToLower(strings.NewReplacer(":", "", "-", "", ".", "").Replace(w.OUI))
-	switch {
-	case w.Device == "" && w.Network == "":
-		return Window{}, fmt.Errorf("open window: name the device or the network that it is for: %w", ErrInvalid)
-	case w.OUI != "" && (len(w.OUI) != 6 || strings.Trim(w.OUI, "0123456789abcdef") != ""):
-		return Window{}, fmt.Errorf("open window: %q is not the first six digits of a MAC, such as 00:15:65: %w", w.OUI, ErrInvalid)
-	case w.Count < 0 || !w.Closes.After(w.Opened):
-		return Window{}, fmt.Errorf("open window: it must be for some time and not for fewer than no devices: %w", ErrInvalid)
-	case w.Closes.Sub(w.Opened) > maxWindowSpan:
-		return Window{}, fmt.Errorf("open window: %s is longer than %s, the most there is: %w", w.Closes.Sub(w.Opened), maxWindowSpan, ErrInvalid)
+	w.OUI = plainOUI(w.OUI)
+	if err := w.check(); err != nil {
+		return Window{}, err
 	}
 	w.ID, w.Used = strings.ToLower(rand.Text()[:8]), nil
 	g.mu.Lock()
@@ -71,6 +64,37 @@ func (g *Gate) OpenWindow(ctx context.Context, w Window) (Window, error) {
 	}
 	g.windows = append(g.windows, w)
 	return w, nil
+}
+
+// CheckWindow returns what OpenWindow would refuse of a window.
+func (g *Gate) CheckWindow(w Window) error {
+	w.OUI = plainOUI(w.OUI)
+	if err := w.check(); err != nil {
+		return err
+	}
+	if n := len(g.Windows(w.Opened)); n >= maxWindows {
+		return fmt.Errorf("open window: %d are open; close some: %w", n, ErrConflict)
+	}
+	return nil
+}
+
+func plainOUI(oui string) string {
+	return strings.ToLower(strings.NewReplacer(":", "", "-", "", ".", "").Replace(oui))
+}
+
+// check returns what is wrong with a window by itself.
+func (w *Window) check() error {
+	switch {
+	case w.Device == "" && w.Network == "":
+		return fmt.Errorf("open window: name the device or the network that it is for: %w", ErrInvalid)
+	case w.OUI != "" && (len(w.OUI) != 6 || strings.Trim(w.OUI, "0123456789abcdef") != ""):
+		return fmt.Errorf("open window: %q is not the first six digits of a MAC, such as 00:15:65: %w", w.OUI, ErrInvalid)
+	case w.Count < 0 || !w.Closes.After(w.Opened):
+		return fmt.Errorf("open window: it must be for some time and not for fewer than no devices: %w", ErrInvalid)
+	case w.Closes.Sub(w.Opened) > maxWindowSpan:
+		return fmt.Errorf("open window: %s is longer than %s, the most there is: %w", w.Closes.Sub(w.Opened), maxWindowSpan, ErrInvalid)
+	}
+	return nil
 }
 
 // expire forgets the windows that have closed.

@@ -73,6 +73,7 @@ func (o operations) GetVersion(context.Context, api.GetVersionRequestObject) (ap
 
 // AdoptSighting makes a sighting a phone.
 func (o operations) AdoptSighting(ctx context.Context, r api.AdoptSightingRequestObject) (api.AdoptSightingResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	p, err := o.admin.Adopt(ctx, r.Sighting)
 	if err != nil {
 		return nil, err
@@ -116,7 +117,7 @@ func (o operations) ListProblems(context.Context, api.ListProblemsRequestObject)
 	list := api.ListProblems200JSONResponse{Problems: []api.Trouble{}}
 	for _, p := range o.admin.ListProblems() {
 		list.Problems = append(list.Problems, api.Trouble{
-			Part: api.TroublePart(p.Part), Kind: p.Kind, Network: p.Network, Text: provision.Printable(p.Text), Since: p.Since,
+			Part: api.TroublePart(p.Part), Kind: p.Kind, Network: p.Network, Subject: provision.Printable(p.Subject), Text: provision.Printable(p.Text), Since: p.Since,
 		})
 	}
 	return list, nil

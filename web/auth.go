@@ -64,6 +64,8 @@ func rules() map[string]rule {
 		"POST /phones/{phone}/deny":        {"denyPhone", access.PhonesWrite, changes},
 		"POST /phones/{phone}/retire":      {"retirePhone", access.PhonesWrite, changes},
 		"POST /phones/{phone}/clear":       {"clearPhone", access.PhonesWrite, changes},
+		"POST /phones/{phone}/port":        {"movePort", access.PhonesWrite, changes},
+		"DELETE /alarms/{subject}":         {"quietAlarms", access.PhonesWrite, changes},
 		"POST /phones/{phone}/reveal":      {"revealPhone", access.SecretsRead, changes},     // nothing, but it is written down
 		"POST /phones/{phone}/token":       {"issuePhoneToken", access.SecretsRead, changes}, // it opens the phone's files
 		"GET /waiting":                     {"listWaiting", access.Read, looks},
@@ -231,13 +233,30 @@ func (s *Server) refused(ctx context.Context, a access.Actor, action string, why
 	s.write(ctx, access.Entry{Actor: a.Name, Via: a.Via, Remote: a.Remote, Action: action, Refused: why.Error()})
 }
 
+// rehearse has an operation only tried, if it is to be dry: where it would begin to change something it ends with
+// access.ErrRehearsed, which [Server.problem] answers with what it would have been.
+func rehearse(ctx context.Context, dry bool) {
+	if dry {
+		access.NoteOf(ctx).Rehearse()
+	}
+}
+
+// about says what an operation is about to do that changes nothing in the store; its error ends the operation.
+func about(ctx context.Context, object string) error {
+	return access.NoteOf(ctx).Describe(object, nil, nil)
+}
+
 // did writes down what changed nothing in the store, and so hasn't been written down there.
 func (s *Server) did(ctx context.Context, object string) {
-	note := access.NoteOf(ctx)
-	if err := note.Describe(object, nil, nil); err != nil {
+	if err := about(ctx, object); err != nil {
 		s.Log.ErrorContext(ctx, "audit", "err", err)
 	}
-	if e, ok := note.Take(); ok {
+	s.done(ctx)
+}
+
+// done writes down what was described and not written into the store.
+func (s *Server) done(ctx context.Context) {
+	if e, ok := access.NoteOf(ctx).Take(); ok {
 		s.write(ctx, e)
 	}
 }

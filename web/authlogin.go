@@ -109,6 +109,7 @@ func toMe(a access.Actor) api.Me {
 
 // SetMyPassword changes the password of the person who asks and knows the old one.
 func (o operations) SetMyPassword(ctx context.Context, r api.SetMyPasswordRequestObject) (api.SetMyPasswordResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	v := visitOf(ctx)
 	if err := o.prove(ctx, v, r.Body.Old, "setMyPassword"); err != nil {
 		return nil, err
@@ -146,6 +147,7 @@ func (o operations) BeginMyTotp(ctx context.Context, _ api.BeginMyTotpRequestObj
 
 // ConfirmMyTotp puts a second factor in force. One that is in force isn't replaced: who has only the password mustn't.
 func (o operations) ConfirmMyTotp(ctx context.Context, r api.ConfirmMyTotpRequestObject) (api.ConfirmMyTotpResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	v := visitOf(ctx)
 	if err := o.prove(ctx, v, r.Body.Password, "confirmMyTotp"); err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ func toUser(u access.User) api.User {
 
 // CreateUser creates a user.
 func (o operations) CreateUser(ctx context.Context, r api.CreateUserRequestObject) (api.CreateUserResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	u, err := o.server.Access.NewUser(ctx, r.Body.Name, r.Body.Password, access.Role(r.Body.Role))
 	if err != nil {
 		return nil, err
@@ -43,6 +44,7 @@ func (o operations) CreateUser(ctx context.Context, r api.CreateUserRequestObjec
 
 // DeleteUser deletes a user.
 func (o operations) DeleteUser(ctx context.Context, r api.DeleteUserRequestObject) (api.DeleteUserResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if err := o.server.Access.DeleteUser(ctx, r.User); err != nil {
 		return nil, err
 	}
@@ -51,6 +53,7 @@ func (o operations) DeleteUser(ctx context.Context, r api.DeleteUserRequestObjec
 
 // SetUserRole says what a user is trusted with.
 func (o operations) SetUserRole(ctx context.Context, r api.SetUserRoleRequestObject) (api.SetUserRoleResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if err := o.server.Access.SetRole(ctx, r.User, access.Role(r.Body.Role), r.Body.Disabled); err != nil {
 		return nil, err
 	}
@@ -59,6 +62,7 @@ func (o operations) SetUserRole(ctx context.Context, r api.SetUserRoleRequestObj
 
 // SetUserPassword gives a user another password.
 func (o operations) SetUserPassword(ctx context.Context, r api.SetUserPasswordRequestObject) (api.SetUserPasswordResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if err := o.server.Access.SetPassword(ctx, r.User, r.Body.Password, ""); err != nil {
 		return nil, err
 	}
@@ -67,6 +71,7 @@ func (o operations) SetUserPassword(ctx context.Context, r api.SetUserPasswordRe
 
 // ResetUserTotp takes a user's second factor away.
 func (o operations) ResetUserTotp(ctx context.Context, r api.ResetUserTotpRequestObject) (api.ResetUserTotpResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if err := o.server.Access.ResetTOTP(ctx, r.User); err != nil {
 		return nil, err
 	}
@@ -113,6 +118,7 @@ func words(scopes []access.Scope) []string {
 
 // CreateAPIToken makes a token, which may do no more than who asks for it.
 func (o operations) CreateAPIToken(ctx context.Context, r api.CreateAPITokenRequestObject) (api.CreateAPITokenResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	a := visitOf(ctx).Actor
 	user := r.Body.User
 	switch own := whose(a); {
@@ -143,6 +149,7 @@ func (o operations) CreateAPIToken(ctx context.Context, r api.CreateAPITokenRequ
 
 // RevokeAPIToken ends a token.
 func (o operations) RevokeAPIToken(ctx context.Context, r api.RevokeAPITokenRequestObject) (api.RevokeAPITokenResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if err := o.server.Access.RevokeToken(ctx, whose(visitOf(ctx).Actor), r.Token); err != nil {
 		return nil, err
 	}
@@ -160,11 +167,18 @@ func (o operations) ListSessions(ctx context.Context, _ api.ListSessionsRequestO
 
 // RevokeSession ends a session.
 func (o operations) RevokeSession(ctx context.Context, r api.RevokeSessionRequestObject) (api.RevokeSessionResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	sessions := o.server.Access.Sessions(whose(visitOf(ctx).Actor))
-	if !slices.ContainsFunc(sessions, func(s access.Session) bool { return s.ID == r.Session }) || !o.server.Access.Revoke(r.Session) {
+	there := slices.ContainsFunc(sessions, func(s access.Session) bool { return s.ID == r.Session })
+	if there {
+		if err := about(ctx, "session "+r.Session); err != nil {
+			return nil, err
+		}
+	}
+	if !there || !o.server.Access.Revoke(r.Session) {
 		return nil, fmt.Errorf("session %q: %w", r.Session, access.ErrNotFound)
 	}
-	o.server.did(ctx, "session "+r.Session)
+	o.server.done(ctx)
 	return api.RevokeSession204Response{}, nil
 }
 

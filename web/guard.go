@@ -34,46 +34,74 @@ func (o operations) ListWaiting(context.Context, api.ListWaitingRequestObject) (
 
 // ApprovePhone confirms a phone.
 func (o operations) ApprovePhone(ctx context.Context, r api.ApprovePhoneRequestObject) (api.ApprovePhoneResponseObject, error) {
-	approve := func() (admin.Phone, error) { return o.admin.Approve(ctx, r.Phone) }
-	if id := provision.ConfigID(r.Body.Config); id != "" {
-		approve = func() (admin.Phone, error) { return o.admin.ApproveAs(ctx, r.Phone, id, author(ctx, "approved")) }
-	}
-	p, err := approve()
+	d, err := o.admin.Approve(ctx, r.Phone, provision.ConfigID(r.Body.Config), write(ctx, r.Params.DryRun, "approved"))
 	if err != nil {
 		return nil, err
 	}
-	return api.ApprovePhone200JSONResponse(toPhone(p)), nil
+	return api.ApprovePhone200JSONResponse(toDecision(d)), nil
 }
 
 // DenyPhone sets a phone aside.
 func (o operations) DenyPhone(ctx context.Context, r api.DenyPhoneRequestObject) (api.DenyPhoneResponseObject, error) {
-	p, err := o.admin.Deny(ctx, r.Phone, r.Body.Why, author(ctx, "").Who)
+	d, err := o.admin.Deny(ctx, r.Phone, r.Body.Why, toWrite(ctx, r.Params.DryRun))
 	if err != nil {
 		return nil, err
 	}
-	return api.DenyPhone200JSONResponse(toPhone(p)), nil
+	return api.DenyPhone200JSONResponse(toDecision(d)), nil
 }
 
 // RetirePhone ends that a phone is ours.
 func (o operations) RetirePhone(ctx context.Context, r api.RetirePhoneRequestObject) (api.RetirePhoneResponseObject, error) {
-	p, err := o.admin.Retire(ctx, r.Phone)
+	d, err := o.admin.Retire(ctx, r.Phone, toWrite(ctx, r.Params.DryRun))
 	if err != nil {
 		return nil, err
 	}
-	return api.RetirePhone200JSONResponse(toPhone(p)), nil
+	return api.RetirePhone200JSONResponse(toDecision(d)), nil
 }
 
 // ClearPhone ends that a phone is suspicious or retired.
 func (o operations) ClearPhone(ctx context.Context, r api.ClearPhoneRequestObject) (api.ClearPhoneResponseObject, error) {
-	p, err := o.admin.ClearSuspicion(ctx, r.Phone)
+	d, err := o.admin.ClearSuspicion(ctx, r.Phone, toWrite(ctx, r.Params.DryRun))
 	if err != nil {
 		return nil, err
 	}
-	return api.ClearPhone200JSONResponse(toPhone(p)), nil
+	return api.ClearPhone200JSONResponse(toDecision(d)), nil
+}
+
+// MovePort makes the port at which a phone is now its own.
+func (o operations) MovePort(ctx context.Context, r api.MovePortRequestObject) (api.MovePortResponseObject, error) {
+	d, err := o.admin.MovePort(ctx, r.Phone, r.Body.Unpin, toWrite(ctx, r.Params.DryRun))
+	if err != nil {
+		return nil, err
+	}
+	return api.MovePort200JSONResponse(toDecision(d)), nil
+}
+
+func toDecision(d admin.Decision) api.Decision {
+	x := api.Decision{Phone: toPhone(d.Phone), Changes: toChanges(d.Changes)}
+	if n := d.Next; n != nil {
+		x.Next = api.NextFile{
+			Proto: string(n.Request.Proto), Path: provision.Printable(n.Request.Path), Status: string(n.Status()),
+			Secrets: n.Verdict.Allow && n.Verdict.Secrets && n.Route.Class == provision.ClassSecret, Rule: n.Verdict.Rule,
+			Why: provision.Printable(n.Verdict.Why),
+		}
+	}
+	return x
+}
+
+// QuietAlarms forgets the alarms about something.
+func (o operations) QuietAlarms(ctx context.Context, r api.QuietAlarmsRequestObject) (api.QuietAlarmsResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
+	if err := o.admin.Quiet(ctx, r.Subject); err != nil {
+		return nil, err
+	}
+	o.server.done(ctx)
+	return api.QuietAlarms204Response{}, nil
 }
 
 // IssuePhoneToken issues a token for a phone.
 func (o operations) IssuePhoneToken(ctx context.Context, r api.IssuePhoneTokenRequestObject) (api.IssuePhoneTokenResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if o.keys == nil {
 		return nil, fmt.Errorf("tokens: %w", provision.ErrNotFound)
 	}
@@ -83,6 +111,13 @@ func (o operations) IssuePhoneToken(ctx context.Context, r api.IssuePhoneTokenRe
 		if from, err = netip.ParseAddr(text); err != nil || !from.Is4() {
 			return nil, fmt.Errorf("from %q is not an IPv4 address: %w", provision.Printable(text), provision.ErrInvalid)
 		}
+	}
+	p, err := o.admin.Phone(ctx, r.Phone)
+	if err == nil {
+		err = about(ctx, "phone "+string(p.ID))
+	}
+	if err != nil {
+		return nil, err
 	}
 	t, err := o.keys.IssueToken(ctx, r.Phone, time.Duration(r.Body.Hours)*time.Hour, time.Now())
 	if err != nil {
@@ -111,6 +146,7 @@ func (o operations) ListWindows(context.Context, api.ListWindowsRequestObject) (
 
 // OpenWindow opens an enrolment window.
 func (o operations) OpenWindow(ctx context.Context, r api.OpenWindowRequestObject) (api.OpenWindowResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	minutes := cmp.Or(r.Body.Minutes, int32(admin.DefaultWindow/time.Minute))
 	w, err := o.admin.OpenWindow(ctx, provision.Window{
 		Device: provision.DeviceID(r.Body.Phone), Network: r.Body.Network, Vendor: r.Body.Vendor, OUI: r.Body.Oui, Count: int(r.Body.Count),
@@ -124,6 +160,7 @@ func (o operations) OpenWindow(ctx context.Context, r api.OpenWindowRequestObjec
 
 // CloseWindow closes one.
 func (o operations) CloseWindow(ctx context.Context, r api.CloseWindowRequestObject) (api.CloseWindowResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if err := o.admin.CloseWindow(ctx, r.Window); err != nil {
 		return nil, err
 	}
@@ -152,6 +189,7 @@ func (o operations) ListAsides(context.Context, api.ListAsidesRequestObject) (ap
 
 // SetAside sets a device aside.
 func (o operations) SetAside(ctx context.Context, r api.SetAsideRequestObject) (api.SetAsideResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if err := o.admin.SetAside(ctx, r.Body.Key, r.Body.Why, author(ctx, "").Who); err != nil {
 		return nil, err
 	}
@@ -160,6 +198,7 @@ func (o operations) SetAside(ctx context.Context, r api.SetAsideRequestObject) (
 
 // TakeBack ends that a device is set aside.
 func (o operations) TakeBack(ctx context.Context, r api.TakeBackRequestObject) (api.TakeBackResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if err := o.admin.TakeBack(ctx, r.Aside); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/dialtone-project/dialtone/provision"
@@ -52,15 +53,25 @@ func (o operations) GetJob(_ context.Context, r api.GetJobRequestObject) (api.Ge
 
 // CancelJob cancels one.
 func (o operations) CancelJob(ctx context.Context, r api.CancelJobRequestObject) (api.CancelJobResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	jobs, err := o.jobs()
 	if err != nil {
 		return nil, err
 	}
-	j, err := jobs.Cancel(r.Job)
+	j, err := jobs.Job(r.Job)
+	if err == nil && j.State.Ended() {
+		err = fmt.Errorf("job %s has ended: %w", j.ID, provision.ErrConflict)
+	}
+	if err == nil {
+		err = about(ctx, "job "+j.ID)
+	}
+	if err == nil {
+		j, err = jobs.Cancel(r.Job)
+	}
 	if err != nil {
 		return nil, err
 	}
-	o.server.did(ctx, "job "+j.ID)
+	o.server.done(ctx)
 	return api.CancelJob202JSONResponse(toJob(j)), nil
 }
 
@@ -81,8 +92,12 @@ func (o operations) ListBackups(context.Context, api.ListBackupsRequestObject) (
 }
 
 // CreateBackup begins to write one.
-func (o operations) CreateBackup(ctx context.Context, _ api.CreateBackupRequestObject) (api.CreateBackupResponseObject, error) {
+func (o operations) CreateBackup(ctx context.Context, r api.CreateBackupRequestObject) (api.CreateBackupResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if _, err := o.jobs(); err != nil {
+		return nil, err
+	}
+	if err := about(ctx, "backup"); err != nil {
 		return nil, err
 	}
 	j, err := o.admin.CreateBackup(visitOf(ctx).Name)
@@ -95,27 +110,47 @@ func (o operations) CreateBackup(ctx context.Context, _ api.CreateBackupRequestO
 
 // VerifyBackup begins to check one.
 func (o operations) VerifyBackup(ctx context.Context, r api.VerifyBackupRequestObject) (api.VerifyBackupResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if _, err := o.jobs(); err != nil {
+		return nil, err
+	}
+	if err := o.aboutBackup(ctx, r.Backup); err != nil {
 		return nil, err
 	}
 	j, err := o.admin.VerifyBackup(r.Backup, visitOf(ctx).Name)
 	if err != nil {
 		return nil, err
 	}
-	o.server.did(ctx, "backup "+r.Backup)
+	o.server.done(ctx)
 	return api.VerifyBackup202JSONResponse(toJob(j)), nil
 }
 
 // DeleteBackup deletes one.
 func (o operations) DeleteBackup(ctx context.Context, r api.DeleteBackupRequestObject) (api.DeleteBackupResponseObject, error) {
+	rehearse(ctx, r.Params.DryRun)
 	if _, err := o.jobs(); err != nil {
+		return nil, err
+	}
+	if err := o.aboutBackup(ctx, r.Backup); err != nil {
 		return nil, err
 	}
 	if err := o.admin.Backups.Remove(r.Backup); err != nil {
 		return nil, err
 	}
-	o.server.did(ctx, "backup "+r.Backup)
+	o.server.done(ctx)
 	return api.DeleteBackup204Response{}, nil
+}
+
+// aboutBackup says that an operation is about a backup. ErrNotFound if it isn't kept.
+func (o operations) aboutBackup(ctx context.Context, name string) error {
+	files, err := o.admin.Backups.List()
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(files, func(f admin.BackupFile) bool { return f.Name == name }) {
+		return fmt.Errorf("backup %s: %w", provision.Printable(name), provision.ErrNotFound)
+	}
+	return about(ctx, "backup "+name)
 }
 
 // DownloadBackup sends one.

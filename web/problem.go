@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/web/api"
 )
@@ -69,6 +70,10 @@ func (e bodyError) Unwrap() error { return provision.ErrInvalid }
 
 // problem writes an error as RFC 9457 has it. What isn't the caller's fault is logged and told in general words.
 func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, access.ErrRehearsed) {
+		rehearsed(w, r)
+		return
+	}
 	p := toProblem(err)
 	authStatus(w, err, &p)
 	p.RequestID = w.Header().Get(requestIDHeader)
@@ -79,6 +84,20 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(int(p.Status))
 	_ = json.NewEncoder(w).Encode(p) // the client is gone if this fails
+}
+
+// rehearsed answers an operation that was only tried: what its note has is what it would have done.
+func rehearsed(w http.ResponseWriter, r *http.Request) {
+	object, before, after := access.NoteOf(r.Context()).Described()
+	x := api.Rehearsal{Object: provision.Printable(object)}
+	if before != nil {
+		x.Before = before
+	}
+	if after != nil {
+		x.After = after
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(x) // the client is gone if this fails
 }
 
 // toProblem finds the status of an error. A body that isn't as the document has it is a 400, one that is and says what

@@ -223,7 +223,7 @@ func TestAPIProblems(t *testing.T) {
 	if r, err := c.GetPhoneWithResponse(ctx, "nobody"); err != nil || r.StatusCode() != http.StatusNotFound || r.ApplicationProblemJSONDefault == nil {
 		t.Errorf("unknown phone: %s, %v", r.Body, err)
 	}
-	if r, err := c.AdoptSightingWithResponse(ctx, "00:08:5d:00:00:00"); err != nil || r.StatusCode() != http.StatusNotFound {
+	if r, err := c.AdoptSightingWithResponse(ctx, "00:08:5d:00:00:00", nil); err != nil || r.StatusCode() != http.StatusNotFound {
 		t.Errorf("unknown sighting: %s, %v", r.Body, err)
 	}
 	if r, err := c.ListRequestsWithResponse(ctx, &api.ListRequestsParams{Limit: 5000}); err != nil || r.StatusCode() != http.StatusBadRequest {

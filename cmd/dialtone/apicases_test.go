@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/web/api"
@@ -68,10 +69,34 @@ func keyed(status int, needs access.Scope, key func(*apiSite) string,
 func about[P any](needs access.Scope, key func(*apiSite) string,
 	f func(*api.Client, context.Context, string, *P, ...api.RequestEditorFn) (*http.Response, error),
 ) apiCase {
-	return apiCase{http.StatusOK, needs, func(s *apiSite, c *api.Client) attempt {
-		k := key(s)
-		return of(func(edit ...api.RequestEditorFn) (*http.Response, error) { return f(c, s.t.Context(), k, nil, edit...) })
-	}}
+	return ending(http.StatusOK, needs, key, f)
+}
+
+// ending is about with another status.
+func ending[P any](status int, needs access.Scope, key func(*apiSite) string,
+	f func(*api.Client, context.Context, string, *P, ...api.RequestEditorFn) (*http.Response, error),
+) apiCase {
+	return keyed(status, needs, key, func(c *api.Client, ctx context.Context, k string, edit ...api.RequestEditorFn) (*http.Response, error) {
+		return f(c, ctx, k, nil, edit...)
+	})
+}
+
+// put makes a case of an operation with a body, parameters and a key, that answers with another status than edited.
+func put[P, B any](status int, needs access.Scope, key func(*apiSite) string,
+	f func(*api.Client, context.Context, string, *P, B, ...api.RequestEditorFn) (*http.Response, error), body func(*apiSite) B,
+) apiCase {
+	return told(status, needs, key, func(c *api.Client, ctx context.Context, k string, b B, edit ...api.RequestEditorFn) (*http.Response, error) {
+		return f(c, ctx, k, nil, b, edit...)
+	}, body)
+}
+
+// begun makes a case of an operation with a body and parameters.
+func begun[P, B any](status int, needs access.Scope,
+	f func(*api.Client, context.Context, *P, B, ...api.RequestEditorFn) (*http.Response, error), body func(*apiSite) B,
+) apiCase {
+	return posted(status, needs, func(c *api.Client, ctx context.Context, b B, edit ...api.RequestEditorFn) (*http.Response, error) {
+		return f(c, ctx, nil, b, edit...)
+	}, body)
 }
 
 // told makes a case of an operation with a body and the key of something that is made for it.
@@ -88,9 +113,7 @@ func told[B any](status int, needs access.Scope, key func(*apiSite) string,
 func edited[P, B any](needs access.Scope, key func(*apiSite) string,
 	f func(*api.Client, context.Context, string, *P, B, ...api.RequestEditorFn) (*http.Response, error), body func(*apiSite) B,
 ) apiCase {
-	return told(http.StatusOK, needs, key, func(c *api.Client, ctx context.Context, k string, b B, edit ...api.RequestEditorFn) (*http.Response, error) {
-		return f(c, ctx, k, nil, b, edit...)
-	}, body)
+	return put(http.StatusOK, needs, key, f, body)
 }
 
 // posted makes a case of an operation that takes a body alone.
@@ -157,16 +180,18 @@ func phoneCases() map[string]apiCase {
 				return c.GetOffer(s.t.Context(), "00:15:65:00:00:77", &api.GetOfferParams{Relay: "127.64.0.1", Params: []int32{1, 3}}, edit...)
 			})
 		}},
-		"approvePhone": told(http.StatusOK, w, (*apiSite).waiting, (*api.Client).ApprovePhone, always(api.Approval{Config: "autocreate"})),
-		"denyPhone":    told(http.StatusOK, w, anyPhone, (*api.Client).DenyPhone, always(api.Denial{Why: "a neighbour's"})),
-		"retirePhone":  keyed(http.StatusOK, w, anyPhone, (*api.Client).RetirePhone),
-		"clearPhone": keyed(http.StatusOK, w, func(s *apiSite) string {
+		"approvePhone": put(http.StatusOK, w, (*apiSite).waiting, (*api.Client).ApprovePhone, always(api.Approval{Config: "autocreate"})),
+		"denyPhone":    put(http.StatusOK, w, anyPhone, (*api.Client).DenyPhone, always(api.Denial{Why: "a neighbour's"})),
+		"retirePhone":  ending(http.StatusOK, w, anyPhone, (*api.Client).RetirePhone),
+		"clearPhone": ending(http.StatusOK, w, func(s *apiSite) string {
 			id := s.newPhone().ID
-			prepared[api.Phone](s)(s.root.RetirePhone(s.t.Context(), id))
+			prepared[api.Decision](s)(s.root.RetirePhone(s.t.Context(), id, nil))
 			return id
 		}, (*api.Client).ClearPhone),
+		"movePort":    put(http.StatusOK, w, (*apiSite).moved, (*api.Client).MovePort, always(api.PortMove{Unpin: true})),
+		"quietAlarms": ending(http.StatusNoContent, w, (*apiSite).alarmed, (*api.Client).QuietAlarms),
 		"revealPhone": keyed(http.StatusOK, access.SecretsRead, anyPhone, (*api.Client).RevealPhone),
-		"issuePhoneToken": told(http.StatusCreated, access.SecretsRead, anyPhone, (*api.Client).IssuePhoneToken,
+		"issuePhoneToken": put(http.StatusCreated, access.SecretsRead, anyPhone, (*api.Client).IssuePhoneToken,
 			always(api.NewPhoneToken{Hours: 1, Remote: true, From: "192.0.2.1"})),
 	}
 }
@@ -176,22 +201,22 @@ func guardCases() map[string]apiCase {
 	return map[string]apiCase{
 		"listWaiting": plain(access.Read, (*api.Client).ListWaiting),
 		"listWindows": plain(access.Read, (*api.Client).ListWindows),
-		"openWindow": posted(http.StatusCreated, w, (*api.Client).OpenWindow,
+		"openWindow": begun(http.StatusCreated, w, (*api.Client).OpenWindow,
 			always(api.NewWindow{Network: "sandbox", Vendor: "Aastra", Oui: "00085d", Count: 1, Minutes: 1})),
-		"closeWindow": keyed(http.StatusNoContent, w, func(s *apiSite) string {
-			return prepared[api.Window](s)(s.root.OpenWindow(s.t.Context(), api.NewWindow{Network: "sandbox", Vendor: "Nobody's"})).ID
+		"closeWindow": ending(http.StatusNoContent, w, func(s *apiSite) string {
+			return prepared[api.Window](s)(s.root.OpenWindow(s.t.Context(), nil, api.NewWindow{Network: "sandbox", Vendor: "Nobody's"})).ID
 		}, (*api.Client).CloseWindow),
 		"listAsides": plain(access.Read, (*api.Client).ListAsides),
-		"setAside":   posted(http.StatusNoContent, w, (*api.Client).SetAside, func(s *apiSite) api.NewAside { return api.NewAside{Key: s.mac(), Why: "a spare"} }),
-		"takeBack": keyed(http.StatusNoContent, w, func(s *apiSite) string {
+		"setAside":   begun(http.StatusNoContent, w, (*api.Client).SetAside, func(s *apiSite) api.NewAside { return api.NewAside{Key: s.mac(), Why: "a spare"} }),
+		"takeBack": ending(http.StatusNoContent, w, func(s *apiSite) string {
 			mac := s.mac()
-			prepared[any](s)(s.root.SetAside(s.t.Context(), api.NewAside{Key: mac}))
+			prepared[any](s)(s.root.SetAside(s.t.Context(), nil, api.NewAside{Key: mac}))
 			return mac
 		}, (*api.Client).TakeBack),
 		"listSightings": got(access.Read, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.ListSightings(ctx, &api.ListSightingsParams{Limit: 1}, edit...)
 		}),
-		"adoptSighting": keyed(http.StatusCreated, w, (*apiSite).sighting, (*api.Client).AdoptSighting),
+		"adoptSighting": ending(http.StatusCreated, w, (*apiSite).sighting, (*api.Client).AdoptSighting),
 	}
 }
 
@@ -271,6 +296,32 @@ func lookCases() map[string]apiCase {
 	}
 }
 
+// moved makes a phone that belongs to a switch port.
+func (s *apiSite) moved() string {
+	s.t.Helper()
+	d, err := s.parts.db.Device(s.t.Context(), provision.DeviceID(s.newPhone().ID))
+	if err == nil {
+		d.Port = "switch-1/7"
+		_, err = s.parts.db.PutDevice(s.t.Context(), d)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(d.ID)
+}
+
+// alarmed makes a phone that asks although it is retired.
+func (s *apiSite) alarmed() string {
+	s.t.Helper()
+	mac := s.mac()
+	addr := s.leased(mac, aastraClass)
+	path := "/" + strings.ToUpper(strings.ReplaceAll(mac, ":", "")) + ".cfg"
+	s.get(addr, path, agent("3.3.1.4365", mac))
+	p := prepared[api.Decision](s)(s.root.RetirePhone(s.t.Context(), mac, nil)).Phone
+	s.get(addr, path, agent("3.3.1.4365", mac))
+	return p.ID
+}
+
 // newBackup has the appliance keep a backup.
 func (s *apiSite) newBackup() string {
 	s.t.Helper()
@@ -299,16 +350,18 @@ func siteCases() map[string]apiCase {
 		"rotateKey": got(access.Admin, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.RotateKey(ctx, nil, edit...)
 		}),
-		"listBackups":    plain(access.Admin, (*api.Client).ListBackups),
-		"createBackup":   {http.StatusAccepted, access.Admin, plain(access.Admin, (*api.Client).CreateBackup).make},
+		"listBackups": plain(access.Admin, (*api.Client).ListBackups),
+		"createBackup": {http.StatusAccepted, access.Admin, got(access.Admin, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
+			return c.CreateBackup(ctx, nil, edit...)
+		}).make},
 		"downloadBackup": keyed(http.StatusOK, access.Admin, (*apiSite).newBackup, (*api.Client).DownloadBackup),
-		"deleteBackup":   keyed(http.StatusNoContent, access.Admin, (*apiSite).newBackup, (*api.Client).DeleteBackup),
-		"verifyBackup":   keyed(http.StatusAccepted, access.Admin, (*apiSite).newBackup, (*api.Client).VerifyBackup),
+		"deleteBackup":   ending(http.StatusNoContent, access.Admin, (*apiSite).newBackup, (*api.Client).DeleteBackup),
+		"verifyBackup":   ending(http.StatusAccepted, access.Admin, (*apiSite).newBackup, (*api.Client).VerifyBackup),
 		"listJobs": got(access.Admin, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.ListJobs(ctx, &api.ListJobsParams{Limit: 2}, edit...)
 		}),
 		"getJob":    keyed(http.StatusOK, access.Admin, (*apiSite).newJob, (*api.Client).GetJob),
-		"cancelJob": keyed(http.StatusAccepted, access.Admin, (*apiSite).newJob, (*api.Client).CancelJob),
+		"cancelJob": ending(http.StatusAccepted, access.Admin, (*apiSite).newJob, (*api.Client).CancelJob),
 		"getBackup": plain(access.Admin, (*api.Client).GetBackup),
 		"exportSite": got(access.Admin, func(_ *apiSite, c *api.Client, ctx context.Context, edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.ExportSite(ctx, &api.ExportSiteParams{Secrets: true}, edit...)
@@ -335,13 +388,13 @@ func siteCases() map[string]apiCase {
 func userCases() map[string]apiCase {
 	return map[string]apiCase{
 		"listUsers": plain(access.Admin, (*api.Client).ListUsers),
-		"createUser": posted(http.StatusCreated, access.Admin, (*api.Client).CreateUser, func(s *apiSite) api.NewUser {
+		"createUser": begun(http.StatusCreated, access.Admin, (*api.Client).CreateUser, func(s *apiSite) api.NewUser {
 			return api.NewUser{Name: s.name(), Password: password, Role: "viewer"}
 		}),
-		"deleteUser":      keyed(http.StatusNoContent, access.Admin, anyUser, (*api.Client).DeleteUser),
-		"setUserRole":     told(http.StatusNoContent, access.Admin, anyUser, (*api.Client).SetUserRole, always(api.UserRole{Role: "operator"})),
-		"setUserPassword": told(http.StatusNoContent, access.Admin, anyUser, (*api.Client).SetUserPassword, always(api.NewPassword{Password: planted + "other"})),
-		"resetUserTotp":   keyed(http.StatusNoContent, access.Admin, anyUser, (*api.Client).ResetUserTotp),
+		"deleteUser":      ending(http.StatusNoContent, access.Admin, anyUser, (*api.Client).DeleteUser),
+		"setUserRole":     put(http.StatusNoContent, access.Admin, anyUser, (*api.Client).SetUserRole, always(api.UserRole{Role: "operator"})),
+		"setUserPassword": put(http.StatusNoContent, access.Admin, anyUser, (*api.Client).SetUserPassword, always(api.NewPassword{Password: planted + "other"})),
+		"resetUserTotp":   ending(http.StatusNoContent, access.Admin, anyUser, (*api.Client).ResetUserTotp),
 	}
 }
 
@@ -354,7 +407,7 @@ func ownCases() map[string]apiCase {
 		"getMe":         plain(own, (*api.Client).GetMe),
 		"listSessions":  plain(own, (*api.Client).ListSessions),
 		"listAPITokens": plain(own, (*api.Client).ListAPITokens),
-		"createAPIToken": posted(http.StatusCreated, own, (*api.Client).CreateAPIToken, func(s *apiSite) api.NewAPIToken {
+		"createAPIToken": begun(http.StatusCreated, own, (*api.Client).CreateAPIToken, func(s *apiSite) api.NewAPIToken {
 			return api.NewAPIToken{Name: s.name(), Scopes: []string{"read"}, Days: 1}
 		}),
 		"login": {http.StatusOK, anybody, func(s *apiSite, c *api.Client) attempt {
@@ -378,7 +431,7 @@ func ownCases() map[string]apiCase {
 		}),
 		"setMyPassword": byOneself(http.StatusNoContent, func(s *apiSite, c *api.Client, _ *person) call {
 			return func(edit ...api.RequestEditorFn) (*http.Response, error) {
-				return c.SetMyPassword(s.t.Context(), api.PasswordChange{Old: password, New: planted + "other"}, edit...)
+				return c.SetMyPassword(s.t.Context(), nil, api.PasswordChange{Old: password, New: planted + "other"}, edit...)
 			}
 		}),
 		"beginMyTotp": byOneself(http.StatusOK, func(s *apiSite, c *api.Client, _ *person) call {
@@ -393,13 +446,13 @@ func ownCases() map[string]apiCase {
 				if err != nil {
 					return nil, err
 				}
-				return c.ConfirmMyTotp(s.t.Context(), api.SecondFactorProof{Password: password, Secret: secret, Code: totp(key, time.Now())}, edit...)
+				return c.ConfirmMyTotp(s.t.Context(), nil, api.SecondFactorProof{Password: password, Secret: secret, Code: totp(key, time.Now())}, edit...)
 			}
 		}),
 		"revokeSession": byOneself(http.StatusNoContent, func(s *apiSite, c *api.Client, p *person) call {
 			id := s.parts.access.Sessions(p.name)[0].ID
 			return func(edit ...api.RequestEditorFn) (*http.Response, error) {
-				return c.RevokeSession(s.t.Context(), id, edit...)
+				return c.RevokeSession(s.t.Context(), id, nil, edit...)
 			}
 		}),
 		"revokeAPIToken": byOneself(http.StatusNoContent, func(s *apiSite, c *api.Client, p *person) call {
@@ -408,7 +461,7 @@ func ownCases() map[string]apiCase {
 				s.t.Fatal(err)
 			}
 			return func(edit ...api.RequestEditorFn) (*http.Response, error) {
-				return c.RevokeAPIToken(s.t.Context(), token.ID, edit...)
+				return c.RevokeAPIToken(s.t.Context(), token.ID, nil, edit...)
 			}
 		}),
 	}

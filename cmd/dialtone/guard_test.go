@@ -56,6 +56,11 @@ func TestPhoneIsApproved(t *testing.T) {
 		step{[]string{"phone", "show", mac}, 0, "new, nobody has confirmed it"},
 		step{[]string{"phone", "approve", mac, "--config", "nonesuch"}, exitInvalid, ""},
 		step{[]string{"phone", "show", mac}, 0, "new, nobody has confirmed it"},
+		step{[]string{"phone", "approve", mac, "--dry-run"}, 0, "asks for 00085D000001.cfg again: ok, with its passwords"},
+		step{[]string{"phone", "approve", mac, "--config", "base", "--dry-run", "--json"}, 0, `"new": "\"enrolled\""`},
+		step{[]string{"phone", "deny", mac, "--dry-run"}, 0, "asks for 00085D000001.cfg again: forbidden"},
+		step{[]string{"phone", "show", mac}, 0, "new, nobody has confirmed it"},
+		step{[]string{"aside", "list", "--json"}, 0, `"asides": []`},
 		step{[]string{"phone", "approve", addr.String(), "--config", "autocreate"}, 0, "enrolled"},
 		step{[]string{"phone", "waiting", "--json"}, 0, `"waiting": []`},
 	)
@@ -63,6 +68,11 @@ func TestPhoneIsApproved(t *testing.T) {
 	o.steps(step{[]string{"phone", "list"}, 0, "provisioned"}, step{[]string{"phone", "retire", mac, "--json"}, 0, `"state": "retired"`})
 	get("a retired phone", http.StatusNotFound)
 	o.steps(
+		step{[]string{"problem", "list"}, 0, "00085d000001"},
+		step{[]string{"problem", "quiet", "00085d000001", "--dry-run"}, 0, "alarms about 00085d000001"},
+		step{[]string{"problem", "list"}, 0, "00085d000001"},
+		step{[]string{"problem", "quiet", "00085d000001"}, 0, ""},
+		step{[]string{"problem", "quiet", "00085d000001"}, exitNotFound, ""},
 		step{[]string{"phone", "approve", mac}, exitConflict, ""},
 		step{[]string{"phone", "approve", mac, "--config", "base"}, exitConflict, ""},
 		step{[]string{"phone", "show", mac}, 0, "autocreate"},

@@ -42,7 +42,7 @@ func unmatched() map[string]string {
 	return map[string]string{
 		"releaseLease": noRev, "closeWindow": noRev, "takeBack": noRev, "revokeAPIToken": noRev, "revokeSession": noRev, "adoptSighting": noRev,
 		"deleteUser": noRev, "resetUserTotp": noRev, "reserveLease": "who holds the address is all that counts, and a reservation that is there stays",
-		"approvePhone": step, "denyPhone": step, "retirePhone": step, "clearPhone": step, "issuePhoneToken": "a new token; the ones before stay good",
+		"approvePhone": step, "denyPhone": step, "retirePhone": step, "clearPhone": step, "issuePhoneToken": "a new token; the ones before stay good", "movePort": step, "quietAlarms": noRev,
 		"setMyPassword": ownOne, "setUserPassword": ownOne, "confirmMyTotp": "it is refused if there is one already",
 		"setUserRole":  "all that there is of a user, given as a whole: nothing of somebody else's edit is lost by it that isn't meant",
 		"applySite":    "a site as a whole; what it would change, a dry run tells",
@@ -54,21 +54,12 @@ func unmatched() map[string]string {
 
 // wet are the operations that can't be tried dry, and why.
 func wet() map[string]string {
-	const (
-		step   = "one step of one thing, which is taken back by another"
-		access = "of access, one value at a time: there is nothing to compute that a dry run could show"
-	)
+	const proof = "it proves who somebody is, to somebody whom nothing is known of yet: there is nothing to tell them"
 	return map[string]string{
-		"approvePhone": step, "denyPhone": step, "retirePhone": step, "clearPhone": step, "adoptSighting": step, "openWindow": step, "closeWindow": step,
-		"setAside": step, "takeBack": step,
-		"tellLease":       "another DHCP server's word, which has happened already",
-		"issuePhoneToken": "it changes nothing but that the phone is marked as remote, and its answer is what it makes",
-		"rescanPlugins":   "it reads what is in the folder; broken plugins are left out by themselves",
-		"createBackup":    "one more backup is all it makes", "downloadBackup": "it only reads", "verifyBackup": "it only reads",
-		"deleteBackup": step, "cancelJob": "it takes back what somebody asked for",
-		"getBackup": "it only reads", "exportSite": "it only reads", "revealConfig": "it only reads", "revealPhone": "it only reads",
-		"login": access, "logout": access, "setup": access, "setMyPassword": access, "confirmMyTotp": access, "createUser": access, "deleteUser": access,
-		"setUserRole": access, "setUserPassword": access, "resetUserTotp": access, "createAPIToken": access, "revokeAPIToken": access, "revokeSession": access,
+		"login": proof, "setup": proof, "logout": "it ends what it is asked by",
+		"tellLease":      "another DHCP server's word, which has happened already",
+		"rescanPlugins":  "the folder is watched: what a scan would find is in force a moment later by itself",
+		"downloadBackup": "it only reads", "getBackup": "it only reads", "exportSite": "it only reads", "revealConfig": "it only reads", "revealPhone": "it only reads",
 	}
 }
 

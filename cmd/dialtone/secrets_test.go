@@ -119,7 +119,7 @@ func (s *apiSite) plantedPhone() (mac, file string) {
 // prepareToken makes a token that may read, as a program has it.
 func prepareToken(s *apiSite, p *person) (id, secret string) {
 	s.t.Helper()
-	created := prepared[api.CreatedAPIToken](s)(s.client(s.office).CreateAPIToken(s.t.Context(), api.NewAPIToken{Name: "grep", Scopes: []string{"read"}}, p.as))
+	created := prepared[api.CreatedAPIToken](s)(s.client(s.office).CreateAPIToken(s.t.Context(), nil, api.NewAPIToken{Name: "grep", Scopes: []string{"read"}}, p.as))
 	return created.Token.ID, created.Secret
 }
 
@@ -186,7 +186,7 @@ func (s *apiSite) mistakes() (places []place) {
 		"a site with a doubled secret":       site("configs:\n- id: x\n  params:\n    admin_password: " + word + "\n    admin_password: " + word + "\n"),
 		"a site with a secret in two places": site("configs:\n- {id: x, params: {admin_password: " + word + "}, params: {}}\n"),
 		"a poor password": func(edit ...api.RequestEditorFn) (*http.Response, error) {
-			return c.CreateUser(ctx, api.NewUser{Name: "planted", Password: planted[:8], Role: "viewer"}, edit...)
+			return c.CreateUser(ctx, nil, api.NewUser{Name: "planted", Password: planted[:8], Role: "viewer"}, edit...)
 		},
 		"a password in the place of the name": func(edit ...api.RequestEditorFn) (*http.Response, error) {
 			return c.Login(ctx, api.Credentials{Name: word + " !", Password: "x"}, edit...)

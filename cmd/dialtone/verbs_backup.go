@@ -48,7 +48,10 @@ func (b backedUp) write(w io.Writer) error {
 }
 
 func (a *app) backupCreate() *cobra.Command {
-	var keyFile string
+	var (
+		keyFile string
+		dry     bool
+	)
 	cmd := &cobra.Command{
 		Use: "create [FILE]", Short: "Write the whole state into a file, while the daemon runs", Args: usage(cobra.MaximumNArgs(1)),
 		Long: `Write the whole state into a file, while the daemon runs: leases, phones, configs, networks, plugins, firmware, keys.
@@ -64,7 +67,10 @@ age (https://age-encryption.org), of which a public one is enough to encrypt.`,
 				if keyFile != "" {
 					return fmt.Errorf("%w: a backup that the appliance keeps lies beside its own keys, so it isn't encrypted; name a FILE for one that is", errUsage)
 				}
-				return a.keepBackup(cmd.Context())
+				return a.keepBackup(cmd.Context(), dry)
+			}
+			if dry {
+				return fmt.Errorf("%w: --dry-run is for backups that the appliance keeps; one in a FILE changes nothing else", errUsage)
 			}
 			key, err := a.backupKey(keyFile)
 			if err != nil {
@@ -79,6 +85,7 @@ age (https://age-encryption.org), of which a public one is enough to encrypt.`,
 		},
 	}
 	cmd.Flags().StringVar(&keyFile, "key-file", "", "`file` with a passphrase or keys to encrypt with")
+	dryFlag(cmd, &dry)
 	return cmd
 }
 

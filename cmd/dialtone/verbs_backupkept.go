@@ -7,17 +7,22 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dialtone-project/dialtone/web/api"
 )
 
 // keepBackup has the daemon make a backup of its own, and waits for it.
-func (a *app) keepBackup(ctx context.Context) error {
+func (a *app) keepBackup(ctx context.Context, dry bool) error {
 	c, err := a.client()
 	if err != nil {
 		return err
 	}
-	r, err := c.CreateBackupWithResponse(ctx)
+	r, err := c.CreateBackupWithResponse(ctx, &api.CreateBackupParams{DryRun: dry})
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
+	}
+	if r.JSON200 != nil {
+		return a.foreseen(r.JSON200)
 	}
 	if r.JSON202 == nil {
 		return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
@@ -57,7 +62,8 @@ func (a *app) backupList() *cobra.Command {
 }
 
 func (a *app) backupRemove() *cobra.Command {
-	return &cobra.Command{
+	var dry bool
+	cmd := &cobra.Command{
 		Use: "rm BACKUP", Short: "Remove a backup that the appliance keeps", Args: usage(cobra.ExactArgs(1)),
 		Example: "  dialtone backup rm BACKUP   # as `dialtone backup list` names it",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -65,14 +71,13 @@ func (a *app) backupRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := c.DeleteBackupWithResponse(cmd.Context(), args[0])
+			r, err := c.DeleteBackupWithResponse(cmd.Context(), args[0], &api.DeleteBackupParams{DryRun: dry})
 			if err != nil {
 				return fmt.Errorf("remove backup: %w", err)
 			}
-			if r.ApplicationProblemJSONDefault != nil || r.StatusCode() >= 300 {
-				return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
-			}
-			return nil
+			return a.done(r.JSON200, r.StatusCode(), r.ApplicationProblemJSONDefault)
 		},
 	}
+	dryFlag(cmd, &dry)
+	return cmd
 }

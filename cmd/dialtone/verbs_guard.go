@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/web/api"
 )
 
@@ -49,25 +51,81 @@ func (a *app) phoneWaiting() *cobra.Command {
 	}
 }
 
-// phoneVerdict is a verb that decides about one phone and shows it as it is then. decide returns the phone or the answer
-// that there was instead.
-func (a *app) phoneVerdict(cmd *cobra.Command, what string, decide func(context.Context, *api.ClientWithResponses, string) (*api.Phone, int, *api.Problem, error)) *cobra.Command {
+// phoneVerdict is a verb that decides about one phone and shows it as it is then, or would be. decide returns that or the
+// answer that there was instead.
+func (a *app) phoneVerdict(
+	cmd *cobra.Command, what string, decide func(context.Context, *api.ClientWithResponses, string, bool) (*api.Decision, int, *api.Problem, error),
+) *cobra.Command {
+	var dry bool
 	cmd.Args = usage(cobra.ExactArgs(1))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
 		}
-		p, status, problem, err := decide(cmd.Context(), c, args[0])
+		d, status, problem, err := decide(cmd.Context(), c, args[0], dry)
 		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		if p == nil {
+		if d == nil {
 			return answer(status, problem)
 		}
-		return a.print(p, func(w io.Writer) error { return writePhone(w, *p) })
+		return a.print(d, func(w io.Writer) error { return writeDecision(w, d, dry) })
 	}
+	dryFlag(cmd, &dry)
 	return cmd
+}
+
+func writeDecision(w io.Writer, d *api.Decision, dry bool) error {
+	if err := writePhone(w, d.Phone); err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, c := range d.Changes {
+		rows = append(rows, []string{printable(c.Path), printable(c.Old), printable(c.New)})
+	}
+	if len(rows) > 0 {
+		if err := table(w, []string{dryly(dry) + "CHANGE", "FROM", "TO"}, rows); err != nil {
+			return err
+		}
+	} else if _, err := fmt.Fprintln(w, "Nothing changes."); err != nil {
+		return err
+	}
+	n := d.Next
+	if n.Path == "" {
+		return nil
+	}
+	with := ""
+	if n.Status == string(provision.StatusOK) {
+		with = ", without passwords"
+		if n.Secrets {
+			with = ", with its passwords"
+		}
+	}
+	_, err := fmt.Fprintf(w, "If it asks for %s again: %s%s (%s: %s)\n", printable(n.Path), n.Status, with, n.Rule, printable(n.Why))
+	return err
+}
+
+// foreseen shows what a dry run would have done.
+func (a *app) foreseen(x *api.Rehearsal) error {
+	return a.print(x, func(w io.Writer) error {
+		text := func(v any) string {
+			if v == nil {
+				return "nothing"
+			}
+			data, err := json.Marshal(v)
+			if err != nil {
+				return err.Error()
+			}
+			return string(data)
+		}
+		if x.Before == nil && x.After == nil {
+			_, err := fmt.Fprintf(w, "%s%s\n", dryly(true), printable(x.Object))
+			return err
+		}
+		_, err := fmt.Fprintf(w, "%s%s\nfrom %s\nto   %s\n", dryly(true), printable(x.Object), printable(text(x.Before)), printable(text(x.After)))
+		return err
+	})
 }
 
 func (a *app) phoneApprove() *cobra.Command {
@@ -75,10 +133,11 @@ func (a *app) phoneApprove() *cobra.Command {
 	cmd := a.phoneVerdict(&cobra.Command{
 		Use: "approve PHONE", Short: "Confirm a phone that waits for approval",
 		Long: "Confirm a phone that waits for approval: from its next request on it gets what its evidence is good for. With --config it\n" +
-			"is given that config, too. One that is suspicious or retired must be cleared first.",
-		Example: "  dialtone phone approve 00:15:65:aa:bb:cc\n  dialtone phone approve 192.0.2.23 --config reception",
-	}, "approve", func(ctx context.Context, c *api.ClientWithResponses, key string) (*api.Phone, int, *api.Problem, error) {
-		r, err := c.ApprovePhoneWithResponse(ctx, key, body)
+			"is given that config, too. One that is suspicious or retired must be cleared first. With --dry-run it says what the\n" +
+			"phone would get for its last request.",
+		Example: "  dialtone phone approve 00:15:65:aa:bb:cc --dry-run\n  dialtone phone approve 192.0.2.23 --config reception",
+	}, "approve", func(ctx context.Context, c *api.ClientWithResponses, key string, dry bool) (*api.Decision, int, *api.Problem, error) {
+		r, err := c.ApprovePhoneWithResponse(ctx, key, &api.ApprovePhoneParams{DryRun: dry}, body)
 		if err != nil {
 			return nil, 0, nil, err
 		}
@@ -94,8 +153,8 @@ func (a *app) phoneDeny() *cobra.Command {
 		Use: "deny PHONE", Short: "Set a phone aside that waits for approval",
 		Long:    "Set a phone aside that waits for approval: it gets nothing but public files, and isn't listed any more. `dialtone aside rm` ends that.",
 		Example: "  dialtone phone deny 00:15:65:aa:bb:cc --why 'the neighbours have it'",
-	}, "deny", func(ctx context.Context, c *api.ClientWithResponses, key string) (*api.Phone, int, *api.Problem, error) {
-		r, err := c.DenyPhoneWithResponse(ctx, key, body)
+	}, "deny", func(ctx context.Context, c *api.ClientWithResponses, key string, dry bool) (*api.Decision, int, *api.Problem, error) {
+		r, err := c.DenyPhoneWithResponse(ctx, key, &api.DenyPhoneParams{DryRun: dry}, body)
 		if err != nil {
 			return nil, 0, nil, err
 		}
@@ -110,8 +169,8 @@ func (a *app) phoneRetire() *cobra.Command {
 		Use: "retire PHONE", Short: "End that a phone is one of ours",
 		Long:    "End that a phone is one of ours: it gets nothing but public files, and an alarm tells if it asks. `dialtone phone clear` ends that.",
 		Example: "  dialtone phone retire 00:15:65:aa:bb:cc",
-	}, "retire", func(ctx context.Context, c *api.ClientWithResponses, key string) (*api.Phone, int, *api.Problem, error) {
-		r, err := c.RetirePhoneWithResponse(ctx, key)
+	}, "retire", func(ctx context.Context, c *api.ClientWithResponses, key string, dry bool) (*api.Decision, int, *api.Problem, error) {
+		r, err := c.RetirePhoneWithResponse(ctx, key, &api.RetirePhoneParams{DryRun: dry})
 		if err != nil {
 			return nil, 0, nil, err
 		}
@@ -124,8 +183,8 @@ func (a *app) phoneClear() *cobra.Command {
 		Use: "clear PHONE", Short: "End that a phone is suspicious or retired",
 		Long:    "End that a phone is suspicious or retired: it is confirmed again, and the alarms about it are forgotten.",
 		Example: "  dialtone phone clear 00:15:65:aa:bb:cc",
-	}, "clear", func(ctx context.Context, c *api.ClientWithResponses, key string) (*api.Phone, int, *api.Problem, error) {
-		r, err := c.ClearPhoneWithResponse(ctx, key)
+	}, "clear", func(ctx context.Context, c *api.ClientWithResponses, key string, dry bool) (*api.Decision, int, *api.Problem, error) {
+		r, err := c.ClearPhoneWithResponse(ctx, key, &api.ClearPhoneParams{DryRun: dry})
 		if err != nil {
 			return nil, 0, nil, err
 		}
@@ -133,8 +192,27 @@ func (a *app) phoneClear() *cobra.Command {
 	})
 }
 
+func (a *app) phonePort() *cobra.Command {
+	var body api.PortMove
+	cmd := a.phoneVerdict(&cobra.Command{
+		Use: "port PHONE", Short: "Say that a phone belongs to the switch port where it is now",
+		Long: "Say that a phone belongs to the switch port where it is now, because somebody has moved it. The alarms about it are\n" +
+			"forgotten. With --unpin it belongs to none. The port is what the switch tells by DHCP (option 82).",
+		Example: "  dialtone phone port 00:15:65:aa:bb:cc\n  dialtone phone port 00:15:65:aa:bb:cc --unpin",
+	}, "port", func(ctx context.Context, c *api.ClientWithResponses, key string, dry bool) (*api.Decision, int, *api.Problem, error) {
+		r, err := c.MovePortWithResponse(ctx, key, &api.MovePortParams{DryRun: dry}, body)
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		return r.JSON200, r.StatusCode(), r.ApplicationProblemJSONDefault, nil
+	})
+	cmd.Flags().BoolVar(&body.Unpin, "unpin", false, "it belongs to no port any more")
+	return cmd
+}
+
 func (a *app) phoneToken() *cobra.Command {
 	body := api.NewPhoneToken{Hours: 24}
+	var dry bool
 	cmd := &cobra.Command{
 		Use: "token PHONE", Short: "Issue a token for a phone that has no lease of ours, such as one behind NAT", Args: usage(cobra.ExactArgs(1)),
 		Long: "Issue a token for a phone that has no lease of ours, such as one behind NAT, and print the URL to provision it from.\n" +
@@ -146,9 +224,12 @@ func (a *app) phoneToken() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := c.IssuePhoneTokenWithResponse(cmd.Context(), args[0], body)
+			r, err := c.IssuePhoneTokenWithResponse(cmd.Context(), args[0], &api.IssuePhoneTokenParams{DryRun: dry}, body)
 			if err != nil {
 				return fmt.Errorf("token: %w", err)
+			}
+			if r.JSON200 != nil {
+				return a.foreseen(r.JSON200)
 			}
 			if r.JSON201 == nil {
 				return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
@@ -167,6 +248,7 @@ func (a *app) phoneToken() *cobra.Command {
 	cmd.Flags().Int32Var(&body.Hours, "hours", body.Hours, "how `many` hours it is good, at most 720")
 	cmd.Flags().StringVar(&body.From, "from", "", "`address` that the phone's requests come from, such as its NAT's; it decides which address of ours is in the URL")
 	cmd.Flags().BoolVar(&body.Remote, "remote", false, "also mark the phone as remote")
+	dryFlag(cmd, &dry)
 	return cmd
 }
 
@@ -176,6 +258,7 @@ func (a *app) window() *cobra.Command {
 
 func (a *app) windowOpen() *cobra.Command {
 	body := api.NewWindow{Minutes: 15}
+	var dry bool
 	cmd := &cobra.Command{
 		Use: "open --phone PHONE | --network NETWORK", Short: "Open an enrolment window", Args: usage(cobra.NoArgs),
 		Example: "  dialtone window open --network office --vendor Yealink --count 20\n  dialtone window open --phone 00:15:65:aa:bb:cc --minutes 5",
@@ -187,9 +270,12 @@ func (a *app) windowOpen() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := c.OpenWindowWithResponse(cmd.Context(), body)
+			r, err := c.OpenWindowWithResponse(cmd.Context(), &api.OpenWindowParams{DryRun: dry}, body)
 			if err != nil {
 				return fmt.Errorf("open window: %w", err)
+			}
+			if r.JSON200 != nil {
+				return a.foreseen(r.JSON200)
 			}
 			if r.JSON201 == nil {
 				return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
@@ -204,6 +290,7 @@ func (a *app) windowOpen() *cobra.Command {
 	fl.StringVar(&body.Oui, "oui", "", "only for MACs that begin with these six `digits`, such as 00:15:65")
 	fl.Int32Var(&body.Count, "count", 0, "for how `many` phones; 0: as many as come")
 	fl.Int32Var(&body.Minutes, "minutes", body.Minutes, "how `long` it is open, at most 30")
+	dryFlag(cmd, &dry)
 	return cmd
 }
 
@@ -240,25 +327,31 @@ func writeWindows(w io.Writer, list ...api.Window) error {
 }
 
 func (a *app) windowClose() *cobra.Command {
-	return &cobra.Command{
+	var dry bool
+	cmd := &cobra.Command{
 		Use: "close ID", Short: "Close an enrolment window before its time", Args: usage(cobra.ExactArgs(1)), Example: "  dialtone window close k3v9w2xq",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			r, err := c.CloseWindowWithResponse(cmd.Context(), args[0])
+			r, err := c.CloseWindowWithResponse(cmd.Context(), args[0], &api.CloseWindowParams{DryRun: dry})
 			if err != nil {
 				return fmt.Errorf("close window: %w", err)
 			}
-			return done(r.StatusCode(), r.ApplicationProblemJSONDefault)
+			return a.done(r.JSON200, r.StatusCode(), r.ApplicationProblemJSONDefault)
 		},
 	}
+	dryFlag(cmd, &dry)
+	return cmd
 }
 
-// done is the end of a verb that has nothing to show.
-func done(status int, problem *api.Problem) error {
-	if status == http.StatusNoContent {
+// done is the end of a verb that has nothing to show, unless it was dry.
+func (a *app) done(dry *api.Rehearsal, status int, problem *api.Problem) error {
+	switch {
+	case dry != nil:
+		return a.foreseen(dry)
+	case status == http.StatusNoContent:
 		return nil
 	}
 	return answer(status, problem)
@@ -270,6 +363,7 @@ func (a *app) aside() *cobra.Command {
 
 func (a *app) asideAdd() *cobra.Command {
 	var body api.NewAside
+	var dry bool
 	cmd := &cobra.Command{
 		Use: "add MAC|KEY", Short: "Set a device aside", Args: usage(cobra.ExactArgs(1)),
 		Long: "Set a device aside: no phone is made of its requests, it isn't listed, and one that is known is treated as retired. A device\n" +
@@ -281,14 +375,15 @@ func (a *app) asideAdd() *cobra.Command {
 				return err
 			}
 			body.Key = args[0]
-			r, err := c.SetAsideWithResponse(cmd.Context(), body)
+			r, err := c.SetAsideWithResponse(cmd.Context(), &api.SetAsideParams{DryRun: dry}, body)
 			if err != nil {
 				return fmt.Errorf("set aside: %w", err)
 			}
-			return done(r.StatusCode(), r.ApplicationProblemJSONDefault)
+			return a.done(r.JSON200, r.StatusCode(), r.ApplicationProblemJSONDefault)
 		},
 	}
 	cmd.Flags().StringVar(&body.Why, "why", "", "`reason`, for those who read the list")
+	dryFlag(cmd, &dry)
 	return cmd
 }
 
@@ -319,18 +414,21 @@ func (a *app) asideList() *cobra.Command {
 }
 
 func (a *app) asideRemove() *cobra.Command {
-	return &cobra.Command{
+	var dry bool
+	cmd := &cobra.Command{
 		Use: "rm MAC|KEY", Short: "End that a device is set aside", Args: usage(cobra.ExactArgs(1)), Example: "  dialtone aside rm 00:15:65:aa:bb:cc",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			r, err := c.TakeBackWithResponse(cmd.Context(), args[0])
+			r, err := c.TakeBackWithResponse(cmd.Context(), args[0], &api.TakeBackParams{DryRun: dry})
 			if err != nil {
 				return fmt.Errorf("take back: %w", err)
 			}
-			return done(r.StatusCode(), r.ApplicationProblemJSONDefault)
+			return a.done(r.JSON200, r.StatusCode(), r.ApplicationProblemJSONDefault)
 		},
 	}
+	dryFlag(cmd, &dry)
+	return cmd
 }

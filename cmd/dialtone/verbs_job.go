@@ -83,7 +83,8 @@ func (a *app) jobWait() *cobra.Command {
 }
 
 func (a *app) jobCancel() *cobra.Command {
-	return &cobra.Command{
+	var dry bool
+	cmd := &cobra.Command{
 		Use: "cancel JOB", Short: "Cancel a job that waits or runs", Args: usage(cobra.ExactArgs(1)),
 		Example: "  dialtone job cancel 3",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -91,9 +92,12 @@ func (a *app) jobCancel() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := c.CancelJobWithResponse(cmd.Context(), args[0])
+			r, err := c.CancelJobWithResponse(cmd.Context(), args[0], &api.CancelJobParams{DryRun: dry})
 			if err != nil {
 				return fmt.Errorf("cancel job: %w", err)
+			}
+			if r.JSON200 != nil {
+				return a.foreseen(r.JSON200)
 			}
 			if r.JSON202 == nil {
 				return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
@@ -101,6 +105,8 @@ func (a *app) jobCancel() *cobra.Command {
 			return a.print(r.JSON202, func(w io.Writer) error { return writeJobs(w, *r.JSON202) })
 		},
 	}
+	dryFlag(cmd, &dry)
+	return cmd
 }
 
 func jobOf(ctx context.Context, c *api.ClientWithResponses, id string) (*api.Job, error) {

@@ -14,7 +14,7 @@ import (
 
 func (a *app) phone() *cobra.Command {
 	return parent("phone", "The phones that are known", a.phoneList(), a.phoneShow(), a.phoneRender(), a.phoneAdopt(), a.phoneWaiting(), a.phoneApprove(), a.phoneDeny(),
-		a.phoneRetire(), a.phoneClear(), a.phoneToken(), a.phoneBoots(), a.phoneDrift(), a.phoneOffer(),
+		a.phoneRetire(), a.phoneClear(), a.phonePort(), a.phoneToken(), a.phoneBoots(), a.phoneDrift(), a.phoneOffer(),
 		a.phoneAdd(), a.phoneEdit(), a.phoneRemove(), a.phoneReplace(), a.phoneLabel())
 }
 
@@ -156,7 +156,8 @@ func (a *app) phoneShow() *cobra.Command {
 }
 
 func (a *app) phoneAdopt() *cobra.Command {
-	return &cobra.Command{
+	var dry bool
+	cmd := &cobra.Command{
 		Use: "adopt MAC", Short: "Add a device that asked for something but was not added", Args: usage(cobra.ExactArgs(1)),
 		Long:    "Add a device that asked for something but was not added. `dialtone phone list --seen` lists them.",
 		Example: "  dialtone phone adopt 00:15:65:aa:bb:cc",
@@ -165,9 +166,12 @@ func (a *app) phoneAdopt() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := c.AdoptSightingWithResponse(cmd.Context(), args[0])
+			r, err := c.AdoptSightingWithResponse(cmd.Context(), args[0], &api.AdoptSightingParams{DryRun: dry})
 			if err != nil {
 				return fmt.Errorf("adopt: %w", err)
+			}
+			if r.JSON200 != nil {
+				return a.foreseen(r.JSON200)
 			}
 			if r.JSON201 == nil {
 				return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
@@ -175,6 +179,8 @@ func (a *app) phoneAdopt() *cobra.Command {
 			return a.print(r.JSON201, func(w io.Writer) error { return writePhone(w, *r.JSON201) })
 		},
 	}
+	dryFlag(cmd, &dry)
+	return cmd
 }
 
 func writePhone(w io.Writer, p api.Phone) error {

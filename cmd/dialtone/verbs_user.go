@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -32,25 +31,28 @@ func (a *app) audit() *cobra.Command {
 	return parent("audit", "Who changed what", a.auditList(), a.auditVerify())
 }
 
-// reply is what answers to operations without a body have in common.
-type reply interface{ StatusCode() int }
+// reply is what came of a change: of a dry one what it would be.
+type reply struct {
+	dry     *api.Rehearsal
+	status  int
+	problem *api.Problem
+}
 
 // change is a verb that asks the daemon for one change, of which nothing is shown but that it was made.
-func (a *app) change(cmd *cobra.Command, do func(context.Context, *api.ClientWithResponses, []string) (reply, *api.Problem, error)) *cobra.Command {
+func (a *app) change(cmd *cobra.Command, do func(context.Context, *api.ClientWithResponses, []string, bool) (reply, error)) *cobra.Command {
+	var dry bool
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
 		}
-		r, problem, err := do(cmd.Context(), c, args)
+		r, err := do(cmd.Context(), c, args, dry)
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", cmd.Parent().Name(), cmd.Name(), err)
 		}
-		if r.StatusCode() != http.StatusNoContent {
-			return answer(r.StatusCode(), problem)
-		}
-		return nil
+		return a.done(r.dry, r.status, r.problem)
 	}
+	dryFlag(cmd, &dry)
 	return cmd
 }
 
@@ -107,6 +109,7 @@ func (a *app) password(file string) (string, error) {
 
 func (a *app) userAdd() *cobra.Command {
 	var role, file string
+	var dry bool
 	cmd := &cobra.Command{
 		Use: "add NAME", Short: "Create a user", Args: usage(cobra.ExactArgs(1)),
 		Long: `Create a user. The role says what they are trusted with: owner (everything), operator (phones, configs, networks,
@@ -121,9 +124,12 @@ plugins), helpdesk (looks after phones, sees no secret) or viewer (looks on).`,
 			if err != nil {
 				return err
 			}
-			r, err := c.CreateUserWithResponse(cmd.Context(), api.NewUser{Name: args[0], Password: password, Role: api.Role(role)})
+			r, err := c.CreateUserWithResponse(cmd.Context(), &api.CreateUserParams{DryRun: dry}, api.NewUser{Name: args[0], Password: password, Role: api.Role(role)})
 			if err != nil {
 				return fmt.Errorf("user add: %w", err)
+			}
+			if r.JSON200 != nil {
+				return a.foreseen(r.JSON200)
 			}
 			if r.JSON201 == nil {
 				return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
@@ -136,6 +142,7 @@ plugins), helpdesk (looks after phones, sees no secret) or viewer (looks on).`,
 	}
 	cmd.Flags().StringVar(&role, "role", string(access.Viewer), "owner, operator, helpdesk or viewer")
 	passwordFlag(cmd, &file)
+	dryFlag(cmd, &dry)
 	return cmd
 }
 
@@ -144,16 +151,16 @@ func (a *app) userPasswd() *cobra.Command {
 	cmd := a.change(&cobra.Command{
 		Use: "passwd NAME", Short: "Give a user another password", Args: usage(cobra.ExactArgs(1)),
 		Long: "Give a user another password. Their sessions end.", Example: "  dialtone user passwd ann --password-file -",
-	}, func(ctx context.Context, c *api.ClientWithResponses, args []string) (reply, *api.Problem, error) {
+	}, func(ctx context.Context, c *api.ClientWithResponses, args []string, dry bool) (reply, error) {
 		password, err := a.password(file)
 		if err != nil {
-			return nil, nil, err
+			return reply{}, err
 		}
-		r, err := c.SetUserPasswordWithResponse(ctx, args[0], api.NewPassword{Password: password})
+		r, err := c.SetUserPasswordWithResponse(ctx, args[0], &api.SetUserPasswordParams{DryRun: dry}, api.NewPassword{Password: password})
 		if err != nil {
-			return nil, nil, err
+			return reply{}, err
 		}
-		return r, r.ApplicationProblemJSONDefault, nil
+		return reply{r.JSON200, r.StatusCode(), r.ApplicationProblemJSONDefault}, nil
 	})
 	passwordFlag(cmd, &file)
 	return cmd
@@ -165,12 +172,12 @@ func (a *app) userRole() *cobra.Command {
 		Use: "role NAME ROLE", Short: "Say what a user is trusted with", Args: usage(cobra.ExactArgs(2)),
 		Long:    "Say what a user is trusted with, and with --disabled that they may not sign in. Their sessions end.",
 		Example: "  dialtone user role bob helpdesk\n  dialtone user role bob viewer --disabled",
-	}, func(ctx context.Context, c *api.ClientWithResponses, args []string) (reply, *api.Problem, error) {
-		r, err := c.SetUserRoleWithResponse(ctx, args[0], api.UserRole{Role: api.Role(args[1]), Disabled: disabled})
+	}, func(ctx context.Context, c *api.ClientWithResponses, args []string, dry bool) (reply, error) {
+		r, err := c.SetUserRoleWithResponse(ctx, args[0], &api.SetUserRoleParams{DryRun: dry}, api.UserRole{Role: api.Role(args[1]), Disabled: disabled})
 		if err != nil {
-			return nil, nil, err
+			return reply{}, err
 		}
-		return r, r.ApplicationProblemJSONDefault, nil
+		return reply{r.JSON200, r.StatusCode(), r.ApplicationProblemJSONDefault}, nil
 	})
 	cmd.Flags().BoolVar(&disabled, "disabled", false, "the user may not sign in")
 	return cmd
@@ -179,12 +186,12 @@ func (a *app) userRole() *cobra.Command {
 func (a *app) userRemove() *cobra.Command {
 	return a.change(&cobra.Command{
 		Use: "rm NAME", Short: "Delete a user, with their tokens and sessions", Args: usage(cobra.ExactArgs(1)), Example: "  dialtone user rm bob",
-	}, func(ctx context.Context, c *api.ClientWithResponses, args []string) (reply, *api.Problem, error) {
-		r, err := c.DeleteUserWithResponse(ctx, args[0])
+	}, func(ctx context.Context, c *api.ClientWithResponses, args []string, dry bool) (reply, error) {
+		r, err := c.DeleteUserWithResponse(ctx, args[0], &api.DeleteUserParams{DryRun: dry})
 		if err != nil {
-			return nil, nil, err
+			return reply{}, err
 		}
-		return r, r.ApplicationProblemJSONDefault, nil
+		return reply{r.JSON200, r.StatusCode(), r.ApplicationProblemJSONDefault}, nil
 	})
 }
 
@@ -192,12 +199,12 @@ func (a *app) userTOTPReset() *cobra.Command {
 	return a.change(&cobra.Command{
 		Use: "totp-reset NAME", Short: "Take a user's second factor away", Args: usage(cobra.ExactArgs(1)),
 		Long: "Take a user's second factor away, because the phone that has it is lost. Their sessions end.", Example: "  dialtone user totp-reset ann",
-	}, func(ctx context.Context, c *api.ClientWithResponses, args []string) (reply, *api.Problem, error) {
-		r, err := c.ResetUserTotpWithResponse(ctx, args[0])
+	}, func(ctx context.Context, c *api.ClientWithResponses, args []string, dry bool) (reply, error) {
+		r, err := c.ResetUserTotpWithResponse(ctx, args[0], &api.ResetUserTotpParams{DryRun: dry})
 		if err != nil {
-			return nil, nil, err
+			return reply{}, err
 		}
-		return r, r.ApplicationProblemJSONDefault, nil
+		return reply{r.JSON200, r.StatusCode(), r.ApplicationProblemJSONDefault}, nil
 	})
 }
 
@@ -237,6 +244,7 @@ func moment(t time.Time) string {
 
 func (a *app) tokenCreate() *cobra.Command {
 	var body api.NewAPIToken
+	var dry bool
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Create a token for a program", Args: usage(cobra.ExactArgs(1)),
 		Long: `Create a token for a program, which may do what the token's scopes say and its user may do, too. The token is shown once,
@@ -251,9 +259,12 @@ now; the program sends it as "Authorization: Bearer …".`,
 				return err
 			}
 			body.Name = args[0]
-			r, err := c.CreateAPITokenWithResponse(cmd.Context(), body)
+			r, err := c.CreateAPITokenWithResponse(cmd.Context(), &api.CreateAPITokenParams{DryRun: dry}, body)
 			if err != nil {
 				return fmt.Errorf("token create: %w", err)
+			}
+			if r.JSON200 != nil {
+				return a.foreseen(r.JSON200)
 			}
 			if r.JSON201 == nil {
 				return answer(r.StatusCode(), r.ApplicationProblemJSONDefault)
@@ -267,6 +278,7 @@ now; the program sends it as "Authorization: Bearer …".`,
 	cmd.Flags().StringVar(&body.User, "user", "", "`user` whose rights it has a part of")
 	cmd.Flags().StringArrayVar(&body.Scopes, "scope", []string{string(access.Read)}, "what it may do; can be repeated")
 	cmd.Flags().Int32Var(&body.Days, "days", 0, "how long it lasts; 0: until it is revoked")
+	dryFlag(cmd, &dry)
 	return cmd
 }
 
@@ -274,12 +286,12 @@ func (a *app) tokenRevoke() *cobra.Command {
 	return a.change(&cobra.Command{
 		Use: "revoke TOKEN", Short: "Let nobody in by a token any more", Args: usage(cobra.ExactArgs(1)),
 		Long: "Let nobody in by a token any more. `dialtone token list` has the tokens' names for this.", Example: "  dialtone token revoke 0a1b2c3d4e5f6g7h",
-	}, func(ctx context.Context, c *api.ClientWithResponses, args []string) (reply, *api.Problem, error) {
-		r, err := c.RevokeAPITokenWithResponse(ctx, args[0])
+	}, func(ctx context.Context, c *api.ClientWithResponses, args []string, dry bool) (reply, error) {
+		r, err := c.RevokeAPITokenWithResponse(ctx, args[0], &api.RevokeAPITokenParams{DryRun: dry})
 		if err != nil {
-			return nil, nil, err
+			return reply{}, err
 		}
-		return r, r.ApplicationProblemJSONDefault, nil
+		return reply{r.JSON200, r.StatusCode(), r.ApplicationProblemJSONDefault}, nil
 	})
 }
 
@@ -312,12 +324,12 @@ func (a *app) sessionList() *cobra.Command {
 func (a *app) sessionRevoke() *cobra.Command {
 	return a.change(&cobra.Command{
 		Use: "revoke SESSION", Short: "End a session", Args: usage(cobra.ExactArgs(1)), Example: "  dialtone session revoke 0a1b2c3d4e5f6g7h",
-	}, func(ctx context.Context, c *api.ClientWithResponses, args []string) (reply, *api.Problem, error) {
-		r, err := c.RevokeSessionWithResponse(ctx, args[0])
+	}, func(ctx context.Context, c *api.ClientWithResponses, args []string, dry bool) (reply, error) {
+		r, err := c.RevokeSessionWithResponse(ctx, args[0], &api.RevokeSessionParams{DryRun: dry})
 		if err != nil {
-			return nil, nil, err
+			return reply{}, err
 		}
-		return r, r.ApplicationProblemJSONDefault, nil
+		return reply{r.JSON200, r.StatusCode(), r.ApplicationProblemJSONDefault}, nil
 	})
 }
 

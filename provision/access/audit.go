@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -75,7 +76,11 @@ type Note struct {
 	mu      sync.Mutex // guards what follows
 	entry   Entry
 	written bool
+	tried   bool // the operation is only tried
 }
+
+// ErrRehearsed ends an operation that is only tried, where it would have begun to change something.
+var ErrRehearsed = errors.New("it was only tried: nothing is changed")
 
 type noteKey struct{}
 
@@ -96,6 +101,32 @@ func NoteOf(ctx context.Context) *Note {
 	return n
 }
 
+// Rehearse has the operation only tried: [Note.Describe] ends it with ErrRehearsed, and so does the store should it be asked
+// to write without that. So all that an operation checks before it describes itself is checked, and the description is what
+// would have come of it.
+func (n *Note) Rehearse() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tried = true
+}
+
+// Rehearsed reports whether the operation is only tried.
+func (n *Note) Rehearsed() bool {
+	if n == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.tried
+}
+
+// Described returns what was described last: object, before and after.
+func (n *Note) Described() (object string, before, after json.RawMessage) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.entry.Object, slices.Clone(n.entry.Before), slices.Clone(n.entry.After)
+}
+
 // Describe says what is changed, before it is. Values must have no secret in them. It may be called on a nil note.
 func (n *Note) Describe(object string, before, after any) error {
 	if n == nil {
@@ -112,6 +143,9 @@ func (n *Note) Describe(object string, before, after any) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.entry.Object, n.entry.Before, n.entry.After = object, b, a
+	if n.tried {
+		return ErrRehearsed
+	}
 	return nil
 }
 

@@ -19,6 +19,9 @@ func (g *Gate) NewUser(ctx context.Context, name, password string, role Role) (U
 	if role.Scopes() == nil {
 		return User{}, fmt.Errorf("role: %q is unknown; use owner, operator, helpdesk or viewer: %w", role, ErrInvalid)
 	}
+	if _, err := g.Store.User(ctx, name); err == nil {
+		return User{}, fmt.Errorf("user %q: there is one of that name: %w", name, ErrConflict)
+	}
 	u := User{Name: name, Role: role, Created: g.now().UTC(), Changed: g.now().UTC()}
 	if err := g.hashing.do(ctx, func() { u.Password = NewHash(password) }); err != nil {
 		return User{}, err

@@ -35,6 +35,7 @@ type Devices interface {
 // Pipeline is what they need of the pipeline.
 type Pipeline interface {
 	Explain(context.Context, *provision.Request) (*provision.Answer, *provision.Outcome)
+	ExplainAs(context.Context, *provision.Request, provision.Device) (*provision.Answer, *provision.Outcome)
 	Adopt(ctx context.Context, key string) *provision.Outcome
 }
 
@@ -71,6 +72,7 @@ type Problem struct {
 	Part    string // dhcp, guard, plugins, store or tls
 	Kind    string // stable, for programs
 	Network string // empty: it concerns none or several
+	Subject string // of an alarm: what [Service.Quiet] forgets it by
 	Text    string // what is wrong and what to do about it
 	Since   time.Time
 }

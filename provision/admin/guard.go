@@ -22,36 +22,50 @@ const DefaultWindow = 15 * time.Minute
 // ListWaiting returns the phones that wait for approval, the latest first.
 func (s *Service) ListWaiting() []provision.Waiting { return s.Gate.Waiting() }
 
-// Approve confirms a phone, named as in [Service.Phone]: from now on it gets what its evidence is good for. One that is
-// retired, or already confirmed, stays as it is; ErrConflict tells of the former.
-func (s *Service) Approve(ctx context.Context, key string) (Phone, error) {
-	p, err := s.change(ctx, key, func(d *provision.Device) error {
+// Decision is what came of a decision about a phone, or would come of it.
+type Decision struct {
+	Phone   Phone // afterwards
+	Changes []provision.Difference
+	// Next is what would come of the phone's last request, if it asked again. Nil: it has asked for no file lately.
+	Next *provision.Outcome
+}
+
+// Approve confirms a phone, named as in [Service.Phone]: from now on it gets what its evidence is good for. With a config, it
+// is given that; Faults if there is none of that name, and then it isn't approved either. One that is already confirmed
+// stays so; ErrConflict if it is retired or suspicious.
+func (s *Service) Approve(ctx context.Context, key string, config provision.ConfigID, w Write) (Decision, error) {
+	d, err := s.approve(ctx, key, config, w)
+	if err != nil {
+		return Decision{}, fmt.Errorf("approve phone %q: %w", key, err)
+	}
+	if !w.DryRun {
+		s.Gate.Settle(d.Phone.ID)
+		s.Gate.Quiet(string(d.Phone.ID))
+	}
+	return d, nil
+}
+
+func (s *Service) approve(ctx context.Context, key string, config provision.ConfigID, w Write) (Decision, error) {
+	before, err := s.find(ctx, key)
+	if err == nil {
+		err = approvable(&before)
+	}
+	if err != nil {
+		return Decision{}, err
+	}
+	if config != "" && config != before.Config { // who gives a phone a config has confirmed it
+		r, err := s.PatchPhone(ctx, string(before.ID), 0, PhonePatch{Config: &config}, w)
+		if err != nil {
+			return Decision{}, err
+		}
+		return Decision{Phone: r.Phone, Changes: r.Changes, Next: s.next(ctx, &r.Phone.Device)}, nil
+	}
+	return s.change(ctx, string(before.ID), w, func(d *provision.Device) error {
 		if d.State == provision.StateNew {
 			d.State = provision.StateEnrolled
 		}
 		return approvable(d)
 	})
-	if err != nil {
-		return Phone{}, fmt.Errorf("approve: %w", err)
-	}
-	s.Gate.Settle(p.ID)
-	s.Gate.Quiet(string(p.ID))
-	return p, nil
-}
-
-// ApproveAs approves a phone and gives it a config. Faults if there is no such config; then the phone isn't approved either.
-func (s *Service) ApproveAs(ctx context.Context, key string, config provision.ConfigID, by provision.Author) (Phone, error) {
-	d, err := s.find(ctx, key)
-	if err == nil {
-		err = approvable(&d)
-	}
-	if err == nil {
-		_, err = s.PatchPhone(ctx, string(d.ID), 0, PhonePatch{Config: &config}, Write{By: by})
-	}
-	if err != nil {
-		return Phone{}, fmt.Errorf("approve phone %q: %w", key, err)
-	}
-	return s.Approve(ctx, string(d.ID))
 }
 
 // approvable returns what keeps a phone from being approved.
@@ -66,50 +80,72 @@ func approvable(d *provision.Device) error {
 	return nil
 }
 
+// next tells what would come of a phone's last request, if its record were this.
+func (s *Service) next(ctx context.Context, d *provision.Device) *provision.Outcome {
+	for _, o := range s.Journal.ByDevice(d.ID, 0) {
+		if o.Request.Path == "" {
+			continue // a lease
+		}
+		asked := o.Request
+		answer, next := s.Pipeline.ExplainAs(ctx, &asked, *d)
+		if answer != nil && answer.Body != nil {
+			_ = answer.Body.Close() // it was only read from
+		}
+		return next
+	}
+	return nil
+}
+
 // Deny sets a phone aside: it gets nothing but public files, and isn't listed as waiting any more.
-func (s *Service) Deny(ctx context.Context, key, why, by string) (Phone, error) {
+func (s *Service) Deny(ctx context.Context, key, why string, w Write) (Decision, error) {
 	p, err := s.Phone(ctx, key)
 	if err != nil {
-		return Phone{}, fmt.Errorf("deny: %w", err)
+		return Decision{}, fmt.Errorf("deny: %w", err)
 	}
-	if err := s.SetAside(ctx, deviceKey(&p.Device), why, by); err != nil {
-		return Phone{}, fmt.Errorf("deny: %w", err)
+	if !w.DryRun {
+		if err := s.SetAside(ctx, deviceKey(&p.Device), why, w.By.Who); err != nil {
+			return Decision{}, fmt.Errorf("deny: %w", err)
+		}
+		s.Gate.Settle(p.ID)
 	}
-	s.Gate.Settle(p.ID)
-	return p, nil
+	as := p.Device
+	as.State = provision.StateRetired // which is what one set aside is treated as
+	return Decision{Phone: p, Changes: []provision.Difference{{Path: "aside", New: cmp.Or(why, "yes")}}, Next: s.next(ctx, &as)}, nil
 }
 
 // Retire ends that a phone is ours: it gets nothing but public files.
-func (s *Service) Retire(ctx context.Context, key string) (Phone, error) {
-	p, err := s.change(ctx, key, func(d *provision.Device) error {
+func (s *Service) Retire(ctx context.Context, key string, w Write) (Decision, error) {
+	d, err := s.change(ctx, key, w, func(d *provision.Device) error {
 		d.State = provision.StateRetired
 		return nil
 	})
 	if err != nil {
-		return Phone{}, fmt.Errorf("retire: %w", err)
+		return Decision{}, fmt.Errorf("retire: %w", err)
 	}
-	s.Gate.Settle(p.ID)
-	return p, nil
+	if !w.DryRun {
+		s.Gate.Settle(d.Phone.ID)
+	}
+	return d, nil
 }
 
 // ClearSuspicion makes a phone that is suspicious or retired one that is confirmed, and forgets the alarms about it.
-func (s *Service) ClearSuspicion(ctx context.Context, key string) (Phone, error) {
-	p, err := s.change(ctx, key, func(d *provision.Device) error {
+func (s *Service) ClearSuspicion(ctx context.Context, key string, w Write) (Decision, error) {
+	d, err := s.change(ctx, key, w, func(d *provision.Device) error {
 		if d.State == provision.StateSuspicious || d.State == provision.StateRetired {
 			d.State = provision.StateEnrolled
 		}
 		return nil
 	})
 	if err != nil {
-		return Phone{}, fmt.Errorf("clear suspicion: %w", err)
+		return Decision{}, fmt.Errorf("clear suspicion: %w", err)
 	}
-	s.Gate.Quiet(string(p.ID))
-	return p, nil
+	return s.quieted(d, w), nil
 }
 
-// MovePort makes the switch port at which a phone's lease is got now the one that it belongs to; with unpin, none is.
-func (s *Service) MovePort(ctx context.Context, key string, unpin bool) (Phone, error) {
-	p, err := s.change(ctx, key, func(d *provision.Device) error {
+// MovePort makes the switch port at which a phone's lease is got now the one that it belongs to, and forgets the alarms
+// about it; with unpin, it belongs to none. ErrNotFound if no relay agent told a port.
+func (s *Service) MovePort(ctx context.Context, key string, unpin bool, w Write) (Decision, error) {
+	d, err := s.change(ctx, key, w, func(d *provision.Device) error {
 		d.Port = ""
 		if unpin {
 			return nil
@@ -123,39 +159,56 @@ func (s *Service) MovePort(ctx context.Context, key string, unpin bool) (Phone, 
 		return nil
 	})
 	if err != nil {
-		return Phone{}, fmt.Errorf("move port: %w", err)
+		return Decision{}, fmt.Errorf("move port: %w", err)
 	}
-	s.Gate.Quiet(string(p.ID))
-	return p, nil
+	return s.quieted(d, w), nil
+}
+
+// quieted forgets the alarms about a phone, and tells of them.
+func (s *Service) quieted(d Decision, w Write) Decision {
+	alarms, _ := s.Gate.About(string(d.Phone.ID))
+	for _, a := range alarms {
+		d.Changes = append(d.Changes, provision.Difference{Path: "alarm", Old: a.Text})
+	}
+	if !w.DryRun {
+		s.Gate.Quiet(string(d.Phone.ID))
+	}
+	return d
 }
 
 // change changes a phone's record, whatever else is written to it meanwhile.
-func (s *Service) change(ctx context.Context, key string, edit func(*provision.Device) error) (Phone, error) {
+func (s *Service) change(ctx context.Context, key string, w Write, edit func(*provision.Device) error) (Decision, error) {
 	for range maxWriteTries {
 		d, err := s.find(ctx, key)
 		if err != nil {
-			return Phone{}, fmt.Errorf("phone %q: %w", key, err)
+			return Decision{}, fmt.Errorf("phone %q: %w", key, err)
 		}
 		before := d
 		if err := edit(&d); err != nil {
-			return Phone{}, fmt.Errorf("phone %s: %w", d.ID, err)
+			return Decision{}, fmt.Errorf("phone %s: %w", d.ID, err)
 		}
-		if d.State == before.State && d.Port == before.Port {
-			return s.phone(d), nil
+		if d.State != before.State || d.Port != before.Port {
+			switch d, err = s.put(ctx, &before, d, w); {
+			case errors.Is(err, provision.ErrConflict):
+				continue
+			case err != nil:
+				return Decision{}, fmt.Errorf("phone %s: %w", before.ID, err)
+			}
 		}
-		if err := describe(ctx, "phone "+string(d.ID), auditRecord(&before, nil), auditRecord(&d, &before)); err != nil {
-			return Phone{}, err
-		}
-		saved, err := s.Devices.PutDevice(ctx, d)
-		if errors.Is(err, provision.ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return Phone{}, fmt.Errorf("phone %s: %w", d.ID, err)
-		}
-		return s.phone(saved), nil
+		return Decision{Phone: s.phone(d), Changes: diffDevices(&before, &d), Next: s.next(ctx, &d)}, nil
 	}
-	return Phone{}, fmt.Errorf("phone %q: it changes all the time: %w", key, provision.ErrConflict)
+	return Decision{}, fmt.Errorf("phone %q: it changes all the time: %w", key, provision.ErrConflict)
+}
+
+// put writes a phone's record, unless it is only tried.
+func (s *Service) put(ctx context.Context, before *provision.Device, d provision.Device, w Write) (provision.Device, error) {
+	if w.DryRun {
+		return d, nil
+	}
+	if err := describe(ctx, "phone "+string(d.ID), auditRecord(before, nil), auditRecord(&d, before)); err != nil {
+		return provision.Device{}, err
+	}
+	return s.Devices.PutDevice(ctx, d)
 }
 
 // deviceKey is what a device is set aside by.
@@ -183,6 +236,9 @@ func (s *Service) OpenWindow(ctx context.Context, w provision.Window, span time.
 		}
 		w.Device = p.ID
 	}
+	if err := s.Gate.CheckWindow(w); err != nil {
+		return provision.Window{}, err
+	}
 	if err := describe(ctx, "window", nil, windowRecord(&w)); err != nil {
 		return provision.Window{}, err
 	}
@@ -201,6 +257,9 @@ func (s *Service) CloseWindow(ctx context.Context, id string) error {
 		if w.ID == id {
 			before = windowRecord(&w)
 		}
+	}
+	if before == nil {
+		return fmt.Errorf("close window %q: %w", provision.Printable(id), provision.ErrNotFound)
 	}
 	if err := describe(ctx, "window "+provision.Printable(id), before, nil); err != nil {
 		return err
@@ -256,6 +315,9 @@ func (s *Service) TakeBack(ctx context.Context, key string) error {
 			before = map[string]any{"aside": a.Why}
 		}
 	}
+	if before == nil {
+		return fmt.Errorf("take %s back: %w", key, provision.ErrNotFound)
+	}
 	if err := describe(ctx, key, before, nil); err != nil {
 		return err
 	}
@@ -267,10 +329,19 @@ func (s *Service) ListAside() []provision.Aside { return s.Gate.Asides() }
 
 // Quiet forgets the alarms about a subject (a phone's ID, an address, a network), and unlocks an address. ErrNotFound if
 // there are none.
-func (s *Service) Quiet(subject string) error {
-	if !s.Gate.Quiet(subject) {
-		return fmt.Errorf("alarms about %q: %w", subject, provision.ErrNotFound)
+func (s *Service) Quiet(ctx context.Context, subject string) error {
+	alarms, source := s.Gate.About(subject)
+	if len(alarms) == 0 && !source {
+		return fmt.Errorf("alarms about %q: %w", provision.Printable(subject), provision.ErrNotFound)
 	}
+	texts := make([]string, len(alarms))
+	for i, a := range alarms {
+		texts[i] = a.Text
+	}
+	if err := describe(ctx, "alarms about "+provision.Printable(subject), map[string]any{"alarms": texts, "counted": source}, nil); err != nil {
+		return err
+	}
+	s.Gate.Quiet(subject)
 	return nil
 }
 
@@ -281,7 +352,7 @@ func (s *Service) alarms() (list []Problem) {
 		if a.Count > 1 {
 			text = fmt.Sprintf("%s (%d times, lastly at %s)", text, a.Count, a.Last.Format(time.DateTime))
 		}
-		list = append(list, Problem{Part: "guard", Kind: string(a.Kind), Network: a.Network, Text: text, Since: a.First})
+		list = append(list, Problem{Part: "guard", Kind: string(a.Kind), Network: a.Network, Subject: a.Subject, Text: text, Since: a.First})
 	}
 	return list
 }

@@ -36,19 +36,21 @@ func TestGuardUseCases(t *testing.T) {
 	}
 	for _, step := range []struct {
 		name string
-		do   func() (admin.Phone, error)
+		do   func() (admin.Decision, error)
 		want provision.DeviceState
 		err  error
 	}{
-		{"clear nothing", func() (admin.Phone, error) { return s.ClearSuspicion(t.Context(), mac) }, provision.StateNew, nil},
-		{"approve", func() (admin.Phone, error) { return s.Approve(t.Context(), mac) }, provision.StateEnrolled, nil},
-		{"approve again", func() (admin.Phone, error) { return s.Approve(t.Context(), "a") }, provision.StateEnrolled, nil},
-		{"retire", func() (admin.Phone, error) { return s.Retire(t.Context(), mac) }, provision.StateRetired, nil},
-		{"approve a retired one", func() (admin.Phone, error) { return s.Approve(t.Context(), mac) }, provision.StateRetired, provision.ErrConflict},
-		{"clear", func() (admin.Phone, error) { return s.ClearSuspicion(t.Context(), mac) }, provision.StateEnrolled, nil},
-		{"no port", func() (admin.Phone, error) { return s.MovePort(t.Context(), mac, false) }, provision.StateEnrolled, provision.ErrNotFound},
-		{"nobody", func() (admin.Phone, error) { return s.Approve(t.Context(), "x") }, provision.StateEnrolled, provision.ErrNotFound},
-		{"deny", func() (admin.Phone, error) { return s.Deny(t.Context(), mac, "a printer", "kim") }, provision.StateEnrolled, nil},
+		{"clear nothing", func() (admin.Decision, error) { return s.ClearSuspicion(t.Context(), mac, admin.Write{}) }, provision.StateNew, nil},
+		{"approve", func() (admin.Decision, error) { return s.Approve(t.Context(), mac, "", admin.Write{}) }, provision.StateEnrolled, nil},
+		{"approve again", func() (admin.Decision, error) { return s.Approve(t.Context(), "a", "", admin.Write{}) }, provision.StateEnrolled, nil},
+		{"retire", func() (admin.Decision, error) { return s.Retire(t.Context(), mac, admin.Write{}) }, provision.StateRetired, nil},
+		{"approve a retired one", func() (admin.Decision, error) { return s.Approve(t.Context(), mac, "", admin.Write{}) }, provision.StateRetired, provision.ErrConflict},
+		{"clear", func() (admin.Decision, error) { return s.ClearSuspicion(t.Context(), mac, admin.Write{}) }, provision.StateEnrolled, nil},
+		{"no port", func() (admin.Decision, error) { return s.MovePort(t.Context(), mac, false, admin.Write{}) }, provision.StateEnrolled, provision.ErrNotFound},
+		{"nobody", func() (admin.Decision, error) { return s.Approve(t.Context(), "x", "", admin.Write{}) }, provision.StateEnrolled, provision.ErrNotFound},
+		{"deny", func() (admin.Decision, error) {
+			return s.Deny(t.Context(), mac, "a printer", admin.Write{By: provision.Author{Who: "kim"}})
+		}, provision.StateEnrolled, nil},
 	} {
 		_, err := step.do()
 		d, getErr := db.Device(t.Context(), "a")
@@ -67,7 +69,7 @@ func TestGuardUseCases(t *testing.T) {
 	if err != nil || len(again.Windows(time.Now())) != 1 || len(again.Asides()) != 1 {
 		t.Errorf("after a restart: %v, %v, %v; want the window and the device set aside", again.Windows(time.Now()), again.Asides(), err)
 	}
-	if err := s.Quiet("nothing"); !errors.Is(err, provision.ErrNotFound) {
+	if err := s.Quiet(t.Context(), "nothing"); !errors.Is(err, provision.ErrNotFound) {
 		t.Errorf("quiet: %v, want ErrNotFound", err)
 	}
 }

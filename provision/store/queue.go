@@ -42,6 +42,9 @@ func (db *DB) do(ctx context.Context, plan func(*bbolt.Tx) ([]op, error)) error 
 		return err
 	}
 	note, noted := access.NoteOf(ctx), false
+	if note.Rehearsed() {
+		return access.ErrRehearsed
+	}
 	if note != nil {
 		plan = db.audited(note, &noted, plan)
 	}

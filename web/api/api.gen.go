@@ -1006,6 +1006,15 @@ type Credentials struct {
 	Password string `json:"password"`
 }
 
+// Decision defines model for Decision.
+type Decision struct {
+	Changes []Change `json:"changes"`
+
+	// Next What would come of the phone's last request if it asked for it again. Nothing if it has asked for no file yet.
+	Next  NextFile `json:"next,omitempty,omitzero"`
+	Phone Phone    `json:"phone"`
+}
+
 // Denial defines model for Denial.
 type Denial struct {
 	Why string `json:"why,omitempty,omitzero"`
@@ -1642,6 +1651,22 @@ type NewWindow struct {
 	Vendor string `json:"vendor,omitempty,omitzero"`
 }
 
+// NextFile What would come of the phone's last request if it asked for it again. Nothing if it has asked for no file yet.
+type NextFile struct {
+	Path  string `json:"path"`
+	Proto string `json:"proto"`
+
+	// Rule The guard's rule.
+	Rule string `json:"rule,omitempty,omitzero"`
+
+	// Secrets Whether the file would have its passwords in it.
+	Secrets bool `json:"secrets,omitempty,omitzero"`
+
+	// Status As a request's: ok, or why it gets nothing.
+	Status string `json:"status"`
+	Why    string `json:"why,omitempty,omitzero"`
+}
+
 // Offer defines model for Offer.
 type Offer struct {
 	Address  string   `json:"address"`
@@ -1952,6 +1977,12 @@ type PoolUsageList struct {
 	Pools []PoolUsage `json:"pools"`
 }
 
+// PortMove defines model for PortMove.
+type PortMove struct {
+	// Unpin It belongs to no port any more.
+	Unpin bool `json:"unpin,omitempty,omitzero"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	Detail string `json:"detail,omitempty,omitzero"`
@@ -2014,6 +2045,18 @@ type Question struct {
 
 // QuestionProto defines model for Question.Proto.
 type QuestionProto string
+
+// Rehearsal What an operation would do, as the audit would have it.
+type Rehearsal struct {
+	// After How it would be. Nothing if there were none any more.
+	After interface{} `json:"after,omitempty,omitzero"`
+
+	// Before How that is. Nothing if there is none yet.
+	Before interface{} `json:"before,omitempty,omitzero"`
+
+	// Object What it would be done to.
+	Object string `json:"object"`
+}
 
 // Replaced defines model for Replaced.
 type Replaced struct {
@@ -2288,6 +2331,9 @@ type Trouble struct {
 	Part    TroublePart `json:"part"`
 	Since   time.Time   `json:"since,omitempty,omitzero"`
 
+	// Subject Of an alarm: what it is about, for DELETE /alarms/{subject}.
+	Subject string `json:"subject,omitempty,omitzero"`
+
 	// Text What is wrong, and what to do about it.
 	Text string `json:"text"`
 }
@@ -2422,12 +2468,48 @@ type Sort = string
 // Why defines model for Why.
 type Why = string
 
+// QuietAlarmsParams defines parameters for QuietAlarms.
+type QuietAlarmsParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// SetAsideParams defines parameters for SetAside.
+type SetAsideParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// TakeBackParams defines parameters for TakeBack.
+type TakeBackParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {
 	Limit int32 `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
 	// Before Only entries before the one of this number.
 	Before int64 `form:"before,omitempty" json:"before,omitempty,omitzero"`
+}
+
+// CreateBackupParams defines parameters for CreateBackup.
+type CreateBackupParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// DeleteBackupParams defines parameters for DeleteBackup.
+type DeleteBackupParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// VerifyBackupParams defines parameters for VerifyBackup.
+type VerifyBackupParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 }
 
 // DeleteClassParams defines parameters for DeleteClass.
@@ -2531,6 +2613,12 @@ type ListJobsParams struct {
 	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
 }
 
+// CancelJobParams defines parameters for CancelJob.
+type CancelJobParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
 // ListLeasesParams defines parameters for ListLeases.
 type ListLeasesParams struct {
 	// Active Only leases whose client holds the address now.
@@ -2580,6 +2668,18 @@ type ListLinesParams struct {
 
 // SetLogLevelsParams defines parameters for SetLogLevels.
 type SetLogLevelsParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// SetMyPasswordParams defines parameters for SetMyPassword.
+type SetMyPasswordParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// ConfirmMyTotpParams defines parameters for ConfirmMyTotp.
+type ConfirmMyTotpParams struct {
 	// DryRun Nothing is changed; the answer says what would be.
 	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 }
@@ -2720,6 +2820,24 @@ type UpdatePhoneParams struct {
 	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
 }
 
+// ApprovePhoneParams defines parameters for ApprovePhone.
+type ApprovePhoneParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// ClearPhoneParams defines parameters for ClearPhone.
+type ClearPhoneParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// DenyPhoneParams defines parameters for DenyPhone.
+type DenyPhoneParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
 // ListFilesParams defines parameters for ListFiles.
 type ListFilesParams struct {
 	// Path Only this file, with its text.
@@ -2747,6 +2865,12 @@ type GetOfferParams struct {
 	Params []int32 `form:"params,omitempty" json:"params,omitempty,omitzero"`
 }
 
+// MovePortParams defines parameters for MovePort.
+type MovePortParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
 // ReplacePhoneParams defines parameters for ReplacePhone.
 type ReplacePhoneParams struct {
 	// DryRun Nothing is changed; the answer says what would be.
@@ -2754,6 +2878,18 @@ type ReplacePhoneParams struct {
 
 	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
 	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
+// RetirePhoneParams defines parameters for RetirePhone.
+type RetirePhoneParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// IssuePhoneTokenParams defines parameters for IssuePhoneToken.
+type IssuePhoneTokenParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 }
 
 // ListRequestsParams defines parameters for ListRequests.
@@ -2823,6 +2959,12 @@ type RotateKeyParams struct {
 	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 }
 
+// RevokeSessionParams defines parameters for RevokeSession.
+type RevokeSessionParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
 // ListSightingsParams defines parameters for ListSightings.
 type ListSightingsParams struct {
 	// Limit How many items a page has at most.
@@ -2839,6 +2981,12 @@ type ListSightingsParams struct {
 	Filter Filter `form:"filter,omitempty" json:"filter,omitempty,omitzero"`
 }
 
+// AdoptSightingParams defines parameters for AdoptSighting.
+type AdoptSightingParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
 // ExportSiteParams defines parameters for ExportSite.
 type ExportSiteParams struct {
 	// Secrets Whether secrets are in it; else "[secret]" stands for each, which keeps those that are there when it is applied.
@@ -2852,6 +3000,60 @@ type ApplySiteParams struct {
 
 	// Prune Remove what the file lacks.
 	Prune bool `form:"prune,omitempty" json:"prune,omitempty,omitzero"`
+}
+
+// CreateAPITokenParams defines parameters for CreateAPIToken.
+type CreateAPITokenParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// RevokeAPITokenParams defines parameters for RevokeAPIToken.
+type RevokeAPITokenParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// CreateUserParams defines parameters for CreateUser.
+type CreateUserParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// DeleteUserParams defines parameters for DeleteUser.
+type DeleteUserParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// SetUserPasswordParams defines parameters for SetUserPassword.
+type SetUserPasswordParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// SetUserRoleParams defines parameters for SetUserRole.
+type SetUserRoleParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// ResetUserTotpParams defines parameters for ResetUserTotp.
+type ResetUserTotpParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// OpenWindowParams defines parameters for OpenWindow.
+type OpenWindowParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+}
+
+// CloseWindowParams defines parameters for CloseWindow.
+type CloseWindowParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
 }
 
 // SetAsideJSONRequestBody defines body for SetAside for application/json ContentType.
@@ -2925,6 +3127,9 @@ type ApprovePhoneJSONRequestBody = Approval
 
 // DenyPhoneJSONRequestBody defines body for DenyPhone for application/json ContentType.
 type DenyPhoneJSONRequestBody = Denial
+
+// MovePortJSONRequestBody defines body for MovePort for application/json ContentType.
+type MovePortJSONRequestBody = PortMove
 
 // ReplacePhoneJSONRequestBody defines body for ReplacePhone for application/json ContentType.
 type ReplacePhoneJSONRequestBody = Replacement
@@ -3030,6 +3235,11 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// QuietAlarms Forgets the alarms about a phone, an address or a network, and unlocks an address.
+	//
+	// Corresponds with DELETE /alarms/{subject} (the `QuietAlarms` operationId).
+	QuietAlarms(ctx context.Context, subject string, params *QuietAlarmsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListAsides The devices that an administrator doesn't want to hear of.
 	//
 	// Corresponds with GET /asides (the `ListAsides` operationId).
@@ -3040,19 +3250,19 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /asides (the `SetAside` operationId).
-	SetAsideWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SetAsideWithBody(ctx context.Context, params *SetAsideParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SetAside Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /asides (the `SetAside` operationId).
-	SetAside(ctx context.Context, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SetAside(ctx context.Context, params *SetAsideParams, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// TakeBack Ends that a device is set aside.
 	//
 	// Corresponds with DELETE /asides/{aside} (the `TakeBack` operationId).
-	TakeBack(ctx context.Context, aside string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	TakeBack(ctx context.Context, aside string, params *TakeBackParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAudit Who changed what, and what was refused.
 	//
@@ -3080,12 +3290,12 @@ type ClientInterface interface {
 	// CreateBackup Writes a backup into the state folder, where 32 are kept at most. The job's object is its name, once it is there.
 	//
 	// Corresponds with POST /backups (the `CreateBackup` operationId).
-	CreateBackup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateBackup(ctx context.Context, params *CreateBackupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteBackup Deletes a backup that the appliance keeps.
 	//
 	// Corresponds with DELETE /backups/{backup} (the `DeleteBackup` operationId).
-	DeleteBackup(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteBackup(ctx context.Context, backup string, params *DeleteBackupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DownloadBackup A backup that the appliance keeps. It holds every secret of the appliance, as getBackup's.
 	//
@@ -3095,7 +3305,7 @@ type ClientInterface interface {
 	// VerifyBackup Restores a backup beside the state and checks every record of it. The job fails if the backup isn't whole.
 	//
 	// Corresponds with POST /backups/{backup}/verify (the `VerifyBackup` operationId).
-	VerifyBackup(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	VerifyBackup(ctx context.Context, backup string, params *VerifyBackupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListClasses The classes of clients, in the order in which they count.
 	//
@@ -3248,7 +3458,7 @@ type ClientInterface interface {
 	// CancelJob Cancels a job. One that runs ends soon after; what it has begun is cleared away.
 	//
 	// Corresponds with DELETE /jobs/{job} (the `CancelJob` operationId).
-	CancelJob(ctx context.Context, job string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CancelJob(ctx context.Context, job string, params *CancelJobParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetJob One job, as it is now. Events of topic job tell of each change of its state.
 	//
@@ -3343,14 +3553,14 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /me/password (the `SetMyPassword` operationId).
-	SetMyPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SetMyPasswordWithBody(ctx context.Context, params *SetMyPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SetMyPassword A person chooses another password. Their other sessions end.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /me/password (the `SetMyPassword` operationId).
-	SetMyPassword(ctx context.Context, body SetMyPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SetMyPassword(ctx context.Context, params *SetMyPasswordParams, body SetMyPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// BeginMyTotp A secret for an authenticator. It is in force once it is confirmed by a code.
 	//
@@ -3362,14 +3572,14 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /me/totp (the `ConfirmMyTotp` operationId).
-	ConfirmMyTotpWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ConfirmMyTotpWithBody(ctx context.Context, params *ConfirmMyTotpParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ConfirmMyTotp A second factor is put in force. Their other sessions end.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /me/totp (the `ConfirmMyTotp` operationId).
-	ConfirmMyTotp(ctx context.Context, body ConfirmMyTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ConfirmMyTotp(ctx context.Context, params *ConfirmMyTotpParams, body ConfirmMyTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListNetworks All networks that are declared, and what is declared for all of them.
 	//
@@ -3593,7 +3803,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
-	ApprovePhoneWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ApprovePhoneWithBody(ctx context.Context, phone PhoneKey, params *ApprovePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ApprovePhone Confirms a phone. From now on it gets what its evidence is good for.
 	//
@@ -3602,7 +3812,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
-	ApprovePhone(ctx context.Context, phone PhoneKey, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ApprovePhone(ctx context.Context, phone PhoneKey, params *ApprovePhoneParams, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListBoots How a phone came up, step by step, and where one is stuck and what to do about it.
 	//
@@ -3612,21 +3822,21 @@ type ClientInterface interface {
 	// ClearPhone Makes a phone that is suspicious or retired one that is confirmed, and forgets the alarms about it.
 	//
 	// Corresponds with POST /phones/{phone}/clear (the `ClearPhone` operationId).
-	ClearPhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ClearPhone(ctx context.Context, phone PhoneKey, params *ClearPhoneParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DenyPhoneWithBody Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
-	DenyPhoneWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DenyPhoneWithBody(ctx context.Context, phone PhoneKey, params *DenyPhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DenyPhone Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
-	DenyPhone(ctx context.Context, phone PhoneKey, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DenyPhone(ctx context.Context, phone PhoneKey, params *DenyPhoneParams, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	//
@@ -3646,6 +3856,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /phones/{phone}/offer (the `GetOffer` operationId).
 	GetOffer(ctx context.Context, phone PhoneKey, params *GetOfferParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MovePortWithBody Makes the switch port at which a phone's lease is got now the one that it belongs to, and forgets the alarms about it.
+	//
+	// 404: no relay agent told at which port it is.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /phones/{phone}/port (the `MovePort` operationId).
+	MovePortWithBody(ctx context.Context, phone PhoneKey, params *MovePortParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MovePort Makes the switch port at which a phone's lease is got now the one that it belongs to, and forgets the alarms about it.
+	//
+	// 404: no relay agent told at which port it is.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /phones/{phone}/port (the `MovePort` operationId).
+	MovePort(ctx context.Context, phone PhoneKey, params *MovePortParams, body MovePortJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplacePhoneWithBody Puts another phone in a phone's place.
 	//
@@ -3670,7 +3898,7 @@ type ClientInterface interface {
 	// RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
 	//
 	// Corresponds with POST /phones/{phone}/retire (the `RetirePhone` operationId).
-	RetirePhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RetirePhone(ctx context.Context, phone PhoneKey, params *RetirePhoneParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RevealPhone A phone's own values (its override) with their secrets in clear. Each time is written into the audit, with what was revealed.
 	//
@@ -3682,14 +3910,14 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
-	IssuePhoneTokenWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	IssuePhoneTokenWithBody(ctx context.Context, phone PhoneKey, params *IssuePhoneTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// IssuePhoneToken Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
-	IssuePhoneToken(ctx context.Context, phone PhoneKey, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	IssuePhoneToken(ctx context.Context, phone PhoneKey, params *IssuePhoneTokenParams, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListPlugins The plugins in force, and what is wrong with those that aren't.
 	//
@@ -3779,7 +4007,7 @@ type ClientInterface interface {
 	// RevokeSession A session ends.
 	//
 	// Corresponds with DELETE /sessions/{session} (the `RevokeSession` operationId).
-	RevokeSession(ctx context.Context, session string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RevokeSession(ctx context.Context, session string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSettings The settings that the daemon was started with. They are changed in their file.
 	//
@@ -3808,7 +4036,7 @@ type ClientInterface interface {
 	// AdoptSighting Makes a sighting a phone.
 	//
 	// Corresponds with POST /sightings/{sighting}/adopt (the `AdoptSighting` operationId).
-	AdoptSighting(ctx context.Context, sighting string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	AdoptSighting(ctx context.Context, sighting string, params *AdoptSightingParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExportSite The whole site as one YAML file, networks, configs and phones.
 	//
@@ -3832,19 +4060,19 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /tokens (the `CreateAPIToken` operationId).
-	CreateAPITokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateAPITokenWithBody(ctx context.Context, params *CreateAPITokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateAPIToken A token for a program.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /tokens (the `CreateAPIToken` operationId).
-	CreateAPIToken(ctx context.Context, body CreateAPITokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateAPIToken(ctx context.Context, params *CreateAPITokenParams, body CreateAPITokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RevokeAPIToken A token lets nobody in any more.
 	//
 	// Corresponds with DELETE /tokens/{token} (the `RevokeAPIToken` operationId).
-	RevokeAPIToken(ctx context.Context, token string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RevokeAPIToken(ctx context.Context, token string, params *RevokeAPITokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUsers Who may sign in.
 	//
@@ -3856,52 +4084,52 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /users (the `CreateUser` operationId).
-	CreateUserWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateUserWithBody(ctx context.Context, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateUser A user is created.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /users (the `CreateUser` operationId).
-	CreateUser(ctx context.Context, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateUser(ctx context.Context, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteUser A user is deleted, with their tokens and sessions. The last owner stays.
 	//
 	// Corresponds with DELETE /users/{user} (the `DeleteUser` operationId).
-	DeleteUser(ctx context.Context, user string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteUser(ctx context.Context, user string, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SetUserPasswordWithBody A user gets another password. Their sessions end.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /users/{user}/password (the `SetUserPassword` operationId).
-	SetUserPasswordWithBody(ctx context.Context, user string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SetUserPasswordWithBody(ctx context.Context, user string, params *SetUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SetUserPassword A user gets another password. Their sessions end.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /users/{user}/password (the `SetUserPassword` operationId).
-	SetUserPassword(ctx context.Context, user string, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SetUserPassword(ctx context.Context, user string, params *SetUserPasswordParams, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SetUserRoleWithBody What a user is trusted with, and whether they may sign in. Their sessions end.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /users/{user}/role (the `SetUserRole` operationId).
-	SetUserRoleWithBody(ctx context.Context, user string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SetUserRoleWithBody(ctx context.Context, user string, params *SetUserRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SetUserRole What a user is trusted with, and whether they may sign in. Their sessions end.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /users/{user}/role (the `SetUserRole` operationId).
-	SetUserRole(ctx context.Context, user string, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SetUserRole(ctx context.Context, user string, params *SetUserRoleParams, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResetUserTotp A user's second factor is taken away. Their sessions end.
 	//
 	// Corresponds with DELETE /users/{user}/totp (the `ResetUserTotp` operationId).
-	ResetUserTotp(ctx context.Context, user string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ResetUserTotp(ctx context.Context, user string, params *ResetUserTotpParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetVersion What is running.
 	//
@@ -3923,19 +4151,34 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /windows (the `OpenWindow` operationId).
-	OpenWindowWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	OpenWindowWithBody(ctx context.Context, params *OpenWindowParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// OpenWindow Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /windows (the `OpenWindow` operationId).
-	OpenWindow(ctx context.Context, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	OpenWindow(ctx context.Context, params *OpenWindowParams, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CloseWindow Closes an enrolment window before its time.
 	//
 	// Corresponds with DELETE /windows/{window} (the `CloseWindow` operationId).
-	CloseWindow(ctx context.Context, window string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CloseWindow(ctx context.Context, window string, params *CloseWindowParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// QuietAlarms Forgets the alarms about a phone, an address or a network, and unlocks an address.
+//
+// Corresponds with DELETE /alarms/{subject} (the `QuietAlarms` operationId).
+func (c *Client) QuietAlarms(ctx context.Context, subject string, params *QuietAlarmsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewQuietAlarmsRequest(c.Server, subject, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListAsides The devices that an administrator doesn't want to hear of.
@@ -3958,8 +4201,8 @@ func (c *Client) ListAsides(ctx context.Context, reqEditors ...RequestEditorFn) 
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /asides (the `SetAside` operationId).
-func (c *Client) SetAsideWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetAsideRequestWithBody(c.Server, contentType, body)
+func (c *Client) SetAsideWithBody(ctx context.Context, params *SetAsideParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetAsideRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3975,8 +4218,8 @@ func (c *Client) SetAsideWithBody(ctx context.Context, contentType string, body 
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /asides (the `SetAside` operationId).
-func (c *Client) SetAside(ctx context.Context, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetAsideRequest(c.Server, body)
+func (c *Client) SetAside(ctx context.Context, params *SetAsideParams, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetAsideRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3990,8 +4233,8 @@ func (c *Client) SetAside(ctx context.Context, body SetAsideJSONRequestBody, req
 // TakeBack Ends that a device is set aside.
 //
 // Corresponds with DELETE /asides/{aside} (the `TakeBack` operationId).
-func (c *Client) TakeBack(ctx context.Context, aside string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewTakeBackRequest(c.Server, aside)
+func (c *Client) TakeBack(ctx context.Context, aside string, params *TakeBackParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTakeBackRequest(c.Server, aside, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4068,8 +4311,8 @@ func (c *Client) ListBackups(ctx context.Context, reqEditors ...RequestEditorFn)
 // CreateBackup Writes a backup into the state folder, where 32 are kept at most. The job's object is its name, once it is there.
 //
 // Corresponds with POST /backups (the `CreateBackup` operationId).
-func (c *Client) CreateBackup(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateBackupRequest(c.Server)
+func (c *Client) CreateBackup(ctx context.Context, params *CreateBackupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateBackupRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4083,8 +4326,8 @@ func (c *Client) CreateBackup(ctx context.Context, reqEditors ...RequestEditorFn
 // DeleteBackup Deletes a backup that the appliance keeps.
 //
 // Corresponds with DELETE /backups/{backup} (the `DeleteBackup` operationId).
-func (c *Client) DeleteBackup(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteBackupRequest(c.Server, backup)
+func (c *Client) DeleteBackup(ctx context.Context, backup string, params *DeleteBackupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteBackupRequest(c.Server, backup, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4113,8 +4356,8 @@ func (c *Client) DownloadBackup(ctx context.Context, backup string, reqEditors .
 // VerifyBackup Restores a backup beside the state and checks every record of it. The job fails if the backup isn't whole.
 //
 // Corresponds with POST /backups/{backup}/verify (the `VerifyBackup` operationId).
-func (c *Client) VerifyBackup(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewVerifyBackupRequest(c.Server, backup)
+func (c *Client) VerifyBackup(ctx context.Context, backup string, params *VerifyBackupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifyBackupRequest(c.Server, backup, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4496,8 +4739,8 @@ func (c *Client) ListJobs(ctx context.Context, params *ListJobsParams, reqEditor
 // CancelJob Cancels a job. One that runs ends soon after; what it has begun is cleared away.
 //
 // Corresponds with DELETE /jobs/{job} (the `CancelJob` operationId).
-func (c *Client) CancelJob(ctx context.Context, job string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCancelJobRequest(c.Server, job)
+func (c *Client) CancelJob(ctx context.Context, job string, params *CancelJobParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelJobRequest(c.Server, job, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4741,8 +4984,8 @@ func (c *Client) GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /me/password (the `SetMyPassword` operationId).
-func (c *Client) SetMyPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetMyPasswordRequestWithBody(c.Server, contentType, body)
+func (c *Client) SetMyPasswordWithBody(ctx context.Context, params *SetMyPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetMyPasswordRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4758,8 +5001,8 @@ func (c *Client) SetMyPasswordWithBody(ctx context.Context, contentType string, 
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /me/password (the `SetMyPassword` operationId).
-func (c *Client) SetMyPassword(ctx context.Context, body SetMyPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetMyPasswordRequest(c.Server, body)
+func (c *Client) SetMyPassword(ctx context.Context, params *SetMyPasswordParams, body SetMyPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetMyPasswordRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4790,8 +5033,8 @@ func (c *Client) BeginMyTotp(ctx context.Context, reqEditors ...RequestEditorFn)
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /me/totp (the `ConfirmMyTotp` operationId).
-func (c *Client) ConfirmMyTotpWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewConfirmMyTotpRequestWithBody(c.Server, contentType, body)
+func (c *Client) ConfirmMyTotpWithBody(ctx context.Context, params *ConfirmMyTotpParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmMyTotpRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4807,8 +5050,8 @@ func (c *Client) ConfirmMyTotpWithBody(ctx context.Context, contentType string, 
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /me/totp (the `ConfirmMyTotp` operationId).
-func (c *Client) ConfirmMyTotp(ctx context.Context, body ConfirmMyTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewConfirmMyTotpRequest(c.Server, body)
+func (c *Client) ConfirmMyTotp(ctx context.Context, params *ConfirmMyTotpParams, body ConfirmMyTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmMyTotpRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5361,8 +5604,8 @@ func (c *Client) UpdatePhone(ctx context.Context, phone PhoneKey, params *Update
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
-func (c *Client) ApprovePhoneWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewApprovePhoneRequestWithBody(c.Server, phone, contentType, body)
+func (c *Client) ApprovePhoneWithBody(ctx context.Context, phone PhoneKey, params *ApprovePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApprovePhoneRequestWithBody(c.Server, phone, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5380,8 +5623,8 @@ func (c *Client) ApprovePhoneWithBody(ctx context.Context, phone PhoneKey, conte
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
-func (c *Client) ApprovePhone(ctx context.Context, phone PhoneKey, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewApprovePhoneRequest(c.Server, phone, body)
+func (c *Client) ApprovePhone(ctx context.Context, phone PhoneKey, params *ApprovePhoneParams, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApprovePhoneRequest(c.Server, phone, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5410,8 +5653,8 @@ func (c *Client) ListBoots(ctx context.Context, phone PhoneKey, reqEditors ...Re
 // ClearPhone Makes a phone that is suspicious or retired one that is confirmed, and forgets the alarms about it.
 //
 // Corresponds with POST /phones/{phone}/clear (the `ClearPhone` operationId).
-func (c *Client) ClearPhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewClearPhoneRequest(c.Server, phone)
+func (c *Client) ClearPhone(ctx context.Context, phone PhoneKey, params *ClearPhoneParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewClearPhoneRequest(c.Server, phone, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5427,8 +5670,8 @@ func (c *Client) ClearPhone(ctx context.Context, phone PhoneKey, reqEditors ...R
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
-func (c *Client) DenyPhoneWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDenyPhoneRequestWithBody(c.Server, phone, contentType, body)
+func (c *Client) DenyPhoneWithBody(ctx context.Context, phone PhoneKey, params *DenyPhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDenyPhoneRequestWithBody(c.Server, phone, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5444,8 +5687,8 @@ func (c *Client) DenyPhoneWithBody(ctx context.Context, phone PhoneKey, contentT
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
-func (c *Client) DenyPhone(ctx context.Context, phone PhoneKey, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDenyPhoneRequest(c.Server, phone, body)
+func (c *Client) DenyPhone(ctx context.Context, phone PhoneKey, params *DenyPhoneParams, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDenyPhoneRequest(c.Server, phone, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5505,6 +5748,44 @@ func (c *Client) GetOffer(ctx context.Context, phone PhoneKey, params *GetOfferP
 	return c.Client.Do(req)
 }
 
+// MovePortWithBody Makes the switch port at which a phone's lease is got now the one that it belongs to, and forgets the alarms about it.
+//
+// 404: no relay agent told at which port it is.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /phones/{phone}/port (the `MovePort` operationId).
+func (c *Client) MovePortWithBody(ctx context.Context, phone PhoneKey, params *MovePortParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMovePortRequestWithBody(c.Server, phone, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MovePort Makes the switch port at which a phone's lease is got now the one that it belongs to, and forgets the alarms about it.
+//
+// 404: no relay agent told at which port it is.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /phones/{phone}/port (the `MovePort` operationId).
+func (c *Client) MovePort(ctx context.Context, phone PhoneKey, params *MovePortParams, body MovePortJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMovePortRequest(c.Server, phone, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ReplacePhoneWithBody Puts another phone in a phone's place.
 //
 // It gets the old one's label, config, override, options and reservations, and is confirmed by that. The old one is
@@ -5548,8 +5829,8 @@ func (c *Client) ReplacePhone(ctx context.Context, phone PhoneKey, params *Repla
 // RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
 //
 // Corresponds with POST /phones/{phone}/retire (the `RetirePhone` operationId).
-func (c *Client) RetirePhone(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRetirePhoneRequest(c.Server, phone)
+func (c *Client) RetirePhone(ctx context.Context, phone PhoneKey, params *RetirePhoneParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetirePhoneRequest(c.Server, phone, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5580,8 +5861,8 @@ func (c *Client) RevealPhone(ctx context.Context, phone PhoneKey, reqEditors ...
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
-func (c *Client) IssuePhoneTokenWithBody(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewIssuePhoneTokenRequestWithBody(c.Server, phone, contentType, body)
+func (c *Client) IssuePhoneTokenWithBody(ctx context.Context, phone PhoneKey, params *IssuePhoneTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePhoneTokenRequestWithBody(c.Server, phone, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5597,8 +5878,8 @@ func (c *Client) IssuePhoneTokenWithBody(ctx context.Context, phone PhoneKey, co
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
-func (c *Client) IssuePhoneToken(ctx context.Context, phone PhoneKey, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewIssuePhoneTokenRequest(c.Server, phone, body)
+func (c *Client) IssuePhoneToken(ctx context.Context, phone PhoneKey, params *IssuePhoneTokenParams, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePhoneTokenRequest(c.Server, phone, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5847,8 +6128,8 @@ func (c *Client) ListSessions(ctx context.Context, reqEditors ...RequestEditorFn
 // RevokeSession A session ends.
 //
 // Corresponds with DELETE /sessions/{session} (the `RevokeSession` operationId).
-func (c *Client) RevokeSession(ctx context.Context, session string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRevokeSessionRequest(c.Server, session)
+func (c *Client) RevokeSession(ctx context.Context, session string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeSessionRequest(c.Server, session, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5926,8 +6207,8 @@ func (c *Client) ListSightings(ctx context.Context, params *ListSightingsParams,
 // AdoptSighting Makes a sighting a phone.
 //
 // Corresponds with POST /sightings/{sighting}/adopt (the `AdoptSighting` operationId).
-func (c *Client) AdoptSighting(ctx context.Context, sighting string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAdoptSightingRequest(c.Server, sighting)
+func (c *Client) AdoptSighting(ctx context.Context, sighting string, params *AdoptSightingParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAdoptSightingRequest(c.Server, sighting, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5990,8 +6271,8 @@ func (c *Client) ListAPITokens(ctx context.Context, reqEditors ...RequestEditorF
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /tokens (the `CreateAPIToken` operationId).
-func (c *Client) CreateAPITokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateAPITokenRequestWithBody(c.Server, contentType, body)
+func (c *Client) CreateAPITokenWithBody(ctx context.Context, params *CreateAPITokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAPITokenRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6007,8 +6288,8 @@ func (c *Client) CreateAPITokenWithBody(ctx context.Context, contentType string,
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /tokens (the `CreateAPIToken` operationId).
-func (c *Client) CreateAPIToken(ctx context.Context, body CreateAPITokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateAPITokenRequest(c.Server, body)
+func (c *Client) CreateAPIToken(ctx context.Context, params *CreateAPITokenParams, body CreateAPITokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAPITokenRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6022,8 +6303,8 @@ func (c *Client) CreateAPIToken(ctx context.Context, body CreateAPITokenJSONRequ
 // RevokeAPIToken A token lets nobody in any more.
 //
 // Corresponds with DELETE /tokens/{token} (the `RevokeAPIToken` operationId).
-func (c *Client) RevokeAPIToken(ctx context.Context, token string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRevokeAPITokenRequest(c.Server, token)
+func (c *Client) RevokeAPIToken(ctx context.Context, token string, params *RevokeAPITokenParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeAPITokenRequest(c.Server, token, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6054,8 +6335,8 @@ func (c *Client) ListUsers(ctx context.Context, reqEditors ...RequestEditorFn) (
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /users (the `CreateUser` operationId).
-func (c *Client) CreateUserWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateUserRequestWithBody(c.Server, contentType, body)
+func (c *Client) CreateUserWithBody(ctx context.Context, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateUserRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6071,8 +6352,8 @@ func (c *Client) CreateUserWithBody(ctx context.Context, contentType string, bod
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /users (the `CreateUser` operationId).
-func (c *Client) CreateUser(ctx context.Context, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateUserRequest(c.Server, body)
+func (c *Client) CreateUser(ctx context.Context, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateUserRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6086,8 +6367,8 @@ func (c *Client) CreateUser(ctx context.Context, body CreateUserJSONRequestBody,
 // DeleteUser A user is deleted, with their tokens and sessions. The last owner stays.
 //
 // Corresponds with DELETE /users/{user} (the `DeleteUser` operationId).
-func (c *Client) DeleteUser(ctx context.Context, user string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteUserRequest(c.Server, user)
+func (c *Client) DeleteUser(ctx context.Context, user string, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteUserRequest(c.Server, user, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6103,8 +6384,8 @@ func (c *Client) DeleteUser(ctx context.Context, user string, reqEditors ...Requ
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /users/{user}/password (the `SetUserPassword` operationId).
-func (c *Client) SetUserPasswordWithBody(ctx context.Context, user string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetUserPasswordRequestWithBody(c.Server, user, contentType, body)
+func (c *Client) SetUserPasswordWithBody(ctx context.Context, user string, params *SetUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetUserPasswordRequestWithBody(c.Server, user, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6120,8 +6401,8 @@ func (c *Client) SetUserPasswordWithBody(ctx context.Context, user string, conte
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /users/{user}/password (the `SetUserPassword` operationId).
-func (c *Client) SetUserPassword(ctx context.Context, user string, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetUserPasswordRequest(c.Server, user, body)
+func (c *Client) SetUserPassword(ctx context.Context, user string, params *SetUserPasswordParams, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetUserPasswordRequest(c.Server, user, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6137,8 +6418,8 @@ func (c *Client) SetUserPassword(ctx context.Context, user string, body SetUserP
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /users/{user}/role (the `SetUserRole` operationId).
-func (c *Client) SetUserRoleWithBody(ctx context.Context, user string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetUserRoleRequestWithBody(c.Server, user, contentType, body)
+func (c *Client) SetUserRoleWithBody(ctx context.Context, user string, params *SetUserRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetUserRoleRequestWithBody(c.Server, user, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6154,8 +6435,8 @@ func (c *Client) SetUserRoleWithBody(ctx context.Context, user string, contentTy
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /users/{user}/role (the `SetUserRole` operationId).
-func (c *Client) SetUserRole(ctx context.Context, user string, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetUserRoleRequest(c.Server, user, body)
+func (c *Client) SetUserRole(ctx context.Context, user string, params *SetUserRoleParams, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetUserRoleRequest(c.Server, user, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6169,8 +6450,8 @@ func (c *Client) SetUserRole(ctx context.Context, user string, body SetUserRoleJ
 // ResetUserTotp A user's second factor is taken away. Their sessions end.
 //
 // Corresponds with DELETE /users/{user}/totp (the `ResetUserTotp` operationId).
-func (c *Client) ResetUserTotp(ctx context.Context, user string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewResetUserTotpRequest(c.Server, user)
+func (c *Client) ResetUserTotp(ctx context.Context, user string, params *ResetUserTotpParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetUserTotpRequest(c.Server, user, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6231,8 +6512,8 @@ func (c *Client) ListWindows(ctx context.Context, reqEditors ...RequestEditorFn)
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /windows (the `OpenWindow` operationId).
-func (c *Client) OpenWindowWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewOpenWindowRequestWithBody(c.Server, contentType, body)
+func (c *Client) OpenWindowWithBody(ctx context.Context, params *OpenWindowParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOpenWindowRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6248,8 +6529,8 @@ func (c *Client) OpenWindowWithBody(ctx context.Context, contentType string, bod
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /windows (the `OpenWindow` operationId).
-func (c *Client) OpenWindow(ctx context.Context, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewOpenWindowRequest(c.Server, body)
+func (c *Client) OpenWindow(ctx context.Context, params *OpenWindowParams, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOpenWindowRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6263,8 +6544,8 @@ func (c *Client) OpenWindow(ctx context.Context, body OpenWindowJSONRequestBody,
 // CloseWindow Closes an enrolment window before its time.
 //
 // Corresponds with DELETE /windows/{window} (the `CloseWindow` operationId).
-func (c *Client) CloseWindow(ctx context.Context, window string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCloseWindowRequest(c.Server, window)
+func (c *Client) CloseWindow(ctx context.Context, window string, params *CloseWindowParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloseWindowRequest(c.Server, window, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6273,6 +6554,63 @@ func (c *Client) CloseWindow(ctx context.Context, window string, reqEditors ...R
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewQuietAlarmsRequest constructs an http.Request for the QuietAlarms method
+func NewQuietAlarmsRequest(server string, subject string, params *QuietAlarmsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subject", subject, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/alarms/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListAsidesRequest constructs an http.Request for the ListAsides method
@@ -6303,18 +6641,18 @@ func NewListAsidesRequest(server string) (*http.Request, error) {
 }
 
 // NewSetAsideRequest calls the generic SetAside builder with application/json body
-func NewSetAsideRequest(server string, body SetAsideJSONRequestBody) (*http.Request, error) {
+func NewSetAsideRequest(server string, params *SetAsideParams, body SetAsideJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSetAsideRequestWithBody(server, "application/json", bodyReader)
+	return NewSetAsideRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewSetAsideRequestWithBody constructs an http.Request for the SetAside method, with any body, and a specified content type
-func NewSetAsideRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewSetAsideRequestWithBody(server string, params *SetAsideParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -6332,6 +6670,29 @@ func NewSetAsideRequestWithBody(server string, contentType string, body io.Reade
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
@@ -6343,7 +6704,7 @@ func NewSetAsideRequestWithBody(server string, contentType string, body io.Reade
 }
 
 // NewTakeBackRequest constructs an http.Request for the TakeBack method
-func NewTakeBackRequest(server string, aside string) (*http.Request, error) {
+func NewTakeBackRequest(server string, aside string, params *TakeBackParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6366,6 +6727,29 @@ func NewTakeBackRequest(server string, aside string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -6516,7 +6900,7 @@ func NewListBackupsRequest(server string) (*http.Request, error) {
 }
 
 // NewCreateBackupRequest constructs an http.Request for the CreateBackup method
-func NewCreateBackupRequest(server string) (*http.Request, error) {
+func NewCreateBackupRequest(server string, params *CreateBackupParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -6534,6 +6918,29 @@ func NewCreateBackupRequest(server string) (*http.Request, error) {
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
@@ -6543,7 +6950,7 @@ func NewCreateBackupRequest(server string) (*http.Request, error) {
 }
 
 // NewDeleteBackupRequest constructs an http.Request for the DeleteBackup method
-func NewDeleteBackupRequest(server string, backup string) (*http.Request, error) {
+func NewDeleteBackupRequest(server string, backup string, params *DeleteBackupParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6566,6 +6973,29 @@ func NewDeleteBackupRequest(server string, backup string) (*http.Request, error)
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -6611,7 +7041,7 @@ func NewDownloadBackupRequest(server string, backup string) (*http.Request, erro
 }
 
 // NewVerifyBackupRequest constructs an http.Request for the VerifyBackup method
-func NewVerifyBackupRequest(server string, backup string) (*http.Request, error) {
+func NewVerifyBackupRequest(server string, backup string, params *VerifyBackupParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6634,6 +7064,29 @@ func NewVerifyBackupRequest(server string, backup string) (*http.Request, error)
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
@@ -7603,7 +8056,7 @@ func NewListJobsRequest(server string, params *ListJobsParams) (*http.Request, e
 }
 
 // NewCancelJobRequest constructs an http.Request for the CancelJob method
-func NewCancelJobRequest(server string, job string) (*http.Request, error) {
+func NewCancelJobRequest(server string, job string, params *CancelJobParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7626,6 +8079,29 @@ func NewCancelJobRequest(server string, job string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -8165,18 +8641,18 @@ func NewGetMeRequest(server string) (*http.Request, error) {
 }
 
 // NewSetMyPasswordRequest calls the generic SetMyPassword builder with application/json body
-func NewSetMyPasswordRequest(server string, body SetMyPasswordJSONRequestBody) (*http.Request, error) {
+func NewSetMyPasswordRequest(server string, params *SetMyPasswordParams, body SetMyPasswordJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSetMyPasswordRequestWithBody(server, "application/json", bodyReader)
+	return NewSetMyPasswordRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewSetMyPasswordRequestWithBody constructs an http.Request for the SetMyPassword method, with any body, and a specified content type
-func NewSetMyPasswordRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewSetMyPasswordRequestWithBody(server string, params *SetMyPasswordParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -8192,6 +8668,29 @@ func NewSetMyPasswordRequestWithBody(server string, contentType string, body io.
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
@@ -8232,18 +8731,18 @@ func NewBeginMyTotpRequest(server string) (*http.Request, error) {
 }
 
 // NewConfirmMyTotpRequest calls the generic ConfirmMyTotp builder with application/json body
-func NewConfirmMyTotpRequest(server string, body ConfirmMyTotpJSONRequestBody) (*http.Request, error) {
+func NewConfirmMyTotpRequest(server string, params *ConfirmMyTotpParams, body ConfirmMyTotpJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewConfirmMyTotpRequestWithBody(server, "application/json", bodyReader)
+	return NewConfirmMyTotpRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewConfirmMyTotpRequestWithBody constructs an http.Request for the ConfirmMyTotp method, with any body, and a specified content type
-func NewConfirmMyTotpRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewConfirmMyTotpRequestWithBody(server string, params *ConfirmMyTotpParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -8259,6 +8758,29 @@ func NewConfirmMyTotpRequestWithBody(server string, contentType string, body io.
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
@@ -9612,18 +10134,18 @@ func NewUpdatePhoneRequestWithBody(server string, phone PhoneKey, params *Update
 }
 
 // NewApprovePhoneRequest calls the generic ApprovePhone builder with application/json body
-func NewApprovePhoneRequest(server string, phone PhoneKey, body ApprovePhoneJSONRequestBody) (*http.Request, error) {
+func NewApprovePhoneRequest(server string, phone PhoneKey, params *ApprovePhoneParams, body ApprovePhoneJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewApprovePhoneRequestWithBody(server, phone, "application/json", bodyReader)
+	return NewApprovePhoneRequestWithBody(server, phone, params, "application/json", bodyReader)
 }
 
 // NewApprovePhoneRequestWithBody constructs an http.Request for the ApprovePhone method, with any body, and a specified content type
-func NewApprovePhoneRequestWithBody(server string, phone PhoneKey, contentType string, body io.Reader) (*http.Request, error) {
+func NewApprovePhoneRequestWithBody(server string, phone PhoneKey, params *ApprovePhoneParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9646,6 +10168,29 @@ func NewApprovePhoneRequestWithBody(server string, phone PhoneKey, contentType s
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
@@ -9693,7 +10238,7 @@ func NewListBootsRequest(server string, phone PhoneKey) (*http.Request, error) {
 }
 
 // NewClearPhoneRequest constructs an http.Request for the ClearPhone method
-func NewClearPhoneRequest(server string, phone PhoneKey) (*http.Request, error) {
+func NewClearPhoneRequest(server string, phone PhoneKey, params *ClearPhoneParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9718,6 +10263,29 @@ func NewClearPhoneRequest(server string, phone PhoneKey) (*http.Request, error) 
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
@@ -9727,18 +10295,18 @@ func NewClearPhoneRequest(server string, phone PhoneKey) (*http.Request, error) 
 }
 
 // NewDenyPhoneRequest calls the generic DenyPhone builder with application/json body
-func NewDenyPhoneRequest(server string, phone PhoneKey, body DenyPhoneJSONRequestBody) (*http.Request, error) {
+func NewDenyPhoneRequest(server string, phone PhoneKey, params *DenyPhoneParams, body DenyPhoneJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewDenyPhoneRequestWithBody(server, phone, "application/json", bodyReader)
+	return NewDenyPhoneRequestWithBody(server, phone, params, "application/json", bodyReader)
 }
 
 // NewDenyPhoneRequestWithBody constructs an http.Request for the DenyPhone method, with any body, and a specified content type
-func NewDenyPhoneRequestWithBody(server string, phone PhoneKey, contentType string, body io.Reader) (*http.Request, error) {
+func NewDenyPhoneRequestWithBody(server string, phone PhoneKey, params *DenyPhoneParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9761,6 +10329,29 @@ func NewDenyPhoneRequestWithBody(server string, phone PhoneKey, contentType stri
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
@@ -9965,6 +10556,76 @@ func NewGetOfferRequest(server string, phone PhoneKey, params *GetOfferParams) (
 	return req, nil
 }
 
+// NewMovePortRequest calls the generic MovePort builder with application/json body
+func NewMovePortRequest(server string, phone PhoneKey, params *MovePortParams, body MovePortJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewMovePortRequestWithBody(server, phone, params, "application/json", bodyReader)
+}
+
+// NewMovePortRequestWithBody constructs an http.Request for the MovePort method, with any body, and a specified content type
+func NewMovePortRequestWithBody(server string, phone PhoneKey, params *MovePortParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "phone", phone, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/phones/%s/port", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewReplacePhoneRequest calls the generic ReplacePhone builder with application/json body
 func NewReplacePhoneRequest(server string, phone PhoneKey, params *ReplacePhoneParams, body ReplacePhoneJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -10049,7 +10710,7 @@ func NewReplacePhoneRequestWithBody(server string, phone PhoneKey, params *Repla
 }
 
 // NewRetirePhoneRequest constructs an http.Request for the RetirePhone method
-func NewRetirePhoneRequest(server string, phone PhoneKey) (*http.Request, error) {
+func NewRetirePhoneRequest(server string, phone PhoneKey, params *RetirePhoneParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -10072,6 +10733,29 @@ func NewRetirePhoneRequest(server string, phone PhoneKey) (*http.Request, error)
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
@@ -10117,18 +10801,18 @@ func NewRevealPhoneRequest(server string, phone PhoneKey) (*http.Request, error)
 }
 
 // NewIssuePhoneTokenRequest calls the generic IssuePhoneToken builder with application/json body
-func NewIssuePhoneTokenRequest(server string, phone PhoneKey, body IssuePhoneTokenJSONRequestBody) (*http.Request, error) {
+func NewIssuePhoneTokenRequest(server string, phone PhoneKey, params *IssuePhoneTokenParams, body IssuePhoneTokenJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewIssuePhoneTokenRequestWithBody(server, phone, "application/json", bodyReader)
+	return NewIssuePhoneTokenRequestWithBody(server, phone, params, "application/json", bodyReader)
 }
 
 // NewIssuePhoneTokenRequestWithBody constructs an http.Request for the IssuePhoneToken method, with any body, and a specified content type
-func NewIssuePhoneTokenRequestWithBody(server string, phone PhoneKey, contentType string, body io.Reader) (*http.Request, error) {
+func NewIssuePhoneTokenRequestWithBody(server string, phone PhoneKey, params *IssuePhoneTokenParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -10151,6 +10835,29 @@ func NewIssuePhoneTokenRequestWithBody(server string, phone PhoneKey, contentTyp
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
@@ -10802,7 +11509,7 @@ func NewListSessionsRequest(server string) (*http.Request, error) {
 }
 
 // NewRevokeSessionRequest constructs an http.Request for the RevokeSession method
-func NewRevokeSessionRequest(server string, session string) (*http.Request, error) {
+func NewRevokeSessionRequest(server string, session string, params *RevokeSessionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -10825,6 +11532,29 @@ func NewRevokeSessionRequest(server string, session string) (*http.Request, erro
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -10977,7 +11707,7 @@ func NewListSightingsRequest(server string, params *ListSightingsParams) (*http.
 }
 
 // NewAdoptSightingRequest constructs an http.Request for the AdoptSighting method
-func NewAdoptSightingRequest(server string, sighting string) (*http.Request, error) {
+func NewAdoptSightingRequest(server string, sighting string, params *AdoptSightingParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -11000,6 +11730,29 @@ func NewAdoptSightingRequest(server string, sighting string) (*http.Request, err
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
@@ -11148,18 +11901,18 @@ func NewListAPITokensRequest(server string) (*http.Request, error) {
 }
 
 // NewCreateAPITokenRequest calls the generic CreateAPIToken builder with application/json body
-func NewCreateAPITokenRequest(server string, body CreateAPITokenJSONRequestBody) (*http.Request, error) {
+func NewCreateAPITokenRequest(server string, params *CreateAPITokenParams, body CreateAPITokenJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateAPITokenRequestWithBody(server, "application/json", bodyReader)
+	return NewCreateAPITokenRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewCreateAPITokenRequestWithBody constructs an http.Request for the CreateAPIToken method, with any body, and a specified content type
-func NewCreateAPITokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateAPITokenRequestWithBody(server string, params *CreateAPITokenParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -11177,6 +11930,29 @@ func NewCreateAPITokenRequestWithBody(server string, contentType string, body io
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
@@ -11188,7 +11964,7 @@ func NewCreateAPITokenRequestWithBody(server string, contentType string, body io
 }
 
 // NewRevokeAPITokenRequest constructs an http.Request for the RevokeAPIToken method
-func NewRevokeAPITokenRequest(server string, token string) (*http.Request, error) {
+func NewRevokeAPITokenRequest(server string, token string, params *RevokeAPITokenParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -11211,6 +11987,29 @@ func NewRevokeAPITokenRequest(server string, token string) (*http.Request, error
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -11249,18 +12048,18 @@ func NewListUsersRequest(server string) (*http.Request, error) {
 }
 
 // NewCreateUserRequest calls the generic CreateUser builder with application/json body
-func NewCreateUserRequest(server string, body CreateUserJSONRequestBody) (*http.Request, error) {
+func NewCreateUserRequest(server string, params *CreateUserParams, body CreateUserJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateUserRequestWithBody(server, "application/json", bodyReader)
+	return NewCreateUserRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewCreateUserRequestWithBody constructs an http.Request for the CreateUser method, with any body, and a specified content type
-func NewCreateUserRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateUserRequestWithBody(server string, params *CreateUserParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -11278,6 +12077,29 @@ func NewCreateUserRequestWithBody(server string, contentType string, body io.Rea
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
@@ -11289,7 +12111,7 @@ func NewCreateUserRequestWithBody(server string, contentType string, body io.Rea
 }
 
 // NewDeleteUserRequest constructs an http.Request for the DeleteUser method
-func NewDeleteUserRequest(server string, user string) (*http.Request, error) {
+func NewDeleteUserRequest(server string, user string, params *DeleteUserParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -11314,6 +12136,29 @@ func NewDeleteUserRequest(server string, user string) (*http.Request, error) {
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
@@ -11323,18 +12168,18 @@ func NewDeleteUserRequest(server string, user string) (*http.Request, error) {
 }
 
 // NewSetUserPasswordRequest calls the generic SetUserPassword builder with application/json body
-func NewSetUserPasswordRequest(server string, user string, body SetUserPasswordJSONRequestBody) (*http.Request, error) {
+func NewSetUserPasswordRequest(server string, user string, params *SetUserPasswordParams, body SetUserPasswordJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSetUserPasswordRequestWithBody(server, user, "application/json", bodyReader)
+	return NewSetUserPasswordRequestWithBody(server, user, params, "application/json", bodyReader)
 }
 
 // NewSetUserPasswordRequestWithBody constructs an http.Request for the SetUserPassword method, with any body, and a specified content type
-func NewSetUserPasswordRequestWithBody(server string, user string, contentType string, body io.Reader) (*http.Request, error) {
+func NewSetUserPasswordRequestWithBody(server string, user string, params *SetUserPasswordParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -11359,6 +12204,29 @@ func NewSetUserPasswordRequestWithBody(server string, user string, contentType s
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
 	if err != nil {
 		return nil, err
@@ -11370,18 +12238,18 @@ func NewSetUserPasswordRequestWithBody(server string, user string, contentType s
 }
 
 // NewSetUserRoleRequest calls the generic SetUserRole builder with application/json body
-func NewSetUserRoleRequest(server string, user string, body SetUserRoleJSONRequestBody) (*http.Request, error) {
+func NewSetUserRoleRequest(server string, user string, params *SetUserRoleParams, body SetUserRoleJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSetUserRoleRequestWithBody(server, user, "application/json", bodyReader)
+	return NewSetUserRoleRequestWithBody(server, user, params, "application/json", bodyReader)
 }
 
 // NewSetUserRoleRequestWithBody constructs an http.Request for the SetUserRole method, with any body, and a specified content type
-func NewSetUserRoleRequestWithBody(server string, user string, contentType string, body io.Reader) (*http.Request, error) {
+func NewSetUserRoleRequestWithBody(server string, user string, params *SetUserRoleParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -11406,6 +12274,29 @@ func NewSetUserRoleRequestWithBody(server string, user string, contentType strin
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
 	if err != nil {
 		return nil, err
@@ -11417,7 +12308,7 @@ func NewSetUserRoleRequestWithBody(server string, user string, contentType strin
 }
 
 // NewResetUserTotpRequest constructs an http.Request for the ResetUserTotp method
-func NewResetUserTotpRequest(server string, user string) (*http.Request, error) {
+func NewResetUserTotpRequest(server string, user string, params *ResetUserTotpParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -11440,6 +12331,29 @@ func NewResetUserTotpRequest(server string, user string) (*http.Request, error) 
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -11532,18 +12446,18 @@ func NewListWindowsRequest(server string) (*http.Request, error) {
 }
 
 // NewOpenWindowRequest calls the generic OpenWindow builder with application/json body
-func NewOpenWindowRequest(server string, body OpenWindowJSONRequestBody) (*http.Request, error) {
+func NewOpenWindowRequest(server string, params *OpenWindowParams, body OpenWindowJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewOpenWindowRequestWithBody(server, "application/json", bodyReader)
+	return NewOpenWindowRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewOpenWindowRequestWithBody constructs an http.Request for the OpenWindow method, with any body, and a specified content type
-func NewOpenWindowRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewOpenWindowRequestWithBody(server string, params *OpenWindowParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -11561,6 +12475,29 @@ func NewOpenWindowRequestWithBody(server string, contentType string, body io.Rea
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
@@ -11572,7 +12509,7 @@ func NewOpenWindowRequestWithBody(server string, contentType string, body io.Rea
 }
 
 // NewCloseWindowRequest constructs an http.Request for the CloseWindow method
-func NewCloseWindowRequest(server string, window string) (*http.Request, error) {
+func NewCloseWindowRequest(server string, window string, params *CloseWindowParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -11595,6 +12532,29 @@ func NewCloseWindowRequest(server string, window string) (*http.Request, error) 
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -11649,6 +12609,13 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// QuietAlarmsWithResponse Forgets the alarms about a phone, an address or a network, and unlocks an address.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /alarms/{subject} (the `QuietAlarms` operationId).
+	QuietAlarmsWithResponse(ctx context.Context, subject string, params *QuietAlarmsParams, reqEditors ...RequestEditorFn) (*QuietAlarmsResponse, error)
+
 	// ListAsidesWithResponse The devices that an administrator doesn't want to hear of.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -11661,21 +12628,21 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /asides (the `SetAside` operationId).
-	SetAsideWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetAsideResponse, error)
+	SetAsideWithBodyWithResponse(ctx context.Context, params *SetAsideParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetAsideResponse, error)
 
 	// SetAsideWithResponse Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /asides (the `SetAside` operationId).
-	SetAsideWithResponse(ctx context.Context, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*SetAsideResponse, error)
+	SetAsideWithResponse(ctx context.Context, params *SetAsideParams, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*SetAsideResponse, error)
 
 	// TakeBackWithResponse Ends that a device is set aside.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /asides/{aside} (the `TakeBack` operationId).
-	TakeBackWithResponse(ctx context.Context, aside string, reqEditors ...RequestEditorFn) (*TakeBackResponse, error)
+	TakeBackWithResponse(ctx context.Context, aside string, params *TakeBackParams, reqEditors ...RequestEditorFn) (*TakeBackResponse, error)
 
 	// ListAuditWithResponse Who changed what, and what was refused.
 	//
@@ -11713,14 +12680,14 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /backups (the `CreateBackup` operationId).
-	CreateBackupWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateBackupResponse, error)
+	CreateBackupWithResponse(ctx context.Context, params *CreateBackupParams, reqEditors ...RequestEditorFn) (*CreateBackupResponse, error)
 
 	// DeleteBackupWithResponse Deletes a backup that the appliance keeps.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /backups/{backup} (the `DeleteBackup` operationId).
-	DeleteBackupWithResponse(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*DeleteBackupResponse, error)
+	DeleteBackupWithResponse(ctx context.Context, backup string, params *DeleteBackupParams, reqEditors ...RequestEditorFn) (*DeleteBackupResponse, error)
 
 	// DownloadBackupWithResponse A backup that the appliance keeps. It holds every secret of the appliance, as getBackup's.
 	//
@@ -11734,7 +12701,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /backups/{backup}/verify (the `VerifyBackup` operationId).
-	VerifyBackupWithResponse(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*VerifyBackupResponse, error)
+	VerifyBackupWithResponse(ctx context.Context, backup string, params *VerifyBackupParams, reqEditors ...RequestEditorFn) (*VerifyBackupResponse, error)
 
 	// ListClassesWithResponse The classes of clients, in the order in which they count.
 	//
@@ -11913,7 +12880,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /jobs/{job} (the `CancelJob` operationId).
-	CancelJobWithResponse(ctx context.Context, job string, reqEditors ...RequestEditorFn) (*CancelJobResponse, error)
+	CancelJobWithResponse(ctx context.Context, job string, params *CancelJobParams, reqEditors ...RequestEditorFn) (*CancelJobResponse, error)
 
 	// GetJobWithResponse One job, as it is now. Events of topic job tell of each change of its state.
 	//
@@ -12024,14 +12991,14 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /me/password (the `SetMyPassword` operationId).
-	SetMyPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetMyPasswordResponse, error)
+	SetMyPasswordWithBodyWithResponse(ctx context.Context, params *SetMyPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetMyPasswordResponse, error)
 
 	// SetMyPasswordWithResponse A person chooses another password. Their other sessions end.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /me/password (the `SetMyPassword` operationId).
-	SetMyPasswordWithResponse(ctx context.Context, body SetMyPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*SetMyPasswordResponse, error)
+	SetMyPasswordWithResponse(ctx context.Context, params *SetMyPasswordParams, body SetMyPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*SetMyPasswordResponse, error)
 
 	// BeginMyTotpWithResponse A secret for an authenticator. It is in force once it is confirmed by a code.
 	//
@@ -12045,14 +13012,14 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /me/totp (the `ConfirmMyTotp` operationId).
-	ConfirmMyTotpWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmMyTotpResponse, error)
+	ConfirmMyTotpWithBodyWithResponse(ctx context.Context, params *ConfirmMyTotpParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmMyTotpResponse, error)
 
 	// ConfirmMyTotpWithResponse A second factor is put in force. Their other sessions end.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /me/totp (the `ConfirmMyTotp` operationId).
-	ConfirmMyTotpWithResponse(ctx context.Context, body ConfirmMyTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmMyTotpResponse, error)
+	ConfirmMyTotpWithResponse(ctx context.Context, params *ConfirmMyTotpParams, body ConfirmMyTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmMyTotpResponse, error)
 
 	// ListNetworksWithResponse All networks that are declared, and what is declared for all of them.
 	//
@@ -12296,7 +13263,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
-	ApprovePhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error)
+	ApprovePhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *ApprovePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error)
 
 	// ApprovePhoneWithResponse Confirms a phone. From now on it gets what its evidence is good for.
 	//
@@ -12305,7 +13272,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
-	ApprovePhoneWithResponse(ctx context.Context, phone PhoneKey, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error)
+	ApprovePhoneWithResponse(ctx context.Context, phone PhoneKey, params *ApprovePhoneParams, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error)
 
 	// ListBootsWithResponse How a phone came up, step by step, and where one is stuck and what to do about it.
 	//
@@ -12319,21 +13286,21 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /phones/{phone}/clear (the `ClearPhone` operationId).
-	ClearPhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ClearPhoneResponse, error)
+	ClearPhoneWithResponse(ctx context.Context, phone PhoneKey, params *ClearPhoneParams, reqEditors ...RequestEditorFn) (*ClearPhoneResponse, error)
 
 	// DenyPhoneWithBodyWithResponse Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
-	DenyPhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error)
+	DenyPhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *DenyPhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error)
 
 	// DenyPhoneWithResponse Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
-	DenyPhoneWithResponse(ctx context.Context, phone PhoneKey, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error)
+	DenyPhoneWithResponse(ctx context.Context, phone PhoneKey, params *DenyPhoneParams, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error)
 
 	// ListDriftWithResponse What a phone was last sent, file by file, compared with what it would be sent now.
 	//
@@ -12360,6 +13327,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /phones/{phone}/offer (the `GetOffer` operationId).
 	GetOfferWithResponse(ctx context.Context, phone PhoneKey, params *GetOfferParams, reqEditors ...RequestEditorFn) (*GetOfferResponse, error)
 
+	// MovePortWithBodyWithResponse Makes the switch port at which a phone's lease is got now the one that it belongs to, and forgets the alarms about it.
+	//
+	// 404: no relay agent told at which port it is.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/port (the `MovePort` operationId).
+	MovePortWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *MovePortParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MovePortResponse, error)
+
+	// MovePortWithResponse Makes the switch port at which a phone's lease is got now the one that it belongs to, and forgets the alarms about it.
+	//
+	// 404: no relay agent told at which port it is.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /phones/{phone}/port (the `MovePort` operationId).
+	MovePortWithResponse(ctx context.Context, phone PhoneKey, params *MovePortParams, body MovePortJSONRequestBody, reqEditors ...RequestEditorFn) (*MovePortResponse, error)
+
 	// ReplacePhoneWithBodyWithResponse Puts another phone in a phone's place.
 	//
 	// It gets the old one's label, config, override, options and reservations, and is confirmed by that. The old one is
@@ -12385,7 +13370,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /phones/{phone}/retire (the `RetirePhone` operationId).
-	RetirePhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*RetirePhoneResponse, error)
+	RetirePhoneWithResponse(ctx context.Context, phone PhoneKey, params *RetirePhoneParams, reqEditors ...RequestEditorFn) (*RetirePhoneResponse, error)
 
 	// RevealPhoneWithResponse A phone's own values (its override) with their secrets in clear. Each time is written into the audit, with what was revealed.
 	//
@@ -12399,14 +13384,14 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
-	IssuePhoneTokenWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error)
+	IssuePhoneTokenWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *IssuePhoneTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error)
 
 	// IssuePhoneTokenWithResponse Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
-	IssuePhoneTokenWithResponse(ctx context.Context, phone PhoneKey, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error)
+	IssuePhoneTokenWithResponse(ctx context.Context, phone PhoneKey, params *IssuePhoneTokenParams, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error)
 
 	// ListPluginsWithResponse The plugins in force, and what is wrong with those that aren't.
 	//
@@ -12520,7 +13505,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /sessions/{session} (the `RevokeSession` operationId).
-	RevokeSessionWithResponse(ctx context.Context, session string, reqEditors ...RequestEditorFn) (*RevokeSessionResponse, error)
+	RevokeSessionWithResponse(ctx context.Context, session string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*RevokeSessionResponse, error)
 
 	// GetSettingsWithResponse The settings that the daemon was started with. They are changed in their file.
 	//
@@ -12555,7 +13540,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /sightings/{sighting}/adopt (the `AdoptSighting` operationId).
-	AdoptSightingWithResponse(ctx context.Context, sighting string, reqEditors ...RequestEditorFn) (*AdoptSightingResponse, error)
+	AdoptSightingWithResponse(ctx context.Context, sighting string, params *AdoptSightingParams, reqEditors ...RequestEditorFn) (*AdoptSightingResponse, error)
 
 	// ExportSiteWithResponse The whole site as one YAML file, networks, configs and phones.
 	//
@@ -12583,21 +13568,21 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /tokens (the `CreateAPIToken` operationId).
-	CreateAPITokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPITokenResponse, error)
+	CreateAPITokenWithBodyWithResponse(ctx context.Context, params *CreateAPITokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPITokenResponse, error)
 
 	// CreateAPITokenWithResponse A token for a program.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /tokens (the `CreateAPIToken` operationId).
-	CreateAPITokenWithResponse(ctx context.Context, body CreateAPITokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPITokenResponse, error)
+	CreateAPITokenWithResponse(ctx context.Context, params *CreateAPITokenParams, body CreateAPITokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPITokenResponse, error)
 
 	// RevokeAPITokenWithResponse A token lets nobody in any more.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /tokens/{token} (the `RevokeAPIToken` operationId).
-	RevokeAPITokenWithResponse(ctx context.Context, token string, reqEditors ...RequestEditorFn) (*RevokeAPITokenResponse, error)
+	RevokeAPITokenWithResponse(ctx context.Context, token string, params *RevokeAPITokenParams, reqEditors ...RequestEditorFn) (*RevokeAPITokenResponse, error)
 
 	// ListUsersWithResponse Who may sign in.
 	//
@@ -12611,56 +13596,56 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /users (the `CreateUser` operationId).
-	CreateUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
+	CreateUserWithBodyWithResponse(ctx context.Context, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
 
 	// CreateUserWithResponse A user is created.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /users (the `CreateUser` operationId).
-	CreateUserWithResponse(ctx context.Context, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
+	CreateUserWithResponse(ctx context.Context, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
 
 	// DeleteUserWithResponse A user is deleted, with their tokens and sessions. The last owner stays.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /users/{user} (the `DeleteUser` operationId).
-	DeleteUserWithResponse(ctx context.Context, user string, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error)
+	DeleteUserWithResponse(ctx context.Context, user string, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error)
 
 	// SetUserPasswordWithBodyWithResponse A user gets another password. Their sessions end.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /users/{user}/password (the `SetUserPassword` operationId).
-	SetUserPasswordWithBodyWithResponse(ctx context.Context, user string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error)
+	SetUserPasswordWithBodyWithResponse(ctx context.Context, user string, params *SetUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error)
 
 	// SetUserPasswordWithResponse A user gets another password. Their sessions end.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /users/{user}/password (the `SetUserPassword` operationId).
-	SetUserPasswordWithResponse(ctx context.Context, user string, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error)
+	SetUserPasswordWithResponse(ctx context.Context, user string, params *SetUserPasswordParams, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error)
 
 	// SetUserRoleWithBodyWithResponse What a user is trusted with, and whether they may sign in. Their sessions end.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /users/{user}/role (the `SetUserRole` operationId).
-	SetUserRoleWithBodyWithResponse(ctx context.Context, user string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserRoleResponse, error)
+	SetUserRoleWithBodyWithResponse(ctx context.Context, user string, params *SetUserRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserRoleResponse, error)
 
 	// SetUserRoleWithResponse What a user is trusted with, and whether they may sign in. Their sessions end.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /users/{user}/role (the `SetUserRole` operationId).
-	SetUserRoleWithResponse(ctx context.Context, user string, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserRoleResponse, error)
+	SetUserRoleWithResponse(ctx context.Context, user string, params *SetUserRoleParams, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserRoleResponse, error)
 
 	// ResetUserTotpWithResponse A user's second factor is taken away. Their sessions end.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /users/{user}/totp (the `ResetUserTotp` operationId).
-	ResetUserTotpWithResponse(ctx context.Context, user string, reqEditors ...RequestEditorFn) (*ResetUserTotpResponse, error)
+	ResetUserTotpWithResponse(ctx context.Context, user string, params *ResetUserTotpParams, reqEditors ...RequestEditorFn) (*ResetUserTotpResponse, error)
 
 	// GetVersionWithResponse What is running.
 	//
@@ -12688,21 +13673,69 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /windows (the `OpenWindow` operationId).
-	OpenWindowWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error)
+	OpenWindowWithBodyWithResponse(ctx context.Context, params *OpenWindowParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error)
 
 	// OpenWindowWithResponse Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /windows (the `OpenWindow` operationId).
-	OpenWindowWithResponse(ctx context.Context, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error)
+	OpenWindowWithResponse(ctx context.Context, params *OpenWindowParams, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error)
 
 	// CloseWindowWithResponse Closes an enrolment window before its time.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /windows/{window} (the `CloseWindow` operationId).
-	CloseWindowWithResponse(ctx context.Context, window string, reqEditors ...RequestEditorFn) (*CloseWindowResponse, error)
+	CloseWindowWithResponse(ctx context.Context, window string, params *CloseWindowParams, reqEditors ...RequestEditorFn) (*CloseWindowResponse, error)
+}
+
+type QuietAlarmsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r QuietAlarmsResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r QuietAlarmsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r QuietAlarmsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r QuietAlarmsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r QuietAlarmsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r QuietAlarmsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type ListAsidesResponse struct {
@@ -12756,8 +13789,15 @@ func (r ListAsidesResponse) ContentType() string {
 type SetAsideResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetAsideResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -12797,8 +13837,15 @@ func (r SetAsideResponse) ContentType() string {
 type TakeBackResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TakeBackResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -13023,10 +14070,17 @@ func (r ListBackupsResponse) ContentType() string {
 type CreateBackupResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *Job
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateBackupResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -13071,8 +14125,15 @@ func (r CreateBackupResponse) ContentType() string {
 type DeleteBackupResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteBackupResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -13153,10 +14214,17 @@ func (r DownloadBackupResponse) ContentType() string {
 type VerifyBackupResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *Job
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r VerifyBackupResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -14052,10 +15120,17 @@ func (r ListJobsResponse) ContentType() string {
 type CancelJobResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *Job
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CancelJobResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -14628,8 +15703,15 @@ func (r GetMeResponse) ContentType() string {
 type SetMyPasswordResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetMyPasswordResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -14717,8 +15799,15 @@ func (r BeginMyTotpResponse) ContentType() string {
 type ConfirmMyTotpResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfirmMyTotpResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -15928,13 +17017,13 @@ type ApprovePhoneResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Phone
+	JSON200 *Decision
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ApprovePhoneResponse) GetJSON200() *Phone {
+func (r ApprovePhoneResponse) GetJSON200() *Decision {
 	return r.JSON200
 }
 
@@ -16024,13 +17113,13 @@ type ClearPhoneResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Phone
+	JSON200 *Decision
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ClearPhoneResponse) GetJSON200() *Phone {
+func (r ClearPhoneResponse) GetJSON200() *Decision {
 	return r.JSON200
 }
 
@@ -16072,13 +17161,13 @@ type DenyPhoneResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Phone
+	JSON200 *Decision
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DenyPhoneResponse) GetJSON200() *Phone {
+func (r DenyPhoneResponse) GetJSON200() *Decision {
 	return r.JSON200
 }
 
@@ -16260,6 +17349,54 @@ func (r GetOfferResponse) ContentType() string {
 	return ""
 }
 
+type MovePortResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Decision
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r MovePortResponse) GetJSON200() *Decision {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MovePortResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MovePortResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MovePortResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MovePortResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MovePortResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ReplacePhoneResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -16312,13 +17449,13 @@ type RetirePhoneResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Phone
+	JSON200 *Decision
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RetirePhoneResponse) GetJSON200() *Phone {
+func (r RetirePhoneResponse) GetJSON200() *Decision {
 	return r.JSON200
 }
 
@@ -16407,10 +17544,17 @@ func (r RevealPhoneResponse) ContentType() string {
 type IssuePhoneTokenResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *PhoneToken
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r IssuePhoneTokenResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -17121,8 +18265,15 @@ func (r ListSessionsResponse) ContentType() string {
 type RevokeSessionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeSessionResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -17299,10 +18450,17 @@ func (r ListSightingsResponse) ContentType() string {
 type AdoptSightingResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *Phone
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AdoptSightingResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -17484,10 +18642,17 @@ func (r ListAPITokensResponse) ContentType() string {
 type CreateAPITokenResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *CreatedAPIToken
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateAPITokenResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -17532,8 +18697,15 @@ func (r CreateAPITokenResponse) ContentType() string {
 type RevokeAPITokenResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeAPITokenResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -17621,10 +18793,17 @@ func (r ListUsersResponse) ContentType() string {
 type CreateUserResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *User
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateUserResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -17669,8 +18848,15 @@ func (r CreateUserResponse) ContentType() string {
 type DeleteUserResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteUserResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -17710,8 +18896,15 @@ func (r DeleteUserResponse) ContentType() string {
 type SetUserPasswordResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetUserPasswordResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -17751,8 +18944,15 @@ func (r SetUserPasswordResponse) ContentType() string {
 type SetUserRoleResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetUserRoleResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -17792,8 +18992,15 @@ func (r SetUserRoleResponse) ContentType() string {
 type ResetUserTotpResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResetUserTotpResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -17977,10 +19184,17 @@ func (r ListWindowsResponse) ContentType() string {
 type OpenWindowResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *Window
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OpenWindowResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -18025,8 +19239,15 @@ func (r OpenWindowResponse) ContentType() string {
 type CloseWindowResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Rehearsal
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CloseWindowResponse) GetJSON200() *Rehearsal {
+	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -18063,6 +19284,19 @@ func (r CloseWindowResponse) ContentType() string {
 	return ""
 }
 
+// QuietAlarmsWithResponse Forgets the alarms about a phone, an address or a network, and unlocks an address.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /alarms/{subject} (the `QuietAlarms` operationId).
+func (c *ClientWithResponses) QuietAlarmsWithResponse(ctx context.Context, subject string, params *QuietAlarmsParams, reqEditors ...RequestEditorFn) (*QuietAlarmsResponse, error) {
+	rsp, err := c.QuietAlarms(ctx, subject, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseQuietAlarmsResponse(rsp)
+}
+
 // ListAsidesWithResponse The devices that an administrator doesn't want to hear of.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -18081,8 +19315,8 @@ func (c *ClientWithResponses) ListAsidesWithResponse(ctx context.Context, reqEdi
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /asides (the `SetAside` operationId).
-func (c *ClientWithResponses) SetAsideWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetAsideResponse, error) {
-	rsp, err := c.SetAsideWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) SetAsideWithBodyWithResponse(ctx context.Context, params *SetAsideParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetAsideResponse, error) {
+	rsp, err := c.SetAsideWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18094,8 +19328,8 @@ func (c *ClientWithResponses) SetAsideWithBodyWithResponse(ctx context.Context, 
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /asides (the `SetAside` operationId).
-func (c *ClientWithResponses) SetAsideWithResponse(ctx context.Context, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*SetAsideResponse, error) {
-	rsp, err := c.SetAside(ctx, body, reqEditors...)
+func (c *ClientWithResponses) SetAsideWithResponse(ctx context.Context, params *SetAsideParams, body SetAsideJSONRequestBody, reqEditors ...RequestEditorFn) (*SetAsideResponse, error) {
+	rsp, err := c.SetAside(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18107,8 +19341,8 @@ func (c *ClientWithResponses) SetAsideWithResponse(ctx context.Context, body Set
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /asides/{aside} (the `TakeBack` operationId).
-func (c *ClientWithResponses) TakeBackWithResponse(ctx context.Context, aside string, reqEditors ...RequestEditorFn) (*TakeBackResponse, error) {
-	rsp, err := c.TakeBack(ctx, aside, reqEditors...)
+func (c *ClientWithResponses) TakeBackWithResponse(ctx context.Context, aside string, params *TakeBackParams, reqEditors ...RequestEditorFn) (*TakeBackResponse, error) {
+	rsp, err := c.TakeBack(ctx, aside, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18175,8 +19409,8 @@ func (c *ClientWithResponses) ListBackupsWithResponse(ctx context.Context, reqEd
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /backups (the `CreateBackup` operationId).
-func (c *ClientWithResponses) CreateBackupWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateBackupResponse, error) {
-	rsp, err := c.CreateBackup(ctx, reqEditors...)
+func (c *ClientWithResponses) CreateBackupWithResponse(ctx context.Context, params *CreateBackupParams, reqEditors ...RequestEditorFn) (*CreateBackupResponse, error) {
+	rsp, err := c.CreateBackup(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18188,8 +19422,8 @@ func (c *ClientWithResponses) CreateBackupWithResponse(ctx context.Context, reqE
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /backups/{backup} (the `DeleteBackup` operationId).
-func (c *ClientWithResponses) DeleteBackupWithResponse(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*DeleteBackupResponse, error) {
-	rsp, err := c.DeleteBackup(ctx, backup, reqEditors...)
+func (c *ClientWithResponses) DeleteBackupWithResponse(ctx context.Context, backup string, params *DeleteBackupParams, reqEditors ...RequestEditorFn) (*DeleteBackupResponse, error) {
+	rsp, err := c.DeleteBackup(ctx, backup, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18214,8 +19448,8 @@ func (c *ClientWithResponses) DownloadBackupWithResponse(ctx context.Context, ba
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /backups/{backup}/verify (the `VerifyBackup` operationId).
-func (c *ClientWithResponses) VerifyBackupWithResponse(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*VerifyBackupResponse, error) {
-	rsp, err := c.VerifyBackup(ctx, backup, reqEditors...)
+func (c *ClientWithResponses) VerifyBackupWithResponse(ctx context.Context, backup string, params *VerifyBackupParams, reqEditors ...RequestEditorFn) (*VerifyBackupResponse, error) {
+	rsp, err := c.VerifyBackup(ctx, backup, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18531,8 +19765,8 @@ func (c *ClientWithResponses) ListJobsWithResponse(ctx context.Context, params *
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /jobs/{job} (the `CancelJob` operationId).
-func (c *ClientWithResponses) CancelJobWithResponse(ctx context.Context, job string, reqEditors ...RequestEditorFn) (*CancelJobResponse, error) {
-	rsp, err := c.CancelJob(ctx, job, reqEditors...)
+func (c *ClientWithResponses) CancelJobWithResponse(ctx context.Context, job string, params *CancelJobParams, reqEditors ...RequestEditorFn) (*CancelJobResponse, error) {
+	rsp, err := c.CancelJob(ctx, job, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18732,8 +19966,8 @@ func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, reqEditors 
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /me/password (the `SetMyPassword` operationId).
-func (c *ClientWithResponses) SetMyPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetMyPasswordResponse, error) {
-	rsp, err := c.SetMyPasswordWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) SetMyPasswordWithBodyWithResponse(ctx context.Context, params *SetMyPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetMyPasswordResponse, error) {
+	rsp, err := c.SetMyPasswordWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18745,8 +19979,8 @@ func (c *ClientWithResponses) SetMyPasswordWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /me/password (the `SetMyPassword` operationId).
-func (c *ClientWithResponses) SetMyPasswordWithResponse(ctx context.Context, body SetMyPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*SetMyPasswordResponse, error) {
-	rsp, err := c.SetMyPassword(ctx, body, reqEditors...)
+func (c *ClientWithResponses) SetMyPasswordWithResponse(ctx context.Context, params *SetMyPasswordParams, body SetMyPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*SetMyPasswordResponse, error) {
+	rsp, err := c.SetMyPassword(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18771,8 +20005,8 @@ func (c *ClientWithResponses) BeginMyTotpWithResponse(ctx context.Context, reqEd
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /me/totp (the `ConfirmMyTotp` operationId).
-func (c *ClientWithResponses) ConfirmMyTotpWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmMyTotpResponse, error) {
-	rsp, err := c.ConfirmMyTotpWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) ConfirmMyTotpWithBodyWithResponse(ctx context.Context, params *ConfirmMyTotpParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmMyTotpResponse, error) {
+	rsp, err := c.ConfirmMyTotpWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18784,8 +20018,8 @@ func (c *ClientWithResponses) ConfirmMyTotpWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /me/totp (the `ConfirmMyTotp` operationId).
-func (c *ClientWithResponses) ConfirmMyTotpWithResponse(ctx context.Context, body ConfirmMyTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmMyTotpResponse, error) {
-	rsp, err := c.ConfirmMyTotp(ctx, body, reqEditors...)
+func (c *ClientWithResponses) ConfirmMyTotpWithResponse(ctx context.Context, params *ConfirmMyTotpParams, body ConfirmMyTotpJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmMyTotpResponse, error) {
+	rsp, err := c.ConfirmMyTotp(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19226,8 +20460,8 @@ func (c *ClientWithResponses) UpdatePhoneWithResponse(ctx context.Context, phone
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
-func (c *ClientWithResponses) ApprovePhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error) {
-	rsp, err := c.ApprovePhoneWithBody(ctx, phone, contentType, body, reqEditors...)
+func (c *ClientWithResponses) ApprovePhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *ApprovePhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error) {
+	rsp, err := c.ApprovePhoneWithBody(ctx, phone, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19241,8 +20475,8 @@ func (c *ClientWithResponses) ApprovePhoneWithBodyWithResponse(ctx context.Conte
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /phones/{phone}/approve (the `ApprovePhone` operationId).
-func (c *ClientWithResponses) ApprovePhoneWithResponse(ctx context.Context, phone PhoneKey, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error) {
-	rsp, err := c.ApprovePhone(ctx, phone, body, reqEditors...)
+func (c *ClientWithResponses) ApprovePhoneWithResponse(ctx context.Context, phone PhoneKey, params *ApprovePhoneParams, body ApprovePhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*ApprovePhoneResponse, error) {
+	rsp, err := c.ApprovePhone(ctx, phone, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19267,8 +20501,8 @@ func (c *ClientWithResponses) ListBootsWithResponse(ctx context.Context, phone P
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /phones/{phone}/clear (the `ClearPhone` operationId).
-func (c *ClientWithResponses) ClearPhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ClearPhoneResponse, error) {
-	rsp, err := c.ClearPhone(ctx, phone, reqEditors...)
+func (c *ClientWithResponses) ClearPhoneWithResponse(ctx context.Context, phone PhoneKey, params *ClearPhoneParams, reqEditors ...RequestEditorFn) (*ClearPhoneResponse, error) {
+	rsp, err := c.ClearPhone(ctx, phone, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19280,8 +20514,8 @@ func (c *ClientWithResponses) ClearPhoneWithResponse(ctx context.Context, phone 
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
-func (c *ClientWithResponses) DenyPhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error) {
-	rsp, err := c.DenyPhoneWithBody(ctx, phone, contentType, body, reqEditors...)
+func (c *ClientWithResponses) DenyPhoneWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *DenyPhoneParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error) {
+	rsp, err := c.DenyPhoneWithBody(ctx, phone, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19293,8 +20527,8 @@ func (c *ClientWithResponses) DenyPhoneWithBodyWithResponse(ctx context.Context,
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /phones/{phone}/deny (the `DenyPhone` operationId).
-func (c *ClientWithResponses) DenyPhoneWithResponse(ctx context.Context, phone PhoneKey, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error) {
-	rsp, err := c.DenyPhone(ctx, phone, body, reqEditors...)
+func (c *ClientWithResponses) DenyPhoneWithResponse(ctx context.Context, phone PhoneKey, params *DenyPhoneParams, body DenyPhoneJSONRequestBody, reqEditors ...RequestEditorFn) (*DenyPhoneResponse, error) {
+	rsp, err := c.DenyPhone(ctx, phone, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19344,6 +20578,36 @@ func (c *ClientWithResponses) GetOfferWithResponse(ctx context.Context, phone Ph
 	return ParseGetOfferResponse(rsp)
 }
 
+// MovePortWithBodyWithResponse Makes the switch port at which a phone's lease is got now the one that it belongs to, and forgets the alarms about it.
+//
+// 404: no relay agent told at which port it is.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/port (the `MovePort` operationId).
+func (c *ClientWithResponses) MovePortWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *MovePortParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MovePortResponse, error) {
+	rsp, err := c.MovePortWithBody(ctx, phone, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMovePortResponse(rsp)
+}
+
+// MovePortWithResponse Makes the switch port at which a phone's lease is got now the one that it belongs to, and forgets the alarms about it.
+//
+// 404: no relay agent told at which port it is.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /phones/{phone}/port (the `MovePort` operationId).
+func (c *ClientWithResponses) MovePortWithResponse(ctx context.Context, phone PhoneKey, params *MovePortParams, body MovePortJSONRequestBody, reqEditors ...RequestEditorFn) (*MovePortResponse, error) {
+	rsp, err := c.MovePort(ctx, phone, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMovePortResponse(rsp)
+}
+
 // ReplacePhoneWithBodyWithResponse Puts another phone in a phone's place.
 //
 // It gets the old one's label, config, override, options and reservations, and is confirmed by that. The old one is
@@ -19381,8 +20645,8 @@ func (c *ClientWithResponses) ReplacePhoneWithResponse(ctx context.Context, phon
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /phones/{phone}/retire (the `RetirePhone` operationId).
-func (c *ClientWithResponses) RetirePhoneWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*RetirePhoneResponse, error) {
-	rsp, err := c.RetirePhone(ctx, phone, reqEditors...)
+func (c *ClientWithResponses) RetirePhoneWithResponse(ctx context.Context, phone PhoneKey, params *RetirePhoneParams, reqEditors ...RequestEditorFn) (*RetirePhoneResponse, error) {
+	rsp, err := c.RetirePhone(ctx, phone, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19407,8 +20671,8 @@ func (c *ClientWithResponses) RevealPhoneWithResponse(ctx context.Context, phone
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
-func (c *ClientWithResponses) IssuePhoneTokenWithBodyWithResponse(ctx context.Context, phone PhoneKey, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error) {
-	rsp, err := c.IssuePhoneTokenWithBody(ctx, phone, contentType, body, reqEditors...)
+func (c *ClientWithResponses) IssuePhoneTokenWithBodyWithResponse(ctx context.Context, phone PhoneKey, params *IssuePhoneTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error) {
+	rsp, err := c.IssuePhoneTokenWithBody(ctx, phone, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19420,8 +20684,8 @@ func (c *ClientWithResponses) IssuePhoneTokenWithBodyWithResponse(ctx context.Co
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /phones/{phone}/token (the `IssuePhoneToken` operationId).
-func (c *ClientWithResponses) IssuePhoneTokenWithResponse(ctx context.Context, phone PhoneKey, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error) {
-	rsp, err := c.IssuePhoneToken(ctx, phone, body, reqEditors...)
+func (c *ClientWithResponses) IssuePhoneTokenWithResponse(ctx context.Context, phone PhoneKey, params *IssuePhoneTokenParams, body IssuePhoneTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePhoneTokenResponse, error) {
+	rsp, err := c.IssuePhoneToken(ctx, phone, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19630,8 +20894,8 @@ func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, reqE
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /sessions/{session} (the `RevokeSession` operationId).
-func (c *ClientWithResponses) RevokeSessionWithResponse(ctx context.Context, session string, reqEditors ...RequestEditorFn) (*RevokeSessionResponse, error) {
-	rsp, err := c.RevokeSession(ctx, session, reqEditors...)
+func (c *ClientWithResponses) RevokeSessionWithResponse(ctx context.Context, session string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*RevokeSessionResponse, error) {
+	rsp, err := c.RevokeSession(ctx, session, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19695,8 +20959,8 @@ func (c *ClientWithResponses) ListSightingsWithResponse(ctx context.Context, par
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /sightings/{sighting}/adopt (the `AdoptSighting` operationId).
-func (c *ClientWithResponses) AdoptSightingWithResponse(ctx context.Context, sighting string, reqEditors ...RequestEditorFn) (*AdoptSightingResponse, error) {
-	rsp, err := c.AdoptSighting(ctx, sighting, reqEditors...)
+func (c *ClientWithResponses) AdoptSightingWithResponse(ctx context.Context, sighting string, params *AdoptSightingParams, reqEditors ...RequestEditorFn) (*AdoptSightingResponse, error) {
+	rsp, err := c.AdoptSighting(ctx, sighting, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19747,8 +21011,8 @@ func (c *ClientWithResponses) ListAPITokensWithResponse(ctx context.Context, req
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /tokens (the `CreateAPIToken` operationId).
-func (c *ClientWithResponses) CreateAPITokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPITokenResponse, error) {
-	rsp, err := c.CreateAPITokenWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateAPITokenWithBodyWithResponse(ctx context.Context, params *CreateAPITokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPITokenResponse, error) {
+	rsp, err := c.CreateAPITokenWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19760,8 +21024,8 @@ func (c *ClientWithResponses) CreateAPITokenWithBodyWithResponse(ctx context.Con
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /tokens (the `CreateAPIToken` operationId).
-func (c *ClientWithResponses) CreateAPITokenWithResponse(ctx context.Context, body CreateAPITokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPITokenResponse, error) {
-	rsp, err := c.CreateAPIToken(ctx, body, reqEditors...)
+func (c *ClientWithResponses) CreateAPITokenWithResponse(ctx context.Context, params *CreateAPITokenParams, body CreateAPITokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAPITokenResponse, error) {
+	rsp, err := c.CreateAPIToken(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19773,8 +21037,8 @@ func (c *ClientWithResponses) CreateAPITokenWithResponse(ctx context.Context, bo
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /tokens/{token} (the `RevokeAPIToken` operationId).
-func (c *ClientWithResponses) RevokeAPITokenWithResponse(ctx context.Context, token string, reqEditors ...RequestEditorFn) (*RevokeAPITokenResponse, error) {
-	rsp, err := c.RevokeAPIToken(ctx, token, reqEditors...)
+func (c *ClientWithResponses) RevokeAPITokenWithResponse(ctx context.Context, token string, params *RevokeAPITokenParams, reqEditors ...RequestEditorFn) (*RevokeAPITokenResponse, error) {
+	rsp, err := c.RevokeAPIToken(ctx, token, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19799,8 +21063,8 @@ func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, reqEdit
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /users (the `CreateUser` operationId).
-func (c *ClientWithResponses) CreateUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
-	rsp, err := c.CreateUserWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateUserWithBodyWithResponse(ctx context.Context, params *CreateUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
+	rsp, err := c.CreateUserWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19812,8 +21076,8 @@ func (c *ClientWithResponses) CreateUserWithBodyWithResponse(ctx context.Context
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /users (the `CreateUser` operationId).
-func (c *ClientWithResponses) CreateUserWithResponse(ctx context.Context, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
-	rsp, err := c.CreateUser(ctx, body, reqEditors...)
+func (c *ClientWithResponses) CreateUserWithResponse(ctx context.Context, params *CreateUserParams, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
+	rsp, err := c.CreateUser(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19825,8 +21089,8 @@ func (c *ClientWithResponses) CreateUserWithResponse(ctx context.Context, body C
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /users/{user} (the `DeleteUser` operationId).
-func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, user string, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error) {
-	rsp, err := c.DeleteUser(ctx, user, reqEditors...)
+func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, user string, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error) {
+	rsp, err := c.DeleteUser(ctx, user, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19838,8 +21102,8 @@ func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, user s
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /users/{user}/password (the `SetUserPassword` operationId).
-func (c *ClientWithResponses) SetUserPasswordWithBodyWithResponse(ctx context.Context, user string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error) {
-	rsp, err := c.SetUserPasswordWithBody(ctx, user, contentType, body, reqEditors...)
+func (c *ClientWithResponses) SetUserPasswordWithBodyWithResponse(ctx context.Context, user string, params *SetUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error) {
+	rsp, err := c.SetUserPasswordWithBody(ctx, user, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19851,8 +21115,8 @@ func (c *ClientWithResponses) SetUserPasswordWithBodyWithResponse(ctx context.Co
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /users/{user}/password (the `SetUserPassword` operationId).
-func (c *ClientWithResponses) SetUserPasswordWithResponse(ctx context.Context, user string, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error) {
-	rsp, err := c.SetUserPassword(ctx, user, body, reqEditors...)
+func (c *ClientWithResponses) SetUserPasswordWithResponse(ctx context.Context, user string, params *SetUserPasswordParams, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error) {
+	rsp, err := c.SetUserPassword(ctx, user, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19864,8 +21128,8 @@ func (c *ClientWithResponses) SetUserPasswordWithResponse(ctx context.Context, u
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /users/{user}/role (the `SetUserRole` operationId).
-func (c *ClientWithResponses) SetUserRoleWithBodyWithResponse(ctx context.Context, user string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserRoleResponse, error) {
-	rsp, err := c.SetUserRoleWithBody(ctx, user, contentType, body, reqEditors...)
+func (c *ClientWithResponses) SetUserRoleWithBodyWithResponse(ctx context.Context, user string, params *SetUserRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserRoleResponse, error) {
+	rsp, err := c.SetUserRoleWithBody(ctx, user, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19877,8 +21141,8 @@ func (c *ClientWithResponses) SetUserRoleWithBodyWithResponse(ctx context.Contex
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /users/{user}/role (the `SetUserRole` operationId).
-func (c *ClientWithResponses) SetUserRoleWithResponse(ctx context.Context, user string, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserRoleResponse, error) {
-	rsp, err := c.SetUserRole(ctx, user, body, reqEditors...)
+func (c *ClientWithResponses) SetUserRoleWithResponse(ctx context.Context, user string, params *SetUserRoleParams, body SetUserRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserRoleResponse, error) {
+	rsp, err := c.SetUserRole(ctx, user, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19890,8 +21154,8 @@ func (c *ClientWithResponses) SetUserRoleWithResponse(ctx context.Context, user 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /users/{user}/totp (the `ResetUserTotp` operationId).
-func (c *ClientWithResponses) ResetUserTotpWithResponse(ctx context.Context, user string, reqEditors ...RequestEditorFn) (*ResetUserTotpResponse, error) {
-	rsp, err := c.ResetUserTotp(ctx, user, reqEditors...)
+func (c *ClientWithResponses) ResetUserTotpWithResponse(ctx context.Context, user string, params *ResetUserTotpParams, reqEditors ...RequestEditorFn) (*ResetUserTotpResponse, error) {
+	rsp, err := c.ResetUserTotp(ctx, user, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19942,8 +21206,8 @@ func (c *ClientWithResponses) ListWindowsWithResponse(ctx context.Context, reqEd
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /windows (the `OpenWindow` operationId).
-func (c *ClientWithResponses) OpenWindowWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error) {
-	rsp, err := c.OpenWindowWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) OpenWindowWithBodyWithResponse(ctx context.Context, params *OpenWindowParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error) {
+	rsp, err := c.OpenWindowWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19955,8 +21219,8 @@ func (c *ClientWithResponses) OpenWindowWithBodyWithResponse(ctx context.Context
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /windows (the `OpenWindow` operationId).
-func (c *ClientWithResponses) OpenWindowWithResponse(ctx context.Context, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error) {
-	rsp, err := c.OpenWindow(ctx, body, reqEditors...)
+func (c *ClientWithResponses) OpenWindowWithResponse(ctx context.Context, params *OpenWindowParams, body OpenWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*OpenWindowResponse, error) {
+	rsp, err := c.OpenWindow(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -19968,12 +21232,48 @@ func (c *ClientWithResponses) OpenWindowWithResponse(ctx context.Context, body O
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /windows/{window} (the `CloseWindow` operationId).
-func (c *ClientWithResponses) CloseWindowWithResponse(ctx context.Context, window string, reqEditors ...RequestEditorFn) (*CloseWindowResponse, error) {
-	rsp, err := c.CloseWindow(ctx, window, reqEditors...)
+func (c *ClientWithResponses) CloseWindowWithResponse(ctx context.Context, window string, params *CloseWindowParams, reqEditors ...RequestEditorFn) (*CloseWindowResponse, error) {
+	rsp, err := c.CloseWindow(ctx, window, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseCloseWindowResponse(rsp)
+}
+
+// ParseQuietAlarmsResponse parses an HTTP response from a QuietAlarmsWithResponse call
+func ParseQuietAlarmsResponse(rsp *http.Response) (*QuietAlarmsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &QuietAlarmsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseListAsidesResponse parses an HTTP response from a ListAsidesWithResponse call
@@ -20023,6 +21323,13 @@ func ParseSetAsideResponse(rsp *http.Response) (*SetAsideResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -20052,6 +21359,13 @@ func ParseTakeBackResponse(rsp *http.Response) (*TakeBackResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -20206,6 +21520,13 @@ func ParseCreateBackupResponse(rsp *http.Response) (*CreateBackupResponse, error
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
 		var dest Job
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -20239,6 +21560,13 @@ func ParseDeleteBackupResponse(rsp *http.Response) (*DeleteBackupResponse, error
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -20294,6 +21622,13 @@ func ParseVerifyBackupResponse(rsp *http.Response) (*VerifyBackupResponse, error
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
 		var dest Job
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -20959,6 +22294,13 @@ func ParseCancelJobResponse(rsp *http.Response) (*CancelJobResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
 		var dest Job
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -21364,6 +22706,13 @@ func ParseSetMyPasswordResponse(rsp *http.Response) (*SetMyPasswordResponse, err
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -21426,6 +22775,13 @@ func ParseConfirmMyTotpResponse(rsp *http.Response) (*ConfirmMyTotpResponse, err
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -22421,7 +23777,7 @@ func ParseApprovePhoneResponse(rsp *http.Response) (*ApprovePhoneResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Phone
+		var dest Decision
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -22487,7 +23843,7 @@ func ParseClearPhoneResponse(rsp *http.Response) (*ClearPhoneResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Phone
+		var dest Decision
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -22520,7 +23876,7 @@ func ParseDenyPhoneResponse(rsp *http.Response) (*DenyPhoneResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Phone
+		var dest Decision
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -22637,6 +23993,39 @@ func ParseGetOfferResponse(rsp *http.Response) (*GetOfferResponse, error) {
 	return response, nil
 }
 
+// ParseMovePortResponse parses an HTTP response from a MovePortWithResponse call
+func ParseMovePortResponse(rsp *http.Response) (*MovePortResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MovePortResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Decision
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseReplacePhoneResponse parses an HTTP response from a ReplacePhoneWithResponse call
 func ParseReplacePhoneResponse(rsp *http.Response) (*ReplacePhoneResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -22685,7 +24074,7 @@ func ParseRetirePhoneResponse(rsp *http.Response) (*RetirePhoneResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Phone
+		var dest Decision
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -22750,6 +24139,13 @@ func ParseIssuePhoneTokenResponse(rsp *http.Response) (*IssuePhoneTokenResponse,
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
 		var dest PhoneToken
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -23281,6 +24677,13 @@ func ParseRevokeSessionResponse(rsp *http.Response) (*RevokeSessionResponse, err
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -23405,6 +24808,13 @@ func ParseAdoptSightingResponse(rsp *http.Response) (*AdoptSightingResponse, err
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
 		var dest Phone
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -23530,6 +24940,13 @@ func ParseCreateAPITokenResponse(rsp *http.Response) (*CreateAPITokenResponse, e
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
 		var dest CreatedAPIToken
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -23563,6 +24980,13 @@ func ParseRevokeAPITokenResponse(rsp *http.Response) (*RevokeAPITokenResponse, e
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -23625,6 +25049,13 @@ func ParseCreateUserResponse(rsp *http.Response) (*CreateUserResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
 		var dest User
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -23658,6 +25089,13 @@ func ParseDeleteUserResponse(rsp *http.Response) (*DeleteUserResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -23687,6 +25125,13 @@ func ParseSetUserPasswordResponse(rsp *http.Response) (*SetUserPasswordResponse,
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -23716,6 +25161,13 @@ func ParseSetUserRoleResponse(rsp *http.Response) (*SetUserRoleResponse, error) 
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -23745,6 +25197,13 @@ func ParseResetUserTotpResponse(rsp *http.Response) (*ResetUserTotpResponse, err
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -23873,6 +25332,13 @@ func ParseOpenWindowResponse(rsp *http.Response) (*OpenWindowResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
 		var dest Window
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -23906,6 +25372,13 @@ func ParseCloseWindowResponse(rsp *http.Response) (*CloseWindowResponse, error) 
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Rehearsal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -23923,15 +25396,18 @@ func ParseCloseWindowResponse(rsp *http.Response) (*CloseWindowResponse, error) 
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// QuietAlarms Forgets the alarms about a phone, an address or a network, and unlocks an address.
+	// (DELETE /alarms/{subject})
+	QuietAlarms(w http.ResponseWriter, r *http.Request, subject string, params QuietAlarmsParams)
 	// ListAsides The devices that an administrator doesn't want to hear of.
 	// (GET /asides)
 	ListAsides(w http.ResponseWriter, r *http.Request)
 	// SetAside Sets a device aside. None is made of its requests, it isn't listed, and one that is known is treated as retired.
 	// (POST /asides)
-	SetAside(w http.ResponseWriter, r *http.Request)
+	SetAside(w http.ResponseWriter, r *http.Request, params SetAsideParams)
 	// TakeBack Ends that a device is set aside.
 	// (DELETE /asides/{aside})
-	TakeBack(w http.ResponseWriter, r *http.Request, aside string)
+	TakeBack(w http.ResponseWriter, r *http.Request, aside string, params TakeBackParams)
 	// ListAudit Who changed what, and what was refused.
 	// (GET /audit)
 	ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams)
@@ -23946,16 +25422,16 @@ type ServerInterface interface {
 	ListBackups(w http.ResponseWriter, r *http.Request)
 	// CreateBackup Writes a backup into the state folder, where 32 are kept at most. The job's object is its name, once it is there.
 	// (POST /backups)
-	CreateBackup(w http.ResponseWriter, r *http.Request)
+	CreateBackup(w http.ResponseWriter, r *http.Request, params CreateBackupParams)
 	// DeleteBackup Deletes a backup that the appliance keeps.
 	// (DELETE /backups/{backup})
-	DeleteBackup(w http.ResponseWriter, r *http.Request, backup string)
+	DeleteBackup(w http.ResponseWriter, r *http.Request, backup string, params DeleteBackupParams)
 	// DownloadBackup A backup that the appliance keeps. It holds every secret of the appliance, as getBackup's.
 	// (GET /backups/{backup})
 	DownloadBackup(w http.ResponseWriter, r *http.Request, backup string)
 	// VerifyBackup Restores a backup beside the state and checks every record of it. The job fails if the backup isn't whole.
 	// (POST /backups/{backup}/verify)
-	VerifyBackup(w http.ResponseWriter, r *http.Request, backup string)
+	VerifyBackup(w http.ResponseWriter, r *http.Request, backup string, params VerifyBackupParams)
 	// ListClasses The classes of clients, in the order in which they count.
 	// (GET /classes)
 	ListClasses(w http.ResponseWriter, r *http.Request)
@@ -24009,7 +25485,7 @@ type ServerInterface interface {
 	ListJobs(w http.ResponseWriter, r *http.Request, params ListJobsParams)
 	// CancelJob Cancels a job. One that runs ends soon after; what it has begun is cleared away.
 	// (DELETE /jobs/{job})
-	CancelJob(w http.ResponseWriter, r *http.Request, job string)
+	CancelJob(w http.ResponseWriter, r *http.Request, job string, params CancelJobParams)
 	// GetJob One job, as it is now. Events of topic job tell of each change of its state.
 	// (GET /jobs/{job})
 	GetJob(w http.ResponseWriter, r *http.Request, job string)
@@ -24045,13 +25521,13 @@ type ServerInterface interface {
 	GetMe(w http.ResponseWriter, r *http.Request)
 	// SetMyPassword A person chooses another password. Their other sessions end.
 	// (PUT /me/password)
-	SetMyPassword(w http.ResponseWriter, r *http.Request)
+	SetMyPassword(w http.ResponseWriter, r *http.Request, params SetMyPasswordParams)
 	// BeginMyTotp A secret for an authenticator. It is in force once it is confirmed by a code.
 	// (POST /me/totp)
 	BeginMyTotp(w http.ResponseWriter, r *http.Request)
 	// ConfirmMyTotp A second factor is put in force. Their other sessions end.
 	// (PUT /me/totp)
-	ConfirmMyTotp(w http.ResponseWriter, r *http.Request)
+	ConfirmMyTotp(w http.ResponseWriter, r *http.Request, params ConfirmMyTotpParams)
 	// ListNetworks All networks that are declared, and what is declared for all of them.
 	// (GET /networks)
 	ListNetworks(w http.ResponseWriter, r *http.Request)
@@ -24117,16 +25593,16 @@ type ServerInterface interface {
 	UpdatePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params UpdatePhoneParams)
 	// ApprovePhone Confirms a phone. From now on it gets what its evidence is good for.
 	// (POST /phones/{phone}/approve)
-	ApprovePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	ApprovePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ApprovePhoneParams)
 	// ListBoots How a phone came up, step by step, and where one is stuck and what to do about it.
 	// (GET /phones/{phone}/boots)
 	ListBoots(w http.ResponseWriter, r *http.Request, phone PhoneKey)
 	// ClearPhone Makes a phone that is suspicious or retired one that is confirmed, and forgets the alarms about it.
 	// (POST /phones/{phone}/clear)
-	ClearPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	ClearPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ClearPhoneParams)
 	// DenyPhone Sets a phone aside. It gets nothing but public files and isn't listed as waiting any more.
 	// (POST /phones/{phone}/deny)
-	DenyPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	DenyPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params DenyPhoneParams)
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	// (GET /phones/{phone}/drift)
 	ListDrift(w http.ResponseWriter, r *http.Request, phone PhoneKey)
@@ -24136,18 +25612,21 @@ type ServerInterface interface {
 	// GetOffer What a phone would be told by DHCP if it started now. Nothing is changed.
 	// (GET /phones/{phone}/offer)
 	GetOffer(w http.ResponseWriter, r *http.Request, phone PhoneKey, params GetOfferParams)
+	// MovePort Makes the switch port at which a phone's lease is got now the one that it belongs to, and forgets the alarms about it.
+	// (POST /phones/{phone}/port)
+	MovePort(w http.ResponseWriter, r *http.Request, phone PhoneKey, params MovePortParams)
 	// ReplacePhone Puts another phone in a phone's place.
 	// (POST /phones/{phone}/replace)
 	ReplacePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ReplacePhoneParams)
 	// RetirePhone Ends that a phone is one of ours. It gets nothing but public files.
 	// (POST /phones/{phone}/retire)
-	RetirePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	RetirePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params RetirePhoneParams)
 	// RevealPhone A phone's own values (its override) with their secrets in clear. Each time is written into the audit, with what was revealed.
 	// (POST /phones/{phone}/reveal)
 	RevealPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey)
 	// IssuePhoneToken Issues a token for a phone without a lease of ours, such as one behind NAT. It is shown this once.
 	// (POST /phones/{phone}/token)
-	IssuePhoneToken(w http.ResponseWriter, r *http.Request, phone PhoneKey)
+	IssuePhoneToken(w http.ResponseWriter, r *http.Request, phone PhoneKey, params IssuePhoneTokenParams)
 	// ListPlugins The plugins in force, and what is wrong with those that aren't.
 	// (GET /plugins)
 	ListPlugins(w http.ResponseWriter, r *http.Request)
@@ -24189,7 +25668,7 @@ type ServerInterface interface {
 	ListSessions(w http.ResponseWriter, r *http.Request)
 	// RevokeSession A session ends.
 	// (DELETE /sessions/{session})
-	RevokeSession(w http.ResponseWriter, r *http.Request, session string)
+	RevokeSession(w http.ResponseWriter, r *http.Request, session string, params RevokeSessionParams)
 	// GetSettings The settings that the daemon was started with. They are changed in their file.
 	// (GET /settings)
 	GetSettings(w http.ResponseWriter, r *http.Request)
@@ -24201,7 +25680,7 @@ type ServerInterface interface {
 	ListSightings(w http.ResponseWriter, r *http.Request, params ListSightingsParams)
 	// AdoptSighting Makes a sighting a phone.
 	// (POST /sightings/{sighting}/adopt)
-	AdoptSighting(w http.ResponseWriter, r *http.Request, sighting string)
+	AdoptSighting(w http.ResponseWriter, r *http.Request, sighting string, params AdoptSightingParams)
 	// ExportSite The whole site as one YAML file, networks, configs and phones.
 	// (GET /site)
 	ExportSite(w http.ResponseWriter, r *http.Request, params ExportSiteParams)
@@ -24213,28 +25692,28 @@ type ServerInterface interface {
 	ListAPITokens(w http.ResponseWriter, r *http.Request)
 	// CreateAPIToken A token for a program.
 	// (POST /tokens)
-	CreateAPIToken(w http.ResponseWriter, r *http.Request)
+	CreateAPIToken(w http.ResponseWriter, r *http.Request, params CreateAPITokenParams)
 	// RevokeAPIToken A token lets nobody in any more.
 	// (DELETE /tokens/{token})
-	RevokeAPIToken(w http.ResponseWriter, r *http.Request, token string)
+	RevokeAPIToken(w http.ResponseWriter, r *http.Request, token string, params RevokeAPITokenParams)
 	// ListUsers Who may sign in.
 	// (GET /users)
 	ListUsers(w http.ResponseWriter, r *http.Request)
 	// CreateUser A user is created.
 	// (POST /users)
-	CreateUser(w http.ResponseWriter, r *http.Request)
+	CreateUser(w http.ResponseWriter, r *http.Request, params CreateUserParams)
 	// DeleteUser A user is deleted, with their tokens and sessions. The last owner stays.
 	// (DELETE /users/{user})
-	DeleteUser(w http.ResponseWriter, r *http.Request, user string)
+	DeleteUser(w http.ResponseWriter, r *http.Request, user string, params DeleteUserParams)
 	// SetUserPassword A user gets another password. Their sessions end.
 	// (PUT /users/{user}/password)
-	SetUserPassword(w http.ResponseWriter, r *http.Request, user string)
+	SetUserPassword(w http.ResponseWriter, r *http.Request, user string, params SetUserPasswordParams)
 	// SetUserRole What a user is trusted with, and whether they may sign in. Their sessions end.
 	// (PUT /users/{user}/role)
-	SetUserRole(w http.ResponseWriter, r *http.Request, user string)
+	SetUserRole(w http.ResponseWriter, r *http.Request, user string, params SetUserRoleParams)
 	// ResetUserTotp A user's second factor is taken away. Their sessions end.
 	// (DELETE /users/{user}/totp)
-	ResetUserTotp(w http.ResponseWriter, r *http.Request, user string)
+	ResetUserTotp(w http.ResponseWriter, r *http.Request, user string, params ResetUserTotpParams)
 	// GetVersion What is running.
 	// (GET /version)
 	GetVersion(w http.ResponseWriter, r *http.Request)
@@ -24246,10 +25725,10 @@ type ServerInterface interface {
 	ListWindows(w http.ResponseWriter, r *http.Request)
 	// OpenWindow Opens an enrolment window. New phones that it is for are confirmed by asking while it is open.
 	// (POST /windows)
-	OpenWindow(w http.ResponseWriter, r *http.Request)
+	OpenWindow(w http.ResponseWriter, r *http.Request, params OpenWindowParams)
 	// CloseWindow Closes an enrolment window before its time.
 	// (DELETE /windows/{window})
-	CloseWindow(w http.ResponseWriter, r *http.Request, window string)
+	CloseWindow(w http.ResponseWriter, r *http.Request, window string, params CloseWindowParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -24260,6 +25739,48 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// QuietAlarms operation middleware
+func (siw *ServerInterfaceWrapper) QuietAlarms(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "subject" -------------
+	var subject string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subject", r.PathValue("subject"), &subject, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subject", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params QuietAlarmsParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.QuietAlarms(w, r, subject, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListAsides operation middleware
 func (siw *ServerInterfaceWrapper) ListAsides(w http.ResponseWriter, r *http.Request) {
@@ -24278,8 +25799,27 @@ func (siw *ServerInterfaceWrapper) ListAsides(w http.ResponseWriter, r *http.Req
 // SetAside operation middleware
 func (siw *ServerInterfaceWrapper) SetAside(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SetAsideParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SetAside(w, r)
+		siw.Handler.SetAside(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -24304,8 +25844,24 @@ func (siw *ServerInterfaceWrapper) TakeBack(w http.ResponseWriter, r *http.Reque
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TakeBackParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.TakeBack(w, r, aside)
+		siw.Handler.TakeBack(w, r, aside, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -24406,8 +25962,27 @@ func (siw *ServerInterfaceWrapper) ListBackups(w http.ResponseWriter, r *http.Re
 // CreateBackup operation middleware
 func (siw *ServerInterfaceWrapper) CreateBackup(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateBackupParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CreateBackup(w, r)
+		siw.Handler.CreateBackup(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -24432,8 +26007,24 @@ func (siw *ServerInterfaceWrapper) DeleteBackup(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteBackupParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteBackup(w, r, backup)
+		siw.Handler.DeleteBackup(w, r, backup, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -24484,8 +26075,24 @@ func (siw *ServerInterfaceWrapper) VerifyBackup(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VerifyBackupParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.VerifyBackup(w, r, backup)
+		siw.Handler.VerifyBackup(w, r, backup, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -25273,8 +26880,24 @@ func (siw *ServerInterfaceWrapper) CancelJob(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelJobParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CancelJob(w, r, job)
+		siw.Handler.CancelJob(w, r, job, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -25657,8 +27280,27 @@ func (siw *ServerInterfaceWrapper) GetMe(w http.ResponseWriter, r *http.Request)
 // SetMyPassword operation middleware
 func (siw *ServerInterfaceWrapper) SetMyPassword(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SetMyPasswordParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SetMyPassword(w, r)
+		siw.Handler.SetMyPassword(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -25685,8 +27327,27 @@ func (siw *ServerInterfaceWrapper) BeginMyTotp(w http.ResponseWriter, r *http.Re
 // ConfirmMyTotp operation middleware
 func (siw *ServerInterfaceWrapper) ConfirmMyTotp(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ConfirmMyTotpParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ConfirmMyTotp(w, r)
+		siw.Handler.ConfirmMyTotp(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -26725,8 +28386,24 @@ func (siw *ServerInterfaceWrapper) ApprovePhone(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApprovePhoneParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ApprovePhone(w, r, phone)
+		siw.Handler.ApprovePhone(w, r, phone, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -26777,8 +28454,24 @@ func (siw *ServerInterfaceWrapper) ClearPhone(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ClearPhoneParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ClearPhone(w, r, phone)
+		siw.Handler.ClearPhone(w, r, phone, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -26803,8 +28496,24 @@ func (siw *ServerInterfaceWrapper) DenyPhone(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DenyPhoneParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DenyPhone(w, r, phone)
+		siw.Handler.DenyPhone(w, r, phone, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -26989,6 +28698,48 @@ func (siw *ServerInterfaceWrapper) GetOffer(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// MovePort operation middleware
+func (siw *ServerInterfaceWrapper) MovePort(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "phone" -------------
+	var phone PhoneKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "phone", r.PathValue("phone"), &phone, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phone", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MovePortParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.MovePort(w, r, phone, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ReplacePhone operation middleware
 func (siw *ServerInterfaceWrapper) ReplacePhone(w http.ResponseWriter, r *http.Request) {
 
@@ -27067,8 +28818,24 @@ func (siw *ServerInterfaceWrapper) RetirePhone(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetirePhoneParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.RetirePhone(w, r, phone)
+		siw.Handler.RetirePhone(w, r, phone, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -27119,8 +28886,24 @@ func (siw *ServerInterfaceWrapper) IssuePhoneToken(w http.ResponseWriter, r *htt
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssuePhoneTokenParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.IssuePhoneToken(w, r, phone)
+		siw.Handler.IssuePhoneToken(w, r, phone, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -27637,8 +29420,24 @@ func (siw *ServerInterfaceWrapper) RevokeSession(w http.ResponseWriter, r *http.
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeSessionParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.RevokeSession(w, r, session)
+		siw.Handler.RevokeSession(w, r, session, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -27763,8 +29562,24 @@ func (siw *ServerInterfaceWrapper) AdoptSighting(w http.ResponseWriter, r *http.
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AdoptSightingParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.AdoptSighting(w, r, sighting)
+		siw.Handler.AdoptSighting(w, r, sighting, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -27870,8 +29685,27 @@ func (siw *ServerInterfaceWrapper) ListAPITokens(w http.ResponseWriter, r *http.
 // CreateAPIToken operation middleware
 func (siw *ServerInterfaceWrapper) CreateAPIToken(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateAPITokenParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CreateAPIToken(w, r)
+		siw.Handler.CreateAPIToken(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -27896,8 +29730,24 @@ func (siw *ServerInterfaceWrapper) RevokeAPIToken(w http.ResponseWriter, r *http
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeAPITokenParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.RevokeAPIToken(w, r, token)
+		siw.Handler.RevokeAPIToken(w, r, token, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -27924,8 +29774,27 @@ func (siw *ServerInterfaceWrapper) ListUsers(w http.ResponseWriter, r *http.Requ
 // CreateUser operation middleware
 func (siw *ServerInterfaceWrapper) CreateUser(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateUserParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CreateUser(w, r)
+		siw.Handler.CreateUser(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -27950,8 +29819,24 @@ func (siw *ServerInterfaceWrapper) DeleteUser(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteUserParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteUser(w, r, user)
+		siw.Handler.DeleteUser(w, r, user, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -27976,8 +29861,24 @@ func (siw *ServerInterfaceWrapper) SetUserPassword(w http.ResponseWriter, r *htt
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SetUserPasswordParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SetUserPassword(w, r, user)
+		siw.Handler.SetUserPassword(w, r, user, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -28002,8 +29903,24 @@ func (siw *ServerInterfaceWrapper) SetUserRole(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SetUserRoleParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SetUserRole(w, r, user)
+		siw.Handler.SetUserRole(w, r, user, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -28028,8 +29945,24 @@ func (siw *ServerInterfaceWrapper) ResetUserTotp(w http.ResponseWriter, r *http.
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResetUserTotpParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ResetUserTotp(w, r, user)
+		siw.Handler.ResetUserTotp(w, r, user, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -28084,8 +30017,27 @@ func (siw *ServerInterfaceWrapper) ListWindows(w http.ResponseWriter, r *http.Re
 // OpenWindow operation middleware
 func (siw *ServerInterfaceWrapper) OpenWindow(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params OpenWindowParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.OpenWindow(w, r)
+		siw.Handler.OpenWindow(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -28110,8 +30062,24 @@ func (siw *ServerInterfaceWrapper) CloseWindow(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CloseWindowParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CloseWindow(w, r, window)
+		siw.Handler.CloseWindow(w, r, window, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -28284,6 +30252,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/deny", wrapper.DenyPhone)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/retire", wrapper.RetirePhone)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/clear", wrapper.ClearPhone)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/port", wrapper.MovePort)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/reveal", wrapper.RevealPhone)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/phones/{phone}/token", wrapper.IssuePhoneToken)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/waiting", wrapper.ListWaiting)
@@ -28292,6 +30261,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/windows/{window}", wrapper.CloseWindow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/asides", wrapper.ListAsides)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/asides", wrapper.SetAside)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/alarms/{subject}", wrapper.QuietAlarms)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/asides/{aside}", wrapper.TakeBack)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs", wrapper.ListConfigs)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/configs/{config}", wrapper.DeleteConfig)
@@ -28356,6 +30326,54 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 
 type ProblemApplicationProblemPlusJSONResponse Problem
 
+type QuietAlarmsRequestObject struct {
+	Subject string `json:"subject"`
+	Params  QuietAlarmsParams
+}
+
+type QuietAlarmsResponseObject interface {
+	VisitQuietAlarmsResponse(w http.ResponseWriter) error
+}
+
+type QuietAlarms200JSONResponse Rehearsal
+
+func (response QuietAlarms200JSONResponse) VisitQuietAlarmsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type QuietAlarms204Response struct {
+}
+
+func (response QuietAlarms204Response) VisitQuietAlarmsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type QuietAlarmsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response QuietAlarmsdefaultApplicationProblemPlusJSONResponse) VisitQuietAlarmsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListAsidesRequestObject struct {
 }
 
@@ -28395,11 +30413,26 @@ func (response ListAsidesdefaultApplicationProblemPlusJSONResponse) VisitListAsi
 }
 
 type SetAsideRequestObject struct {
-	Body *SetAsideJSONRequestBody
+	Params SetAsideParams
+	Body   *SetAsideJSONRequestBody
 }
 
 type SetAsideResponseObject interface {
 	VisitSetAsideResponse(w http.ResponseWriter) error
+}
+
+type SetAside200JSONResponse Rehearsal
+
+func (response SetAside200JSONResponse) VisitSetAsideResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type SetAside204Response struct {
@@ -28428,11 +30461,26 @@ func (response SetAsidedefaultApplicationProblemPlusJSONResponse) VisitSetAsideR
 }
 
 type TakeBackRequestObject struct {
-	Aside string `json:"aside"`
+	Aside  string `json:"aside"`
+	Params TakeBackParams
 }
 
 type TakeBackResponseObject interface {
 	VisitTakeBackResponse(w http.ResponseWriter) error
+}
+
+type TakeBack200JSONResponse Rehearsal
+
+func (response TakeBack200JSONResponse) VisitTakeBackResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type TakeBack204Response struct {
@@ -28620,10 +30668,25 @@ func (response ListBackupsdefaultApplicationProblemPlusJSONResponse) VisitListBa
 }
 
 type CreateBackupRequestObject struct {
+	Params CreateBackupParams
 }
 
 type CreateBackupResponseObject interface {
 	VisitCreateBackupResponse(w http.ResponseWriter) error
+}
+
+type CreateBackup200JSONResponse Rehearsal
+
+func (response CreateBackup200JSONResponse) VisitCreateBackupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CreateBackup202JSONResponse Job
@@ -28659,10 +30722,25 @@ func (response CreateBackupdefaultApplicationProblemPlusJSONResponse) VisitCreat
 
 type DeleteBackupRequestObject struct {
 	Backup string `json:"backup"`
+	Params DeleteBackupParams
 }
 
 type DeleteBackupResponseObject interface {
 	VisitDeleteBackupResponse(w http.ResponseWriter) error
+}
+
+type DeleteBackup200JSONResponse Rehearsal
+
+func (response DeleteBackup200JSONResponse) VisitDeleteBackupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type DeleteBackup204Response struct {
@@ -28737,10 +30815,25 @@ func (response DownloadBackupdefaultApplicationProblemPlusJSONResponse) VisitDow
 
 type VerifyBackupRequestObject struct {
 	Backup string `json:"backup"`
+	Params VerifyBackupParams
 }
 
 type VerifyBackupResponseObject interface {
 	VisitVerifyBackupResponse(w http.ResponseWriter) error
+}
+
+type VerifyBackup200JSONResponse Rehearsal
+
+func (response VerifyBackup200JSONResponse) VisitVerifyBackupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type VerifyBackup202JSONResponse Job
@@ -29523,11 +31616,26 @@ func (response ListJobsdefaultApplicationProblemPlusJSONResponse) VisitListJobsR
 }
 
 type CancelJobRequestObject struct {
-	Job string `json:"job"`
+	Job    string `json:"job"`
+	Params CancelJobParams
 }
 
 type CancelJobResponseObject interface {
 	VisitCancelJobResponse(w http.ResponseWriter) error
+}
+
+type CancelJob200JSONResponse Rehearsal
+
+func (response CancelJob200JSONResponse) VisitCancelJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CancelJob202JSONResponse Job
@@ -29993,11 +32101,26 @@ func (response GetMedefaultApplicationProblemPlusJSONResponse) VisitGetMeRespons
 }
 
 type SetMyPasswordRequestObject struct {
-	Body *SetMyPasswordJSONRequestBody
+	Params SetMyPasswordParams
+	Body   *SetMyPasswordJSONRequestBody
 }
 
 type SetMyPasswordResponseObject interface {
 	VisitSetMyPasswordResponse(w http.ResponseWriter) error
+}
+
+type SetMyPassword200JSONResponse Rehearsal
+
+func (response SetMyPassword200JSONResponse) VisitSetMyPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type SetMyPassword204Response struct {
@@ -30064,11 +32187,26 @@ func (response BeginMyTotpdefaultApplicationProblemPlusJSONResponse) VisitBeginM
 }
 
 type ConfirmMyTotpRequestObject struct {
-	Body *ConfirmMyTotpJSONRequestBody
+	Params ConfirmMyTotpParams
+	Body   *ConfirmMyTotpJSONRequestBody
 }
 
 type ConfirmMyTotpResponseObject interface {
 	VisitConfirmMyTotpResponse(w http.ResponseWriter) error
+}
+
+type ConfirmMyTotp200JSONResponse Rehearsal
+
+func (response ConfirmMyTotp200JSONResponse) VisitConfirmMyTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type ConfirmMyTotp204Response struct {
@@ -31138,15 +33276,16 @@ func (response UpdatePhonedefaultApplicationProblemPlusJSONResponse) VisitUpdate
 }
 
 type ApprovePhoneRequestObject struct {
-	Phone PhoneKey `json:"phone"`
-	Body  *ApprovePhoneJSONRequestBody
+	Phone  PhoneKey `json:"phone"`
+	Params ApprovePhoneParams
+	Body   *ApprovePhoneJSONRequestBody
 }
 
 type ApprovePhoneResponseObject interface {
 	VisitApprovePhoneResponse(w http.ResponseWriter) error
 }
 
-type ApprovePhone200JSONResponse Phone
+type ApprovePhone200JSONResponse Decision
 
 func (response ApprovePhone200JSONResponse) VisitApprovePhoneResponse(w http.ResponseWriter) error {
 
@@ -31217,14 +33356,15 @@ func (response ListBootsdefaultApplicationProblemPlusJSONResponse) VisitListBoot
 }
 
 type ClearPhoneRequestObject struct {
-	Phone PhoneKey `json:"phone"`
+	Phone  PhoneKey `json:"phone"`
+	Params ClearPhoneParams
 }
 
 type ClearPhoneResponseObject interface {
 	VisitClearPhoneResponse(w http.ResponseWriter) error
 }
 
-type ClearPhone200JSONResponse Phone
+type ClearPhone200JSONResponse Decision
 
 func (response ClearPhone200JSONResponse) VisitClearPhoneResponse(w http.ResponseWriter) error {
 
@@ -31256,15 +33396,16 @@ func (response ClearPhonedefaultApplicationProblemPlusJSONResponse) VisitClearPh
 }
 
 type DenyPhoneRequestObject struct {
-	Phone PhoneKey `json:"phone"`
-	Body  *DenyPhoneJSONRequestBody
+	Phone  PhoneKey `json:"phone"`
+	Params DenyPhoneParams
+	Body   *DenyPhoneJSONRequestBody
 }
 
 type DenyPhoneResponseObject interface {
 	VisitDenyPhoneResponse(w http.ResponseWriter) error
 }
 
-type DenyPhone200JSONResponse Phone
+type DenyPhone200JSONResponse Decision
 
 func (response DenyPhone200JSONResponse) VisitDenyPhoneResponse(w http.ResponseWriter) error {
 
@@ -31414,6 +33555,47 @@ func (response GetOfferdefaultApplicationProblemPlusJSONResponse) VisitGetOfferR
 	return err
 }
 
+type MovePortRequestObject struct {
+	Phone  PhoneKey `json:"phone"`
+	Params MovePortParams
+	Body   *MovePortJSONRequestBody
+}
+
+type MovePortResponseObject interface {
+	VisitMovePortResponse(w http.ResponseWriter) error
+}
+
+type MovePort200JSONResponse Decision
+
+func (response MovePort200JSONResponse) VisitMovePortResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MovePortdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response MovePortdefaultApplicationProblemPlusJSONResponse) VisitMovePortResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ReplacePhoneRequestObject struct {
 	Phone  PhoneKey `json:"phone"`
 	Params ReplacePhoneParams
@@ -31456,14 +33638,15 @@ func (response ReplacePhonedefaultApplicationProblemPlusJSONResponse) VisitRepla
 }
 
 type RetirePhoneRequestObject struct {
-	Phone PhoneKey `json:"phone"`
+	Phone  PhoneKey `json:"phone"`
+	Params RetirePhoneParams
 }
 
 type RetirePhoneResponseObject interface {
 	VisitRetirePhoneResponse(w http.ResponseWriter) error
 }
 
-type RetirePhone200JSONResponse Phone
+type RetirePhone200JSONResponse Decision
 
 func (response RetirePhone200JSONResponse) VisitRetirePhoneResponse(w http.ResponseWriter) error {
 
@@ -31534,12 +33717,27 @@ func (response RevealPhonedefaultApplicationProblemPlusJSONResponse) VisitReveal
 }
 
 type IssuePhoneTokenRequestObject struct {
-	Phone PhoneKey `json:"phone"`
-	Body  *IssuePhoneTokenJSONRequestBody
+	Phone  PhoneKey `json:"phone"`
+	Params IssuePhoneTokenParams
+	Body   *IssuePhoneTokenJSONRequestBody
 }
 
 type IssuePhoneTokenResponseObject interface {
 	VisitIssuePhoneTokenResponse(w http.ResponseWriter) error
+}
+
+type IssuePhoneToken200JSONResponse Rehearsal
+
+func (response IssuePhoneToken200JSONResponse) VisitIssuePhoneTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type IssuePhoneToken201JSONResponse PhoneToken
@@ -32135,10 +34333,25 @@ func (response ListSessionsdefaultApplicationProblemPlusJSONResponse) VisitListS
 
 type RevokeSessionRequestObject struct {
 	Session string `json:"session"`
+	Params  RevokeSessionParams
 }
 
 type RevokeSessionResponseObject interface {
 	VisitRevokeSessionResponse(w http.ResponseWriter) error
+}
+
+type RevokeSession200JSONResponse Rehearsal
+
+func (response RevokeSession200JSONResponse) VisitRevokeSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type RevokeSession204Response struct {
@@ -32278,10 +34491,25 @@ func (response ListSightingsdefaultApplicationProblemPlusJSONResponse) VisitList
 
 type AdoptSightingRequestObject struct {
 	Sighting string `json:"sighting"`
+	Params   AdoptSightingParams
 }
 
 type AdoptSightingResponseObject interface {
 	VisitAdoptSightingResponse(w http.ResponseWriter) error
+}
+
+type AdoptSighting200JSONResponse Rehearsal
+
+func (response AdoptSighting200JSONResponse) VisitAdoptSightingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type AdoptSighting201JSONResponse Phone
@@ -32439,11 +34667,26 @@ func (response ListAPITokensdefaultApplicationProblemPlusJSONResponse) VisitList
 }
 
 type CreateAPITokenRequestObject struct {
-	Body *CreateAPITokenJSONRequestBody
+	Params CreateAPITokenParams
+	Body   *CreateAPITokenJSONRequestBody
 }
 
 type CreateAPITokenResponseObject interface {
 	VisitCreateAPITokenResponse(w http.ResponseWriter) error
+}
+
+type CreateAPIToken200JSONResponse Rehearsal
+
+func (response CreateAPIToken200JSONResponse) VisitCreateAPITokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CreateAPIToken201JSONResponse CreatedAPIToken
@@ -32478,11 +34721,26 @@ func (response CreateAPITokendefaultApplicationProblemPlusJSONResponse) VisitCre
 }
 
 type RevokeAPITokenRequestObject struct {
-	Token string `json:"token"`
+	Token  string `json:"token"`
+	Params RevokeAPITokenParams
 }
 
 type RevokeAPITokenResponseObject interface {
 	VisitRevokeAPITokenResponse(w http.ResponseWriter) error
+}
+
+type RevokeAPIToken200JSONResponse Rehearsal
+
+func (response RevokeAPIToken200JSONResponse) VisitRevokeAPITokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type RevokeAPIToken204Response struct {
@@ -32549,11 +34807,26 @@ func (response ListUsersdefaultApplicationProblemPlusJSONResponse) VisitListUser
 }
 
 type CreateUserRequestObject struct {
-	Body *CreateUserJSONRequestBody
+	Params CreateUserParams
+	Body   *CreateUserJSONRequestBody
 }
 
 type CreateUserResponseObject interface {
 	VisitCreateUserResponse(w http.ResponseWriter) error
+}
+
+type CreateUser200JSONResponse Rehearsal
+
+func (response CreateUser200JSONResponse) VisitCreateUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CreateUser201JSONResponse User
@@ -32588,11 +34861,26 @@ func (response CreateUserdefaultApplicationProblemPlusJSONResponse) VisitCreateU
 }
 
 type DeleteUserRequestObject struct {
-	User string `json:"user"`
+	User   string `json:"user"`
+	Params DeleteUserParams
 }
 
 type DeleteUserResponseObject interface {
 	VisitDeleteUserResponse(w http.ResponseWriter) error
+}
+
+type DeleteUser200JSONResponse Rehearsal
+
+func (response DeleteUser200JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type DeleteUser204Response struct {
@@ -32621,12 +34909,27 @@ func (response DeleteUserdefaultApplicationProblemPlusJSONResponse) VisitDeleteU
 }
 
 type SetUserPasswordRequestObject struct {
-	User string `json:"user"`
-	Body *SetUserPasswordJSONRequestBody
+	User   string `json:"user"`
+	Params SetUserPasswordParams
+	Body   *SetUserPasswordJSONRequestBody
 }
 
 type SetUserPasswordResponseObject interface {
 	VisitSetUserPasswordResponse(w http.ResponseWriter) error
+}
+
+type SetUserPassword200JSONResponse Rehearsal
+
+func (response SetUserPassword200JSONResponse) VisitSetUserPasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type SetUserPassword204Response struct {
@@ -32655,12 +34958,27 @@ func (response SetUserPassworddefaultApplicationProblemPlusJSONResponse) VisitSe
 }
 
 type SetUserRoleRequestObject struct {
-	User string `json:"user"`
-	Body *SetUserRoleJSONRequestBody
+	User   string `json:"user"`
+	Params SetUserRoleParams
+	Body   *SetUserRoleJSONRequestBody
 }
 
 type SetUserRoleResponseObject interface {
 	VisitSetUserRoleResponse(w http.ResponseWriter) error
+}
+
+type SetUserRole200JSONResponse Rehearsal
+
+func (response SetUserRole200JSONResponse) VisitSetUserRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type SetUserRole204Response struct {
@@ -32689,11 +35007,26 @@ func (response SetUserRoledefaultApplicationProblemPlusJSONResponse) VisitSetUse
 }
 
 type ResetUserTotpRequestObject struct {
-	User string `json:"user"`
+	User   string `json:"user"`
+	Params ResetUserTotpParams
 }
 
 type ResetUserTotpResponseObject interface {
 	VisitResetUserTotpResponse(w http.ResponseWriter) error
+}
+
+type ResetUserTotp200JSONResponse Rehearsal
+
+func (response ResetUserTotp200JSONResponse) VisitResetUserTotpResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type ResetUserTotp204Response struct {
@@ -32836,11 +35169,26 @@ func (response ListWindowsdefaultApplicationProblemPlusJSONResponse) VisitListWi
 }
 
 type OpenWindowRequestObject struct {
-	Body *OpenWindowJSONRequestBody
+	Params OpenWindowParams
+	Body   *OpenWindowJSONRequestBody
 }
 
 type OpenWindowResponseObject interface {
 	VisitOpenWindowResponse(w http.ResponseWriter) error
+}
+
+type OpenWindow200JSONResponse Rehearsal
+
+func (response OpenWindow200JSONResponse) VisitOpenWindowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type OpenWindow201JSONResponse Window
@@ -32876,10 +35224,25 @@ func (response OpenWindowdefaultApplicationProblemPlusJSONResponse) VisitOpenWin
 
 type CloseWindowRequestObject struct {
 	Window string `json:"window"`
+	Params CloseWindowParams
 }
 
 type CloseWindowResponseObject interface {
 	VisitCloseWindowResponse(w http.ResponseWriter) error
+}
+
+type CloseWindow200JSONResponse Rehearsal
+
+func (response CloseWindow200JSONResponse) VisitCloseWindowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CloseWindow204Response struct {
@@ -32909,6 +35272,9 @@ func (response CloseWindowdefaultApplicationProblemPlusJSONResponse) VisitCloseW
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// QuietAlarms Forgets the alarms about a phone, an address or a network, and unlocks an address.
+	// (DELETE /alarms/{subject})
+	QuietAlarms(ctx context.Context, request QuietAlarmsRequestObject) (QuietAlarmsResponseObject, error)
 	// ListAsides The devices that an administrator doesn't want to hear of.
 	// (GET /asides)
 	ListAsides(ctx context.Context, request ListAsidesRequestObject) (ListAsidesResponseObject, error)
@@ -33122,6 +35488,9 @@ type StrictServerInterface interface {
 	// GetOffer What a phone would be told by DHCP if it started now. Nothing is changed.
 	// (GET /phones/{phone}/offer)
 	GetOffer(ctx context.Context, request GetOfferRequestObject) (GetOfferResponseObject, error)
+	// MovePort Makes the switch port at which a phone's lease is got now the one that it belongs to, and forgets the alarms about it.
+	// (POST /phones/{phone}/port)
+	MovePort(ctx context.Context, request MovePortRequestObject) (MovePortResponseObject, error)
 	// ReplacePhone Puts another phone in a phone's place.
 	// (POST /phones/{phone}/replace)
 	ReplacePhone(ctx context.Context, request ReplacePhoneRequestObject) (ReplacePhoneResponseObject, error)
@@ -33277,6 +35646,33 @@ type strictHandler struct {
 	options     StrictHTTPServerOptions
 }
 
+// QuietAlarms operation middleware
+func (sh *strictHandler) QuietAlarms(w http.ResponseWriter, r *http.Request, subject string, params QuietAlarmsParams) {
+	var request QuietAlarmsRequestObject
+
+	request.Subject = subject
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.QuietAlarms(ctx, request.(QuietAlarmsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "QuietAlarms")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(QuietAlarmsResponseObject); ok {
+		if err := validResponse.VisitQuietAlarmsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListAsides operation middleware
 func (sh *strictHandler) ListAsides(w http.ResponseWriter, r *http.Request) {
 	var request ListAsidesRequestObject
@@ -33302,8 +35698,10 @@ func (sh *strictHandler) ListAsides(w http.ResponseWriter, r *http.Request) {
 }
 
 // SetAside operation middleware
-func (sh *strictHandler) SetAside(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) SetAside(w http.ResponseWriter, r *http.Request, params SetAsideParams) {
 	var request SetAsideRequestObject
+
+	request.Params = params
 
 	var body SetAsideJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -33333,10 +35731,11 @@ func (sh *strictHandler) SetAside(w http.ResponseWriter, r *http.Request) {
 }
 
 // TakeBack operation middleware
-func (sh *strictHandler) TakeBack(w http.ResponseWriter, r *http.Request, aside string) {
+func (sh *strictHandler) TakeBack(w http.ResponseWriter, r *http.Request, aside string, params TakeBackParams) {
 	var request TakeBackRequestObject
 
 	request.Aside = aside
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.TakeBack(ctx, request.(TakeBackRequestObject))
@@ -33457,8 +35856,10 @@ func (sh *strictHandler) ListBackups(w http.ResponseWriter, r *http.Request) {
 }
 
 // CreateBackup operation middleware
-func (sh *strictHandler) CreateBackup(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) CreateBackup(w http.ResponseWriter, r *http.Request, params CreateBackupParams) {
 	var request CreateBackupRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.CreateBackup(ctx, request.(CreateBackupRequestObject))
@@ -33481,10 +35882,11 @@ func (sh *strictHandler) CreateBackup(w http.ResponseWriter, r *http.Request) {
 }
 
 // DeleteBackup operation middleware
-func (sh *strictHandler) DeleteBackup(w http.ResponseWriter, r *http.Request, backup string) {
+func (sh *strictHandler) DeleteBackup(w http.ResponseWriter, r *http.Request, backup string, params DeleteBackupParams) {
 	var request DeleteBackupRequestObject
 
 	request.Backup = backup
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteBackup(ctx, request.(DeleteBackupRequestObject))
@@ -33533,10 +35935,11 @@ func (sh *strictHandler) DownloadBackup(w http.ResponseWriter, r *http.Request, 
 }
 
 // VerifyBackup operation middleware
-func (sh *strictHandler) VerifyBackup(w http.ResponseWriter, r *http.Request, backup string) {
+func (sh *strictHandler) VerifyBackup(w http.ResponseWriter, r *http.Request, backup string, params VerifyBackupParams) {
 	var request VerifyBackupRequestObject
 
 	request.Backup = backup
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.VerifyBackup(ctx, request.(VerifyBackupRequestObject))
@@ -34035,10 +36438,11 @@ func (sh *strictHandler) ListJobs(w http.ResponseWriter, r *http.Request, params
 }
 
 // CancelJob operation middleware
-func (sh *strictHandler) CancelJob(w http.ResponseWriter, r *http.Request, job string) {
+func (sh *strictHandler) CancelJob(w http.ResponseWriter, r *http.Request, job string, params CancelJobParams) {
 	var request CancelJobRequestObject
 
 	request.Job = job
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.CancelJob(ctx, request.(CancelJobRequestObject))
@@ -34360,8 +36764,10 @@ func (sh *strictHandler) GetMe(w http.ResponseWriter, r *http.Request) {
 }
 
 // SetMyPassword operation middleware
-func (sh *strictHandler) SetMyPassword(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) SetMyPassword(w http.ResponseWriter, r *http.Request, params SetMyPasswordParams) {
 	var request SetMyPasswordRequestObject
+
+	request.Params = params
 
 	var body SetMyPasswordJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -34415,8 +36821,10 @@ func (sh *strictHandler) BeginMyTotp(w http.ResponseWriter, r *http.Request) {
 }
 
 // ConfirmMyTotp operation middleware
-func (sh *strictHandler) ConfirmMyTotp(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) ConfirmMyTotp(w http.ResponseWriter, r *http.Request, params ConfirmMyTotpParams) {
 	var request ConfirmMyTotpRequestObject
+
+	request.Params = params
 
 	var body ConfirmMyTotpJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -35075,10 +37483,11 @@ func (sh *strictHandler) UpdatePhone(w http.ResponseWriter, r *http.Request, pho
 }
 
 // ApprovePhone operation middleware
-func (sh *strictHandler) ApprovePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+func (sh *strictHandler) ApprovePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ApprovePhoneParams) {
 	var request ApprovePhoneRequestObject
 
 	request.Phone = phone
+	request.Params = params
 
 	var body ApprovePhoneJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -35134,10 +37543,11 @@ func (sh *strictHandler) ListBoots(w http.ResponseWriter, r *http.Request, phone
 }
 
 // ClearPhone operation middleware
-func (sh *strictHandler) ClearPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+func (sh *strictHandler) ClearPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ClearPhoneParams) {
 	var request ClearPhoneRequestObject
 
 	request.Phone = phone
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ClearPhone(ctx, request.(ClearPhoneRequestObject))
@@ -35160,10 +37570,11 @@ func (sh *strictHandler) ClearPhone(w http.ResponseWriter, r *http.Request, phon
 }
 
 // DenyPhone operation middleware
-func (sh *strictHandler) DenyPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+func (sh *strictHandler) DenyPhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params DenyPhoneParams) {
 	var request DenyPhoneRequestObject
 
 	request.Phone = phone
+	request.Params = params
 
 	var body DenyPhoneJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -35272,6 +37683,40 @@ func (sh *strictHandler) GetOffer(w http.ResponseWriter, r *http.Request, phone 
 	}
 }
 
+// MovePort operation middleware
+func (sh *strictHandler) MovePort(w http.ResponseWriter, r *http.Request, phone PhoneKey, params MovePortParams) {
+	var request MovePortRequestObject
+
+	request.Phone = phone
+	request.Params = params
+
+	var body MovePortJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.MovePort(ctx, request.(MovePortRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MovePort")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(MovePortResponseObject); ok {
+		if err := validResponse.VisitMovePortResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ReplacePhone operation middleware
 func (sh *strictHandler) ReplacePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ReplacePhoneParams) {
 	var request ReplacePhoneRequestObject
@@ -35307,10 +37752,11 @@ func (sh *strictHandler) ReplacePhone(w http.ResponseWriter, r *http.Request, ph
 }
 
 // RetirePhone operation middleware
-func (sh *strictHandler) RetirePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+func (sh *strictHandler) RetirePhone(w http.ResponseWriter, r *http.Request, phone PhoneKey, params RetirePhoneParams) {
 	var request RetirePhoneRequestObject
 
 	request.Phone = phone
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.RetirePhone(ctx, request.(RetirePhoneRequestObject))
@@ -35359,10 +37805,11 @@ func (sh *strictHandler) RevealPhone(w http.ResponseWriter, r *http.Request, pho
 }
 
 // IssuePhoneToken operation middleware
-func (sh *strictHandler) IssuePhoneToken(w http.ResponseWriter, r *http.Request, phone PhoneKey) {
+func (sh *strictHandler) IssuePhoneToken(w http.ResponseWriter, r *http.Request, phone PhoneKey, params IssuePhoneTokenParams) {
 	var request IssuePhoneTokenRequestObject
 
 	request.Phone = phone
+	request.Params = params
 
 	var body IssuePhoneTokenJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -35736,10 +38183,11 @@ func (sh *strictHandler) ListSessions(w http.ResponseWriter, r *http.Request) {
 }
 
 // RevokeSession operation middleware
-func (sh *strictHandler) RevokeSession(w http.ResponseWriter, r *http.Request, session string) {
+func (sh *strictHandler) RevokeSession(w http.ResponseWriter, r *http.Request, session string, params RevokeSessionParams) {
 	var request RevokeSessionRequestObject
 
 	request.Session = session
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.RevokeSession(ctx, request.(RevokeSessionRequestObject))
@@ -35843,10 +38291,11 @@ func (sh *strictHandler) ListSightings(w http.ResponseWriter, r *http.Request, p
 }
 
 // AdoptSighting operation middleware
-func (sh *strictHandler) AdoptSighting(w http.ResponseWriter, r *http.Request, sighting string) {
+func (sh *strictHandler) AdoptSighting(w http.ResponseWriter, r *http.Request, sighting string, params AdoptSightingParams) {
 	var request AdoptSightingRequestObject
 
 	request.Sighting = sighting
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.AdoptSighting(ctx, request.(AdoptSightingRequestObject))
@@ -35947,8 +38396,10 @@ func (sh *strictHandler) ListAPITokens(w http.ResponseWriter, r *http.Request) {
 }
 
 // CreateAPIToken operation middleware
-func (sh *strictHandler) CreateAPIToken(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) CreateAPIToken(w http.ResponseWriter, r *http.Request, params CreateAPITokenParams) {
 	var request CreateAPITokenRequestObject
+
+	request.Params = params
 
 	var body CreateAPITokenJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -35978,10 +38429,11 @@ func (sh *strictHandler) CreateAPIToken(w http.ResponseWriter, r *http.Request) 
 }
 
 // RevokeAPIToken operation middleware
-func (sh *strictHandler) RevokeAPIToken(w http.ResponseWriter, r *http.Request, token string) {
+func (sh *strictHandler) RevokeAPIToken(w http.ResponseWriter, r *http.Request, token string, params RevokeAPITokenParams) {
 	var request RevokeAPITokenRequestObject
 
 	request.Token = token
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.RevokeAPIToken(ctx, request.(RevokeAPITokenRequestObject))
@@ -36028,8 +38480,10 @@ func (sh *strictHandler) ListUsers(w http.ResponseWriter, r *http.Request) {
 }
 
 // CreateUser operation middleware
-func (sh *strictHandler) CreateUser(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) CreateUser(w http.ResponseWriter, r *http.Request, params CreateUserParams) {
 	var request CreateUserRequestObject
+
+	request.Params = params
 
 	var body CreateUserJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -36059,10 +38513,11 @@ func (sh *strictHandler) CreateUser(w http.ResponseWriter, r *http.Request) {
 }
 
 // DeleteUser operation middleware
-func (sh *strictHandler) DeleteUser(w http.ResponseWriter, r *http.Request, user string) {
+func (sh *strictHandler) DeleteUser(w http.ResponseWriter, r *http.Request, user string, params DeleteUserParams) {
 	var request DeleteUserRequestObject
 
 	request.User = user
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteUser(ctx, request.(DeleteUserRequestObject))
@@ -36085,10 +38540,11 @@ func (sh *strictHandler) DeleteUser(w http.ResponseWriter, r *http.Request, user
 }
 
 // SetUserPassword operation middleware
-func (sh *strictHandler) SetUserPassword(w http.ResponseWriter, r *http.Request, user string) {
+func (sh *strictHandler) SetUserPassword(w http.ResponseWriter, r *http.Request, user string, params SetUserPasswordParams) {
 	var request SetUserPasswordRequestObject
 
 	request.User = user
+	request.Params = params
 
 	var body SetUserPasswordJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -36118,10 +38574,11 @@ func (sh *strictHandler) SetUserPassword(w http.ResponseWriter, r *http.Request,
 }
 
 // SetUserRole operation middleware
-func (sh *strictHandler) SetUserRole(w http.ResponseWriter, r *http.Request, user string) {
+func (sh *strictHandler) SetUserRole(w http.ResponseWriter, r *http.Request, user string, params SetUserRoleParams) {
 	var request SetUserRoleRequestObject
 
 	request.User = user
+	request.Params = params
 
 	var body SetUserRoleJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -36151,10 +38608,11 @@ func (sh *strictHandler) SetUserRole(w http.ResponseWriter, r *http.Request, use
 }
 
 // ResetUserTotp operation middleware
-func (sh *strictHandler) ResetUserTotp(w http.ResponseWriter, r *http.Request, user string) {
+func (sh *strictHandler) ResetUserTotp(w http.ResponseWriter, r *http.Request, user string, params ResetUserTotpParams) {
 	var request ResetUserTotpRequestObject
 
 	request.User = user
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ResetUserTotp(ctx, request.(ResetUserTotpRequestObject))
@@ -36249,8 +38707,10 @@ func (sh *strictHandler) ListWindows(w http.ResponseWriter, r *http.Request) {
 }
 
 // OpenWindow operation middleware
-func (sh *strictHandler) OpenWindow(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) OpenWindow(w http.ResponseWriter, r *http.Request, params OpenWindowParams) {
 	var request OpenWindowRequestObject
+
+	request.Params = params
 
 	var body OpenWindowJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -36280,10 +38740,11 @@ func (sh *strictHandler) OpenWindow(w http.ResponseWriter, r *http.Request) {
 }
 
 // CloseWindow operation middleware
-func (sh *strictHandler) CloseWindow(w http.ResponseWriter, r *http.Request, window string) {
+func (sh *strictHandler) CloseWindow(w http.ResponseWriter, r *http.Request, window string, params CloseWindowParams) {
 	var request CloseWindowRequestObject
 
 	request.Window = window
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.CloseWindow(ctx, request.(CloseWindowRequestObject))
