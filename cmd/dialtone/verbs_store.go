@@ -18,7 +18,27 @@ import (
 )
 
 func (a *app) store() *cobra.Command {
-	return parent("store", "The file that holds leases, phones, configs and networks", a.storeCheck(), a.storeVerify())
+	return parent("store", "The file that holds leases, phones, configs and networks", a.storeCheck(), a.storeUnseal(), a.storeVerify())
+}
+
+func (a *app) storeUnseal() *cobra.Command {
+	return &cobra.Command{
+		Use: "unseal COPY FILE", Short: "Open a copy of the store from before an upgrade, to go back to that version",
+		Long: `Open a copy of the store that was kept before an upgrade, or as it was damaged, and that is sealed because it has passwords in
+the clear. FILE, which must not be there yet, is the store as the earlier version wrote it. To go back: stop dialtone, unseal
+the copy, install the earlier version, put FILE in the place of dialtone.db, start.`,
+		Example: "  dialtone store unseal /var/lib/dialtone/dialtone.db.schema5.sealed /root/dialtone.db",
+		Args:    usage(cobra.ExactArgs(2)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := store.Unseal(a.state, args[0], args[1]); err != nil {
+				return err
+			}
+			return a.print(map[string]string{"file": args[1]}, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "%s holds passwords in the clear: remove it when it isn't needed any more\n", args[1])
+				return err
+			})
+		},
+	}
 }
 
 // storeChecked is what `store check --json` writes.

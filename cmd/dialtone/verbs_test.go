@@ -173,6 +173,7 @@ func verbCases() map[string]verbCase {
 		"events":          words(),
 		"log level":       words("tftp", "info"),
 		"store check":     {args: words().args, local: true},
+		"store unseal":    {args: func(*apiSite) []string { return []string{"--help"} }, local: true, plain: true}, // needs a copy: store.txtar
 		"secret rotate":   words(),
 		"config list":     words(),
 		"config show":     {args: config, plain: true},

@@ -61,7 +61,8 @@ func migrate(bolt *bbolt.DB, steps []migration) (from uint32, err error) {
 
 // keepBefore keeps a copy of a store that is about to be migrated, as it is, beside it: dialtone.db.schema4 is what the version
 // that knew schema 4 can still read. A copy that is there already was of a migration that didn't come to its end, or of a
-// downgrade since; the newest counts. Without room for the copy there is no migration.
+// downgrade since; the newest counts. One with secrets in the clear is sealed as soon as the migrated store is open; see
+// sealCopies. Without room for the copy there is no migration.
 func (db *DB) keepBefore(ctx context.Context, path string, r Report) error {
 	if r.Schema == 0 || r.Schema >= version(migrations()) {
 		return nil

@@ -184,8 +184,19 @@ func keptBefore(t *testing.T, dir string, schema int, before string) {
 		}
 		return
 	}
-	if want := filepath.Join(dir, fileDB+".schema"+strconv.Itoa(schema)); len(kept) != 1 || kept[0] != want {
+	want := filepath.Join(dir, fileDB+".schema"+strconv.Itoa(schema))
+	if isOpen([]byte(before)) {
+		want += sealedSuffix
+	}
+	if len(kept) != 1 || kept[0] != want {
 		t.Fatalf("kept are %v, want %s", kept, want)
+	}
+	if strings.HasSuffix(want, sealedSuffix) {
+		plain := filepath.Join(t.TempDir(), "plain")
+		if err := Unseal(dir, want, plain); err != nil {
+			t.Fatal(err)
+		}
+		kept[0] = plain
 	}
 	if string(must[[]byte](t)(os.ReadFile(kept[0]))) != before {
 		t.Errorf("%s isn't what the store was", kept[0])

@@ -70,10 +70,14 @@ func (db *DB) openKeys(ctx context.Context, path string, found Report) error {
 			return err
 		}
 	}
-	if !scrub {
-		return db.trim()
+	if scrub {
+		return db.scrub(ctx, path, found)
 	}
-	return db.scrub(ctx, path, found)
+	if err := db.sealCopies(ctx); err != nil { // say, for want of space
+		db.log.WarnContext(ctx, "a copy of the store isn't sealed; the next start tries again", "err", err)
+		return nil
+	}
+	return db.trim()
 }
 
 func (r *ring) has(id string) bool {
@@ -259,6 +263,9 @@ func (db *DB) scrub(ctx context.Context, path string, found Report) error {
 		err = db.replaceSnapshots(ctx)
 	}
 	if err == nil {
+		err = db.sealCopies(ctx)
+	}
+	if err == nil {
 		err = db.trim()
 	}
 	if err == nil {
@@ -346,6 +353,7 @@ func (db *DB) rotation(out *Rotation) []func(context.Context) error {
 			return err
 		},
 		db.replaceSnapshots,
+		db.sealCopies,
 		func(context.Context) error { return db.trim() },
 	}
 }

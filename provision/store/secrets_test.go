@@ -98,6 +98,17 @@ func nowhere(t *testing.T, dir string, words ...string) {
 	}
 }
 
+// private sees that nobody but its owner may use what is in a state folder.
+func private(t *testing.T, dir string) {
+	t.Helper()
+	entries := must[[]os.DirEntry](t)(os.ReadDir(dir))
+	for _, e := range entries {
+		if info := must[fs.FileInfo](t)(e.Info()); info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has the mode %v", e.Name(), info.Mode())
+		}
+	}
+}
+
 // Neither the store nor its snapshots have a secret in them, and who reads through it gets them.
 func TestSecretsAreSealed(t *testing.T) {
 	t.Parallel()
@@ -324,7 +335,7 @@ func TestKeyFileWithoutSecrets(t *testing.T) {
 // that the old key opens.
 func TestRotationCutOff(t *testing.T) {
 	t.Parallel()
-	for cut := range 5 {
+	for cut := range 6 {
 		dir := t.TempDir()
 		db := openDB(t, dir)
 		plant(t, db)
@@ -333,7 +344,7 @@ func TestRotationCutOff(t *testing.T) {
 		want, old := unlock(t, db), db.ring.Load().first()
 		var out Rotation
 		steps := db.rotation(&out)
-		if len(steps) != 4 {
+		if len(steps) != 5 {
 			t.Fatalf("%d steps", len(steps))
 		}
 		for _, step := range steps[:cut] {
@@ -435,15 +446,21 @@ func TestEarlierStoreIsSealed(t *testing.T) {
 	if !strings.Contains(image, "s3cr3t") {
 		t.Fatal("there is no secret to seal")
 	}
-	for _, name := range []string{fileDB, snapshotName(1), snapshotName(2)} {
+	for _, name := range []string{fileDB, snapshotName(1), snapshotName(2), fileDB + ".damaged-20260101T000000.000Z"} {
 		write(t, filepath.Join(dir, name), image)
 	}
+	write(t, filepath.Join(dir, fileDB+".damaged-20260102T000000.000Z"), "nothing secret in it")
 	db := openDB(t, dir)
 	sameContent(t, elder(loadContent(t, db)), elder(goldenContent(t)))
-	// The copy that is kept for going back to the earlier version is what that one wrote.
-	if err := os.Remove(filepath.Join(dir, fileDB+".schema5")); err != nil {
-		t.Fatal(err)
+	kept := must[[]string](t)(db.copies())
+	want := []string{fileDB + ".schema5.sealed", fileDB + ".damaged-20260101T000000.000Z.sealed", fileDB + ".damaged-20260102T000000.000Z"}
+	for i, path := range kept {
+		kept[i] = filepath.Base(path)
 	}
+	if diff := cmp.Diff(want, kept); diff != "" {
+		t.Errorf("copies (-want +got):\n%s", diff)
+	}
+	private(t, dir)
 	nowhere(t, dir, "s3cr3t")
 	if _, snapshots, err := Files(dir); err != nil || len(snapshots) != 1 {
 		t.Errorf("snapshots %v, error %v; want a new one", snapshots, err)
