@@ -28,6 +28,7 @@ type Settings struct {
 	Guard   Guard   `yaml:"guard"`
 	Hooks   []Hook  `yaml:"hooks"`
 	Journal Journal `yaml:"journal"`
+	Backup  Backup  `yaml:"backup"`
 	Log     Log     `yaml:"log"`
 }
 
@@ -143,6 +144,14 @@ type Guard struct {
 	AddMax  int    `yaml:"add_max"` // unconfirmed phones in all networks together; 0: no bound
 }
 
+const maxBackupEvery = 31 * 24 * time.Hour
+
+// Backup says which backups the appliance makes by itself.
+type Backup struct {
+	Every time.Duration `yaml:"every"` // 0: none
+	Keep  int           `yaml:"keep"`
+}
+
 // Journal says how much is remembered of what phones asked.
 type Journal struct {
 	Size int `yaml:"size"` // outcomes in memory
@@ -189,6 +198,7 @@ func Default() Settings {
 		Plugins: Plugins{Watch: true},
 		Guard:   Guard{Outside: "strict", AddMax: 50_000},
 		Journal: Journal{Size: 2000, Disk: 64, Days: 30},
+		Backup:  Backup{Every: 24 * time.Hour, Keep: 7},
 		Log:     Log{Level: slog.LevelInfo, Format: FormatText},
 	}
 }
@@ -316,6 +326,10 @@ func (s Settings) faults() []fault {
 	between("journal.size", s.Journal.Size, 10, 1_000_000)
 	between("journal.disk", s.Journal.Disk, 0, 1_000_000)
 	between("journal.days", s.Journal.Days, 1, 3660)
+	between("backup.keep", s.Backup.Keep, 1, 1000)
+	if e := s.Backup.Every; e != 0 && (e < time.Hour || e > maxBackupEvery) {
+		bad("backup.every", "%s is out of range; use 1h to 744h, or 0s for none", e)
+	}
 	if s.Log.Format != FormatText && s.Log.Format != FormatJSON {
 		bad("log.format", "%q is unknown; use text or json", s.Log.Format)
 	}

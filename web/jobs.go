@@ -86,7 +86,7 @@ func (o operations) ListBackups(context.Context, api.ListBackupsRequestObject) (
 	}
 	list := api.ListBackups200JSONResponse{Backups: []api.BackupFile{}}
 	for _, f := range files {
-		list.Backups = append(list.Backups, api.BackupFile{Name: f.Name, Size: f.Size, Created: f.Created})
+		list.Backups = append(list.Backups, api.BackupFile{Name: f.Name, Size: f.Size, Created: f.Created, Scheduled: f.Scheduled})
 	}
 	return list, nil
 }

@@ -325,7 +325,7 @@ func (s *apiSite) alarmed() string {
 // newBackup has the appliance keep a backup.
 func (s *apiSite) newBackup() string {
 	s.t.Helper()
-	f, err := keptBackups{s.parts}.Create(s.t.Context(), func(int64, int64) {})
+	f, err := keptBackups{s.parts}.Create(s.t.Context(), false, func(int64, int64) {})
 	if err != nil {
 		s.t.Fatal(err)
 	}

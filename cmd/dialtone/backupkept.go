@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/provision/backup"
@@ -37,14 +39,55 @@ func (k keptBackups) List() ([]admin.BackupFile, error) {
 }
 
 // Create implements admin.Backups.
-func (k keptBackups) Create(ctx context.Context, progress func(done, total int64)) (admin.BackupFile, error) {
-	f, err := k.folder().Create(ctx, time.Now(), func(ctx context.Context, w io.Writer) error {
+func (k keptBackups) Create(ctx context.Context, scheduled bool, progress func(done, total int64)) (admin.BackupFile, error) {
+	if err := k.room(); err != nil {
+		return admin.BackupFile{}, err
+	}
+	f, err := k.folder().Create(ctx, time.Now(), scheduled, func(ctx context.Context, w io.Writer) error {
 		return k.backup(ctx, &meter{w: w, told: progress})
 	})
 	if errors.Is(err, backup.ErrFull) {
 		err = fmt.Errorf("%w: %w", err, provision.ErrConflict)
 	}
 	return admin.BackupFile(f), err
+}
+
+// spareRoom is what a backup leaves free at least: leases must still be written.
+const spareRoom = 64 << 20
+
+// room returns an error if a backup might fill the disk. It is hardly larger than what it is of.
+func (k keptBackups) room() error {
+	need, state := uint64(spareRoom), k.settings.State
+	err := filepath.WalkDir(state, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && e.IsDir() && path == k.folder().Dir {
+			return fs.SkipDir
+		}
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			need += uint64(max(0, info.Size()))
+		} else if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look for room for a backup: %w", err)
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(state, &disk); err != nil {
+		return fmt.Errorf("look for room for a backup: %w", err)
+	}
+	if free := disk.Bavail * uint64(disk.Bsize); free < need { //nolint:gosec // a block's size
+		return kindError(provision.ErrConflict, "there isn't room for a backup: %d MB are free where %s is, and %d should be; remove backups "+
+			"that you don't need (dialtone backup list) or keep them elsewhere (dialtone backup create FILE)", free>>20, state, need>>20)
+	}
+	return nil
 }
 
 // Open implements admin.Backups.

@@ -60,6 +60,7 @@ type parts struct {
 	tokens   *provision.Tokens
 	access   *access.Gate
 	jobs     *admin.Jobs
+	schedule *admin.Schedule
 	backedUp atomic.Pointer[admin.BackupFile] // the last backup that was written, wherever it went; nil: none yet
 	web      *web.Server
 	dhcp     atomic.Pointer[dhcp.Server] // nil: not served
@@ -72,6 +73,9 @@ func (p *parts) Networks() *network.Set { return p.networks.Load() }
 // ends, and DHCP last, so that nothing is offered that can't be provisioned. After an error nothing is open.
 func openParts(ctx context.Context, s configs.Settings, c content, log *slog.Logger) (p *parts, err error) {
 	p = &parts{settings: s, jobs: admin.NewJobs(), logs: newPartLogs(log.Handler(), s.Log.Level), begun: time.Now()}
+	p.schedule = &admin.Schedule{
+		Every: s.Backup.Every, Keep: s.Backup.Keep, Jobs: p.jobs, Kept: keptBackups{p}, Log: p.logs.of(logStore),
+	}
 	p.log = p.logs.of(logMain)
 	defer func() {
 		if err != nil {
@@ -356,7 +360,7 @@ func (p *parts) problems() []admin.Problem {
 		}
 		list = append(list, admin.Problem{Part: "store", Kind: kind, Text: x.Err.Error()})
 	}
-	return list
+	return append(list, p.schedule.Problems()...)
 }
 
 // local is the address of ours that a phone at an address speaks to: its network's server address, else the one that
@@ -409,7 +413,7 @@ func (p *parts) tasks() []Task {
 	if p.keeper != nil {
 		tasks = append(tasks, Task{Name: "certificates", Run: p.keeper.Run})
 	}
-	tasks = append(tasks, Task{Name: "jobs", Run: p.jobs.Run}, Task{Name: "web", Run: p.web.Run})
+	tasks = append(tasks, Task{Name: "jobs", Run: p.jobs.Run}, Task{Name: "backups", Run: p.schedule.Run}, Task{Name: "web", Run: p.web.Run})
 	if p.tftp != nil {
 		tasks = append(tasks, Task{Name: "tftp", Run: p.tftp.Run})
 	}

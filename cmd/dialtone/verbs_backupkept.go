@@ -53,9 +53,13 @@ func (a *app) backupList() *cobra.Command {
 			return a.print(r.JSON200, func(w io.Writer) error {
 				var rows [][]string
 				for _, b := range r.JSON200.Backups {
-					rows = append(rows, []string{b.Name, moment(b.Created), strconv.FormatInt(b.Size, 10)})
+					by := "somebody"
+					if b.Scheduled {
+						by = "schedule"
+					}
+					rows = append(rows, []string{b.Name, moment(b.Created), strconv.FormatInt(b.Size, 10), by})
 				}
-				return table(w, []string{"BACKUP", "CREATED", "BYTES"}, rows)
+				return table(w, []string{"BACKUP", "CREATED", "BYTES", "MADE BY"}, rows)
 			})
 		},
 	}

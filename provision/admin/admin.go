@@ -69,7 +69,7 @@ type FirmwareFile struct {
 
 // Problem is something that an administrator should look into.
 type Problem struct {
-	Part    string // dhcp, guard, plugins, store or tls
+	Part    string // backup, dhcp, guard, plugins, store or tls
 	Kind    string // stable, for programs
 	Network string // empty: it concerns none or several
 	Subject string // of an alarm: what [Service.Quiet] forgets it by

@@ -14,14 +14,16 @@ type BackupFile struct {
 	Name    string
 	Size    int64
 	Created time.Time
+	// Scheduled: it was made by a [Schedule], which lets it go in time.
+	Scheduled bool
 }
 
 // Backups are the backups that the appliance keeps. Errors of one that isn't there are ErrNotFound.
 type Backups interface {
 	// List returns them, the newest first.
 	List() ([]BackupFile, error)
-	// Create writes one; progress is told how many bytes there are.
-	Create(ctx context.Context, progress func(done, total int64)) (BackupFile, error)
+	// Create writes one; progress is told how many bytes there are. ErrConflict if there is no room for it.
+	Create(ctx context.Context, scheduled bool, progress func(done, total int64)) (BackupFile, error)
 	// Verify restores one beside the state and checks it; progress is told how many of its bytes were read. ErrInvalid if
 	// it is damaged.
 	Verify(ctx context.Context, name string, progress func(done, total int64)) error
@@ -32,7 +34,7 @@ type Backups interface {
 // CreateBackup begins to write a backup into the state folder.
 func (s *Service) CreateBackup(by string) (Job, error) {
 	return s.Jobs.Start(JobBackup, "", by, func(ctx context.Context, progress func(done, total int64)) (string, error) {
-		f, err := s.Backups.Create(ctx, progress)
+		f, err := s.Backups.Create(ctx, false, progress)
 		return f.Name, err
 	})
 }

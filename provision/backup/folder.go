@@ -14,15 +14,16 @@ import (
 )
 
 const (
-	// MaxKept is how many backups a Folder holds: an appliance's disk isn't large.
+	// MaxKept is how many backups a Folder holds that somebody asked for: an appliance's disk isn't large.
 	MaxKept = 32
 
 	kept      = "dialtone-20060102T150405.000Z.tar.gz" // names of backups, by their times
-	unkept    = ".backup-"                             // how the name of one begins that isn't whole yet
+	scheduled = "dialtone-20060102T150405.000Z-scheduled.tar.gz"
+	unkept    = ".backup-" // how the name of one begins that isn't whole yet
 	foldedDir = 0o700
 )
 
-// ErrFull says that a Folder holds MaxKept backups.
+// ErrFull says that a Folder holds MaxKept backups that somebody asked for.
 var ErrFull = errors.New("too many backups are kept")
 
 // Folder is a folder of backups, only for who runs the program. It needs not exist yet.
@@ -33,6 +34,8 @@ type Kept struct {
 	Name    string
 	Size    int64
 	Created time.Time
+	// Scheduled: nobody asked for it. Whoever makes those sees to it that there aren't too many.
+	Scheduled bool
 }
 
 // List returns the backups, the newest first. Other files are passed over.
@@ -46,8 +49,8 @@ func (f Folder) List() ([]Kept, error) {
 	}
 	var list []Kept
 	for _, e := range entries {
-		at, err := time.Parse(kept, e.Name())
-		if err != nil || !e.Type().IsRegular() {
+		at, own, ok := named(e.Name())
+		if !ok || !e.Type().IsRegular() {
 			continue
 		}
 		info, err := e.Info()
@@ -57,20 +60,33 @@ func (f Folder) List() ([]Kept, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list backups: %w", err)
 		}
-		list = append(list, Kept{e.Name(), info.Size(), at})
+		list = append(list, Kept{e.Name(), info.Size(), at, own})
 	}
 	slices.SortFunc(list, func(a, b Kept) int { return b.Created.Compare(a.Created) })
 	return list, nil
 }
 
-// Create keeps what write writes. It is there only once all of it is on the disk. ErrFull.
-func (f Folder) Create(ctx context.Context, now time.Time, write func(context.Context, io.Writer) error) (k Kept, err error) {
+// named reads the name of a backup.
+func named(name string) (at time.Time, own, ok bool) {
+	at, err := time.Parse(kept, name)
+	if err != nil {
+		own = true
+		at, err = time.Parse(scheduled, name)
+	}
+	return at, own, err == nil
+}
+
+// Create keeps what write writes. It is there only once all of it is on the disk. ErrFull, for one that somebody asks for.
+func (f Folder) Create(ctx context.Context, now time.Time, own bool, write func(context.Context, io.Writer) error) (k Kept, err error) {
 	list, err := f.List()
 	if err != nil {
 		return k, err
 	}
-	if len(list) >= MaxKept {
-		return k, fmt.Errorf("%w: %d; delete some first", ErrFull, len(list))
+	list = slices.DeleteFunc(list, func(k Kept) bool { return k.Scheduled })
+	if n := len(list); !own && n >= MaxKept {
+		oldest := list[n-1].Name
+		return k, fmt.Errorf("%w: there are %d that somebody asked for, and none goes by itself; remove some first, such as the oldest: "+
+			"dialtone backup rm %s", ErrFull, n, oldest)
 	}
 	if err := os.MkdirAll(f.Dir, foldedDir); err != nil {
 		return k, fmt.Errorf("keep a backup: %w", err)
@@ -94,7 +110,11 @@ func (f Folder) Create(ctx context.Context, now time.Time, write func(context.Co
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return k, fmt.Errorf("keep a backup: %w", err)
 	}
-	k = Kept{now.UTC().Format(kept), info.Size(), now.UTC().Truncate(time.Millisecond)}
+	layout := kept
+	if own {
+		layout = scheduled
+	}
+	k = Kept{now.UTC().Format(layout), info.Size(), now.UTC().Truncate(time.Millisecond), own}
 	if err = os.Rename(file.Name(), filepath.Join(f.Dir, k.Name)); err != nil {
 		return Kept{}, fmt.Errorf("keep a backup: %w", err)
 	}
@@ -133,7 +153,7 @@ func (f Folder) Remove(name string) error {
 
 // path is where a backup is. No name leads elsewhere: it is a time.
 func (f Folder) path(name string) (string, error) {
-	if _, err := time.Parse(kept, name); err != nil || strings.ContainsAny(name, `/\`) {
+	if _, _, ok := named(name); !ok || strings.ContainsAny(name, `/\`) {
 		return "", fs.ErrNotExist
 	}
 	return filepath.Join(f.Dir, name), nil

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,13 +23,13 @@ func TestFolder(t *testing.T) {
 		return err
 	}
 	broken := errors.New("broken")
-	if _, err := f.Create(t.Context(), now, func(context.Context, io.Writer) error { return broken }); !errors.Is(err, broken) {
+	if _, err := f.Create(t.Context(), now, false, func(context.Context, io.Writer) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("got %v, want %v", err, broken)
 	}
 	if left, err := os.ReadDir(f.Dir); err != nil || len(left) != 0 {
 		t.Errorf("a failed one leaves %v, %v", left, err)
 	}
-	k, err := f.Create(t.Context(), now, some)
+	k, err := f.Create(t.Context(), now, false, some)
 	if want := (backup.Kept{Name: "dialtone-20260701T120000.005Z.tar.gz", Size: 5, Created: now}); err != nil || k != want {
 		t.Errorf("got %v, %v, want %v", k, err, want)
 	}
@@ -49,12 +50,22 @@ func TestFolder(t *testing.T) {
 		}
 	}
 	for i := 1; i < backup.MaxKept; i++ {
-		if _, err := f.Create(t.Context(), now.Add(time.Duration(i)*time.Second), some); err != nil {
+		if _, err := f.Create(t.Context(), now.Add(time.Duration(i)*time.Second), false, some); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := f.Create(t.Context(), now.Add(time.Hour), some); !errors.Is(err, backup.ErrFull) {
+	if _, err := f.Create(t.Context(), now.Add(time.Hour), false, some); !errors.Is(err, backup.ErrFull) || !strings.HasSuffix(err.Error(), "dialtone backup rm "+k.Name) {
 		t.Errorf("one too many: got %v, want %v", err, backup.ErrFull)
+	}
+	own, err := f.Create(t.Context(), now.Add(2*time.Hour), true, some)
+	if want := "dialtone-20260701T140000.005Z-scheduled.tar.gz"; err != nil || own.Name != want || !own.Scheduled {
+		t.Errorf("a scheduled one besides: got %v, %v, want %s", own, err, want)
+	}
+	if list, err := f.List(); err != nil || len(list) != backup.MaxKept+1 || list[0] != own {
+		t.Errorf("listed %v, %v", list, err)
+	}
+	if err := f.Remove(own.Name); err != nil {
+		t.Error(err)
 	}
 	if err := f.Remove(k.Name); err != nil {
 		t.Error(err)

@@ -226,16 +226,16 @@ func (e ImportVerdictAction) Valid() bool {
 
 // Defines values for JobKind.
 const (
-	Backup JobKind = "backup"
-	Verify JobKind = "verify"
+	JobKindBackup JobKind = "backup"
+	JobKindVerify JobKind = "verify"
 )
 
 // Valid indicates whether the value is a known member of the JobKind enum.
 func (e JobKind) Valid() bool {
 	switch e {
-	case Backup:
+	case JobKindBackup:
 		return true
-	case Verify:
+	case JobKindVerify:
 		return true
 	default:
 		return false
@@ -709,6 +709,7 @@ func (e StageState) Valid() bool {
 
 // Defines values for TroublePart.
 const (
+	TroublePartBackup  TroublePart = "backup"
 	TroublePartDhcp    TroublePart = "dhcp"
 	TroublePartGuard   TroublePart = "guard"
 	TroublePartPlugins TroublePart = "plugins"
@@ -719,6 +720,8 @@ const (
 // Valid indicates whether the value is a known member of the TroublePart enum.
 func (e TroublePart) Valid() bool {
 	switch e {
+	case TroublePartBackup:
+		return true
 	case TroublePartDhcp:
 		return true
 	case TroublePartGuard:
@@ -840,6 +843,9 @@ type AuditVerdict struct {
 type BackupFile struct {
 	Created time.Time `json:"created"`
 	Name    string    `json:"name"`
+
+	// Scheduled The appliance made it by itself and will let it go in time.
+	Scheduled bool `json:"scheduled,omitempty,omitzero"`
 
 	// Size In bytes.
 	Size int64 `json:"size"`
@@ -3287,7 +3293,7 @@ type ClientInterface interface {
 	// Corresponds with GET /backups (the `ListBackups` operationId).
 	ListBackups(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateBackup Writes a backup into the state folder, where 32 are kept at most. The job's object is its name, once it is there.
+	// CreateBackup Writes a backup into the state folder, where 32 are kept at most besides those that the appliance makes by itself. The job's object is its name, once it is there.
 	//
 	// Corresponds with POST /backups (the `CreateBackup` operationId).
 	CreateBackup(ctx context.Context, params *CreateBackupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4308,7 +4314,7 @@ func (c *Client) ListBackups(ctx context.Context, reqEditors ...RequestEditorFn)
 	return c.Client.Do(req)
 }
 
-// CreateBackup Writes a backup into the state folder, where 32 are kept at most. The job's object is its name, once it is there.
+// CreateBackup Writes a backup into the state folder, where 32 are kept at most besides those that the appliance makes by itself. The job's object is its name, once it is there.
 //
 // Corresponds with POST /backups (the `CreateBackup` operationId).
 func (c *Client) CreateBackup(ctx context.Context, params *CreateBackupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -12675,7 +12681,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /backups (the `ListBackups` operationId).
 	ListBackupsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListBackupsResponse, error)
 
-	// CreateBackupWithResponse Writes a backup into the state folder, where 32 are kept at most. The job's object is its name, once it is there.
+	// CreateBackupWithResponse Writes a backup into the state folder, where 32 are kept at most besides those that the appliance makes by itself. The job's object is its name, once it is there.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -19404,7 +19410,7 @@ func (c *ClientWithResponses) ListBackupsWithResponse(ctx context.Context, reqEd
 	return ParseListBackupsResponse(rsp)
 }
 
-// CreateBackupWithResponse Writes a backup into the state folder, where 32 are kept at most. The job's object is its name, once it is there.
+// CreateBackupWithResponse Writes a backup into the state folder, where 32 are kept at most besides those that the appliance makes by itself. The job's object is its name, once it is there.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -25420,7 +25426,7 @@ type ServerInterface interface {
 	// ListBackups The backups that the appliance keeps, the newest first.
 	// (GET /backups)
 	ListBackups(w http.ResponseWriter, r *http.Request)
-	// CreateBackup Writes a backup into the state folder, where 32 are kept at most. The job's object is its name, once it is there.
+	// CreateBackup Writes a backup into the state folder, where 32 are kept at most besides those that the appliance makes by itself. The job's object is its name, once it is there.
 	// (POST /backups)
 	CreateBackup(w http.ResponseWriter, r *http.Request, params CreateBackupParams)
 	// DeleteBackup Deletes a backup that the appliance keeps.
@@ -35296,7 +35302,7 @@ type StrictServerInterface interface {
 	// ListBackups The backups that the appliance keeps, the newest first.
 	// (GET /backups)
 	ListBackups(ctx context.Context, request ListBackupsRequestObject) (ListBackupsResponseObject, error)
-	// CreateBackup Writes a backup into the state folder, where 32 are kept at most. The job's object is its name, once it is there.
+	// CreateBackup Writes a backup into the state folder, where 32 are kept at most besides those that the appliance makes by itself. The job's object is its name, once it is there.
 	// (POST /backups)
 	CreateBackup(ctx context.Context, request CreateBackupRequestObject) (CreateBackupResponseObject, error)
 	// DeleteBackup Deletes a backup that the appliance keeps.
