@@ -209,9 +209,9 @@ func (c *checker) value(at string, v any, s *schema) {
 	if len(s.Enum) > 0 && !slices.Contains(s.Enum, v) {
 		words := make([]string, len(s.Enum))
 		for i, e := range s.Enum {
-			words[i] = fmt.Sprint(e)
+			words[i] = word(e)
 		}
-		c.note(at, "want %s", strings.Join(words, ", "))
+		c.note(at, "want %s", choice(words))
 	}
 	switch x := v.(type) {
 	case map[string]any:
@@ -236,9 +236,42 @@ func (c *checker) value(at string, v any, s *schema) {
 		}
 	case float64:
 		if s.Minimum != nil && x < *s.Minimum || s.Maximum != nil && x > *s.Maximum {
-			c.note(at, "%v is out of bounds", x)
+			c.note(at, "%v is out of bounds: want %s", x, s.bounds())
 		}
 	}
+}
+
+// word is a value of an enumeration for people.
+func word(v any) string {
+	switch x := v.(type) {
+	case nil:
+		return "null"
+	case string:
+		if x == "" {
+			return `""`
+		}
+	}
+	return fmt.Sprint(v)
+}
+
+// choice words what there is to choose from.
+func choice(words []string) string {
+	if n := len(words); n > 1 {
+		return strings.Join(words[:n-1], ", ") + " or " + words[n-1]
+	}
+	return strings.Join(words, "")
+}
+
+// bounds words between what a number must be.
+func (s *schema) bounds() string {
+	number := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
+	switch {
+	case s.Maximum == nil:
+		return "at least " + number(*s.Minimum)
+	case s.Minimum == nil:
+		return "at most " + number(*s.Maximum)
+	}
+	return number(*s.Minimum) + " to " + number(*s.Maximum)
 }
 
 func (c *checker) object(at string, x map[string]any, s *schema) {
