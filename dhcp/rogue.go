@@ -69,7 +69,7 @@ func (r Rogue) String() string {
 	var b strings.Builder
 	b.WriteString(r.Server.String())
 	if !r.HW.IsZero() {
-		b.WriteString(" (" + r.HW.String() + ")")
+		b.WriteString(" (" + r.HW.String() + ", " + r.HW.Vendor() + ")")
 	}
 	b.WriteString(" on " + r.Interface)
 	if r.Relay.IsValid() {

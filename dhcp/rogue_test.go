@@ -100,7 +100,7 @@ func TestOverhearing(t *testing.T) {
 		if len(r) != 1 || r[0].Offered != ip("192.0.2.77") || !r[0].Since.Equal(since) || !r[0].Last.Equal(time.Now()) {
 			t.Errorf("after a NAK an hour later: %v", r)
 		}
-		want := `192.0.2.9 (00:1b:d4:aa:bb:09) on eth0 offers 192.0.2.77, router 192.0.2.9, option 66 tftp\n.example.net, option 150 192.0.2.9`
+		want := `192.0.2.9 (00:1b:d4:aa:bb:09, Cisco) on eth0 offers 192.0.2.77, router 192.0.2.9, option 66 tftp\n.example.net, option 150 192.0.2.9`
 		if got := r[0].String(); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}

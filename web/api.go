@@ -145,7 +145,7 @@ func (o operations) Explain(ctx context.Context, r api.ExplainRequestObject) (ap
 func toLease(l lease.Lease) api.Lease {
 	now := time.Now()
 	return api.Lease{
-		IP: l.Addr.String(), Mac: l.Client.HW.String(), Network: string(l.Network), Active: l.Active(now),
+		IP: l.Addr.String(), Mac: l.Client.HW.String(), MacVendor: l.Client.HW.Vendor(), Network: string(l.Network), Active: l.Active(now),
 		State: api.LeaseState(l.State.String()), Origin: api.LeaseOrigin(l.Origin.String()),
 		Hostname: provision.Printable(l.Client.Hostname), VendorClass: provision.Printable(l.Client.VendorClass),
 		Start: l.Start, Expiry: l.Expiry,
@@ -155,7 +155,7 @@ func toLease(l lease.Lease) api.Lease {
 func toSighting(x provision.Sighting) api.Sighting {
 	id := x.Identity
 	return api.Sighting{
-		Key: x.Key, Mac: id.HW.String(), Sn: id.Serial, UUID: id.UUID, Vendor: id.Vendor, Model: id.Model, Version: id.Version,
+		Key: x.Key, Mac: id.HW.String(), MacVendor: id.HW.Vendor(), Sn: id.Serial, UUID: id.UUID, Vendor: id.Vendor, Model: id.Model, Version: id.Version,
 		IP: x.Last.Peer.String(), Proto: string(x.Last.Proto), Path: provision.Printable(x.Last.Raw),
 		Count: int64(min(x.Count, math.MaxInt64)), First: x.First, Last: x.Last.At, Why: x.Why,
 	}

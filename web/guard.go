@@ -24,7 +24,7 @@ func (o operations) ListWaiting(context.Context, api.ListWaitingRequestObject) (
 	for _, w := range o.admin.ListWaiting() {
 		id := w.Identity
 		list.Waiting = append(list.Waiting, api.Waiting{
-			Phone: string(w.Device), Mac: w.HW.String(), Sn: id.Serial, Vendor: id.Vendor, Model: id.Model, Version: id.Version,
+			Phone: string(w.Device), Mac: w.HW.String(), MacVendor: w.HW.Vendor(), Sn: id.Serial, Vendor: id.Vendor, Model: id.Model, Version: id.Version,
 			Network: w.Network, From: w.Peer.String(), Path: provision.Printable(w.Path), Rule: w.Rule, Why: provision.Printable(w.Why),
 			Served: w.Served, First: w.First, Last: w.Last, Count: int64(w.Count),
 		})

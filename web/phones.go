@@ -217,7 +217,7 @@ func fromValue(v any) any {
 
 func toPhone(p admin.Phone) api.Phone {
 	x := api.Phone{
-		ID: string(p.ID), Mac: p.HW.String(), Sn: p.Serial, UUID: p.UUID, Vendor: p.Vendor, Model: p.Model, Version: p.Version,
+		ID: string(p.ID), Mac: p.HW.String(), MacVendor: p.HW.Vendor(), Sn: p.Serial, UUID: p.UUID, Vendor: p.Vendor, Model: p.Model, Version: p.Version,
 		Label: p.Label, Plugin: string(p.Plugin), Pinned: p.Pinned, Config: string(p.Config), Auto: p.Auto, Created: p.Created,
 		Addresses: []string{}, Seen: p.Seen, Rev: number(p.Rev), State: toState(p.Trust()), Network: p.Network,
 		Port: provision.Printable(p.Port), Remote: p.Remote, Static: p.Static, Override: map[string]any(p.Override), Options: p.Options,

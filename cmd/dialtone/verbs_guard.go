@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,7 +40,7 @@ func (a *app) phoneWaiting() *cobra.Command {
 						got = "served"
 					}
 					rows = append(rows, []string{
-						x.Phone, x.Mac, x.From, x.Network, strings.TrimSpace(x.Vendor + " " + x.Model), got,
+						x.Phone, x.Mac, x.From, x.Network, modelText(x.Vendor, x.Model, x.MacVendor), got,
 						strconv.FormatInt(x.Count, 10), x.Last.Local().Format(time.DateTime), x.Path, x.Rule + ": " + x.Why,
 					})
 				}

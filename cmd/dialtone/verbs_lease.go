@@ -48,9 +48,9 @@ func (a *app) leaseList() *cobra.Command {
 			return a.print(list, func(w io.Writer) error {
 				var rows [][]string
 				for _, l := range list.Leases {
-					rows = append(rows, []string{l.IP, l.Mac, string(l.State), l.Expiry.Local().Format(time.DateTime), l.Network, l.Hostname, l.VendorClass})
+					rows = append(rows, []string{l.IP, l.Mac, l.MacVendor, string(l.State), l.Expiry.Local().Format(time.DateTime), l.Network, l.Hostname, l.VendorClass})
 				}
-				return table(w, []string{"ADDRESS", "MAC", "STATE", "UNTIL", "NETWORK", "HOST NAME", "VENDOR CLASS"}, rows)
+				return table(w, []string{"ADDRESS", "MAC", "MADE BY", "STATE", "UNTIL", "NETWORK", "HOST NAME", "VENDOR CLASS"}, rows)
 			})
 		},
 	}

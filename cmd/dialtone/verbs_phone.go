@@ -55,7 +55,7 @@ func (a *app) phoneList() *cobra.Command {
 			return a.print(list, func(w io.Writer) error {
 				var rows [][]string
 				for _, p := range list.Phones {
-					rows = append(rows, []string{p.Mac, strings.Join(p.Addresses, ","), strings.TrimSpace(p.Vendor + " " + p.Model), p.Version, p.Plugin, p.Config, string(p.State), p.Label})
+					rows = append(rows, []string{p.Mac, strings.Join(p.Addresses, ","), modelText(p.Vendor, p.Model, p.MacVendor), p.Version, p.Plugin, p.Config, string(p.State), p.Label})
 				}
 				return table(w, []string{"MAC", "ADDRESS", "MODEL", "FIRMWARE", "PLUGIN", "CONFIG", "STATE", "LABEL"}, rows)
 			})
@@ -107,7 +107,7 @@ func (a *app) listSightings(cmd *cobra.Command, c *api.ClientWithResponses, filt
 	return a.print(list, func(w io.Writer) error {
 		var rows [][]string
 		for _, s := range list.Sightings {
-			rows = append(rows, []string{s.Mac, s.IP, strings.TrimSpace(s.Vendor + " " + s.Model), strconv.FormatInt(s.Count, 10), s.Last.Local().Format(time.DateTime), s.Proto + " " + s.Path, s.Why})
+			rows = append(rows, []string{s.Mac, s.IP, modelText(s.Vendor, s.Model, s.MacVendor), strconv.FormatInt(s.Count, 10), s.Last.Local().Format(time.DateTime), s.Proto + " " + s.Path, s.Why})
 		}
 		return table(w, []string{"MAC", "ADDRESS", "MODEL", "TIMES", "LAST", "ASKED FOR", "WHY NOT ADDED"}, rows)
 	})
@@ -183,6 +183,14 @@ func (a *app) phoneAdopt() *cobra.Command {
 	return cmd
 }
 
+// modelText is what a device is, or as long as that isn't known, whose its MAC is.
+func modelText(vendor, model, macVendor string) string {
+	if vendor == "" && model == "" && macVendor != "" {
+		return "(" + macVendor + ")"
+	}
+	return strings.TrimSpace(vendor + " " + model)
+}
+
 func writePhone(w io.Writer, p api.Phone) error {
 	plugin := p.Plugin
 	if p.Pinned {
@@ -202,13 +210,17 @@ func writePhone(w io.Writer, p api.Phone) error {
 	if p.Static {
 		state += ", with an address of its own"
 	}
+	mac := p.Mac
+	if mac != "" {
+		mac += ", " + p.MacVendor
+	}
 	seen := ""
 	if !p.Seen.IsZero() {
 		seen = p.Seen.Local().Format(time.DateTime)
 	}
 	for _, row := range [][2]string{
 		{"id", p.ID},
-		{"mac", p.Mac},
+		{"mac", mac},
 		{"serial number", p.Sn},
 		{"uuid", p.UUID},
 		{"label", p.Label},

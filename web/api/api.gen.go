@@ -1266,11 +1266,14 @@ type KeyPattern struct {
 
 // Lease defines model for Lease.
 type Lease struct {
-	Active      bool        `json:"active"`
-	Expiry      time.Time   `json:"expiry"`
-	Hostname    string      `json:"hostname,omitempty,omitzero"`
-	IP          string      `json:"ip"`
-	Mac         string      `json:"mac,omitempty,omitzero"`
+	Active   bool      `json:"active"`
+	Expiry   time.Time `json:"expiry"`
+	Hostname string    `json:"hostname,omitempty,omitzero"`
+	IP       string    `json:"ip"`
+	Mac      string    `json:"mac,omitempty,omitzero"`
+
+	// MacVendor The maker, as far as the MAC tells; unknown vendor, or locally administered.
+	MacVendor   string      `json:"mac_vendor,omitempty,omitzero"`
 	Network     string      `json:"network"`
 	Origin      LeaseOrigin `json:"origin"`
 	Start       time.Time   `json:"start"`
@@ -1776,7 +1779,10 @@ type Phone struct {
 	ID        string    `json:"id"`
 	Label     string    `json:"label,omitempty,omitzero"`
 	Mac       string    `json:"mac,omitempty,omitzero"`
-	Model     string    `json:"model,omitempty,omitzero"`
+
+	// MacVendor The maker, as far as the MAC tells; unknown vendor, or locally administered.
+	MacVendor string `json:"mac_vendor,omitempty,omitzero"`
+	Model     string `json:"model,omitempty,omitzero"`
 
 	// Network Where its first request came from, if it was added by that.
 	Network string `json:"network,omitempty,omitzero"`
@@ -2259,19 +2265,22 @@ type SharedLink struct {
 
 // Sighting defines model for Sighting.
 type Sighting struct {
-	Count   int64     `json:"count"`
-	First   time.Time `json:"first"`
-	IP      string    `json:"ip,omitempty,omitzero"`
-	Key     string    `json:"key"`
-	Last    time.Time `json:"last"`
-	Mac     string    `json:"mac,omitempty,omitzero"`
-	Model   string    `json:"model,omitempty,omitzero"`
-	Path    string    `json:"path,omitempty,omitzero"`
-	Proto   string    `json:"proto,omitempty,omitzero"`
-	Sn      string    `json:"sn,omitempty,omitzero"`
-	UUID    string    `json:"uuid,omitempty,omitzero"`
-	Vendor  string    `json:"vendor,omitempty,omitzero"`
-	Version string    `json:"version,omitempty,omitzero"`
+	Count int64     `json:"count"`
+	First time.Time `json:"first"`
+	IP    string    `json:"ip,omitempty,omitzero"`
+	Key   string    `json:"key"`
+	Last  time.Time `json:"last"`
+	Mac   string    `json:"mac,omitempty,omitzero"`
+
+	// MacVendor The maker, as far as the MAC tells; unknown vendor, or locally administered.
+	MacVendor string `json:"mac_vendor,omitempty,omitzero"`
+	Model     string `json:"model,omitempty,omitzero"`
+	Path      string `json:"path,omitempty,omitzero"`
+	Proto     string `json:"proto,omitempty,omitzero"`
+	Sn        string `json:"sn,omitempty,omitzero"`
+	UUID      string `json:"uuid,omitempty,omitzero"`
+	Vendor    string `json:"vendor,omitempty,omitzero"`
+	Version   string `json:"version,omitempty,omitzero"`
 
 	// Why Why it was not added.
 	Why string `json:"why"`
@@ -2385,11 +2394,14 @@ type Waiting struct {
 	First time.Time `json:"first"`
 
 	// From The address that it asked from last.
-	From    string    `json:"from"`
-	Last    time.Time `json:"last"`
-	Mac     string    `json:"mac,omitempty,omitzero"`
-	Model   string    `json:"model,omitempty,omitzero"`
-	Network string    `json:"network,omitempty,omitzero"`
+	From string    `json:"from"`
+	Last time.Time `json:"last"`
+	Mac  string    `json:"mac,omitempty,omitzero"`
+
+	// MacVendor The maker, as far as the MAC tells; unknown vendor, or locally administered.
+	MacVendor string `json:"mac_vendor,omitempty,omitzero"`
+	Model     string `json:"model,omitempty,omitzero"`
+	Network   string `json:"network,omitempty,omitzero"`
 
 	// Path What it asked for last.
 	Path  string `json:"path"`
