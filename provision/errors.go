@@ -6,7 +6,7 @@ import "errors"
 // ours and must never look like ErrNotFound to a client.
 var (
 	ErrNotFound  = errors.New("not found")
-	ErrConflict  = errors.New("changed meanwhile")
+	ErrConflict  = errors.New("conflict")
 	ErrAmbiguous = errors.New("ambiguous")
 	ErrForbidden = errors.New("forbidden")
 	ErrInvalid   = errors.New("invalid")

@@ -26,12 +26,23 @@ func numbered(h http.Handler) http.Handler {
 	})
 }
 
-// checkBody refuses bodies that aren't as the document has them. Decoding alone would pass over fields that nobody knows.
+// checkBody refuses bodies and queries that aren't as the document has them. Decoding alone would pass over fields and
+// parameters that nobody knows.
 func (s *Server) checkBody(contract *api.Contract) api.MiddlewareFunc {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			operation := strings.Replace(r.Pattern, " "+apiBase, " ", 1)
+			if found := violations(contract.Query(operation, r.URL.Query())); found != nil {
+				s.problem(w, r, found)
+				return
+			}
 			if r.Body == nil || r.Body == http.NoBody {
 				next.ServeHTTP(w, r)
+				return
+			}
+			if kind := r.Header.Get("Content-Type"); !contract.Takes(operation, kind) {
+				s.problem(w, r, fmt.Errorf("%w: the body isn't %q: send Content-Type: application/json, or what else the operation takes",
+					errMediaType, provision.Printable(kind)))
 				return
 			}
 			body, err := io.ReadAll(r.Body)
@@ -39,11 +50,7 @@ func (s *Server) checkBody(contract *api.Contract) api.MiddlewareFunc {
 				s.problem(w, r, fmt.Errorf("read the body: %w: %w", err, provision.ErrInvalid))
 				return
 			}
-			var found bodyError
-			for _, v := range contract.Request(strings.Replace(r.Pattern, " "+apiBase, " ", 1), body) {
-				found = append(found, api.FieldError{Pointer: v.Pointer, Detail: provision.Printable(v.Text)})
-			}
-			if len(found) > 0 {
+			if found := violations(contract.Request(operation, body)); found != nil {
 				s.problem(w, r, found)
 				return
 			}
@@ -51,6 +58,20 @@ func (s *Server) checkBody(contract *api.Contract) api.MiddlewareFunc {
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+var errMediaType = errors.New("unsupported media type")
+
+// violations makes an error of them; nil: there are none.
+func violations(list []api.Violation) error {
+	if len(list) == 0 {
+		return nil
+	}
+	found := make(bodyError, len(list))
+	for i, v := range list {
+		found[i] = api.FieldError{Pointer: v.Pointer, Detail: provision.Printable(v.Text)}
+	}
+	return found
 }
 
 // bodyError is where a body isn't as the document has it.
@@ -113,6 +134,7 @@ func toProblem(err error) api.Problem {
 		{provision.ErrForbidden, http.StatusForbidden},
 		{provision.ErrConflict, http.StatusConflict},
 		{provision.ErrAmbiguous, http.StatusConflict},
+		{errMediaType, http.StatusUnsupportedMediaType},
 		{errKeyReused, http.StatusUnprocessableEntity},
 		{errTooManyListeners, http.StatusServiceUnavailable},
 	} {

@@ -8,9 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/admin"
@@ -79,8 +78,8 @@ func (k keptBackups) room() error {
 	if err != nil {
 		return fmt.Errorf("look for room for a backup: %w", err)
 	}
-	var disk unix.Statfs_t
-	if err := unix.Statfs(state, &disk); err != nil {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(state, &disk); err != nil {
 		return fmt.Errorf("look for room for a backup: %w", err)
 	}
 	if free := disk.Bavail * uint64(disk.Bsize); free < need { //nolint:gosec // a block's size

@@ -83,12 +83,17 @@ func writeDecision(w io.Writer, d *api.Decision, dry bool) error {
 	for _, c := range d.Changes {
 		rows = append(rows, []string{printable(c.Path), printable(c.Old), printable(c.New)})
 	}
+	said := dryly(dry) + "this changes"
+	if len(rows) == 0 {
+		said = "nothing changes"
+	}
+	if _, err := fmt.Fprintf(w, "\n%s\n", said); err != nil {
+		return err
+	}
 	if len(rows) > 0 {
-		if err := table(w, []string{dryly(dry) + "CHANGE", "FROM", "TO"}, rows); err != nil {
+		if err := table(w, []string{"FIELD", "FROM", "TO"}, rows); err != nil {
 			return err
 		}
-	} else if _, err := fmt.Fprintln(w, "Nothing changes."); err != nil {
-		return err
 	}
 	n := d.Next
 	if n.Path == "" {

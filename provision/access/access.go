@@ -70,7 +70,7 @@ var (
 	ErrScope     = errors.New("not allowed")
 	ErrInvalid   = errors.New("invalid")
 	ErrNotFound  = errors.New("not found")
-	ErrConflict  = errors.New("changed meanwhile")
+	ErrConflict  = errors.New("conflict")
 )
 
 // Via is how somebody proved who they are.

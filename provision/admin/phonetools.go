@@ -75,6 +75,9 @@ func phoneRecord(d *provision.Device) provision.Params {
 	put("options", d.Options)
 	put("label", d.Label)
 	put("state", string(d.State))
+	if d.State == provision.StateNew && d.ID != "" {
+		out["state"] = "new" // which has no name inside
+	}
 	put("remote", d.Remote)
 	put("static", d.Static)
 	put("port", d.Port)

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,16 +30,24 @@ type Violation struct {
 }
 
 type components struct {
-	Responses map[string]response `yaml:"responses"`
+	Parameters map[string]parameter `yaml:"parameters"`
+	Responses  map[string]response `yaml:"responses"`
 	Schemas   map[string]*schema  `yaml:"schemas"`
 }
 
 type operation struct {
-	ID   string `yaml:"operationId"`
-	Body struct {
+	ID         string      `yaml:"operationId"`
+	Parameters []parameter `yaml:"parameters"`
+	Body       struct {
 		Content map[string]media `yaml:"content"`
 	} `yaml:"requestBody"`
 	Responses map[string]response `yaml:"responses"`
+}
+
+type parameter struct {
+	Ref  string `yaml:"$ref"`
+	Name string `yaml:"name"`
+	In   string `yaml:"in"`
 }
 
 type response struct {
@@ -111,6 +121,39 @@ func (c *Contract) Request(operation string, body []byte) []Violation {
 		}
 	}
 	return nil
+}
+
+// Query returns which parameters of a query the document has not of the operation: one that is misspelt, such as dryrun,
+// mustn't pass for none.
+func (c *Contract) Query(operation string, query url.Values) (list []Violation) {
+	var known []string
+	for _, p := range c.operations[operation].Parameters {
+		if name, ok := strings.CutPrefix(p.Ref, "#/components/parameters/"); ok {
+			p = c.components.Parameters[name]
+		}
+		if p.In == "query" {
+			known = append(known, p.Name)
+		}
+	}
+	slices.Sort(known)
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(known, name) {
+			list = append(list, Violation{Text: fmt.Sprintf("there is no parameter %q; there are %s", name, cmp.Or(choice(known), "none"))})
+		}
+	}
+	return list
+}
+
+// Takes reports whether a body of a media type is one that the operation takes. What has no type, or isn't asked for, is
+// nothing wrong.
+func (c *Contract) Takes(operation, contentType string) bool {
+	content := c.operations[operation].Body.Content
+	if contentType == "" || len(content) == 0 {
+		return true
+	}
+	kind, _, err := mime.ParseMediaType(contentType)
+	_, ok := content[kind]
+	return err == nil && ok
 }
 
 // Response returns the ID of the operation that a request is of, and in what the response's body differs from what the

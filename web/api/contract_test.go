@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"net/url"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -32,5 +33,42 @@ func TestViolations(t *testing.T) {
 		if diff := cmp.Diff(want, contract.Request(c.operation, []byte(c.body))); diff != "" {
 			t.Errorf("%s %s (-want +got):\n%s", c.operation, c.body, diff)
 		}
+	}
+}
+
+// A parameter that nobody knows is no parameter that was left out, and a form is no JSON.
+func TestQueryAndType(t *testing.T) {
+	t.Parallel()
+	contract, err := api.ReadContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ operation, query, want string }{
+		{"POST /phones/{phone}/retire", "dry_run=true", ""},
+		{"POST /phones/{phone}/retire", "dryrun=true", `there is no parameter "dryrun"; there are dry_run`},
+		{"GET /phones", "limit=1&sort=mac&cursor=x&filter=y", ""},
+		{"GET /version", "x=1", `there is no parameter "x"; there are none`},
+	} {
+		values, err := url.ParseQuery(c.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for _, v := range contract.Query(c.operation, values) {
+			got += v.Text
+		}
+		if got != c.want {
+			t.Errorf("%s?%s: got %q, want %q", c.operation, c.query, got, c.want)
+		}
+	}
+	for kind, want := range map[string]bool{
+		"": true, "application/json": true, "application/json; charset=utf-8": true, "text/plain": false, "application/x-www-form-urlencoded": false, ";": false,
+	} {
+		if got := contract.Takes("POST /phones", kind); got != want {
+			t.Errorf("%q: got %t, want %t", kind, got, want)
+		}
+	}
+	if !contract.Takes("POST /phones/{phone}/retire", "text/plain") {
+		t.Error("the type of a body that nobody asked for matters")
 	}
 }
