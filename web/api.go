@@ -43,6 +43,16 @@ func (s *Server) apiHandler(who func(*http.Request) (access.Actor, error)) (http
 	return s.counted(http.MaxBytesHandler(s.guarded(mux, who), maxBody)), nil
 }
 
+// serveDocument serves what the API promises, to whoever reaches it: it is no secret.
+func serveDocument(e *echo.Echo) error {
+	document, err := api.DocumentJSON()
+	if err != nil {
+		return err
+	}
+	e.GET(apiBase+"/openapi.json", func(c echo.Context) error { return c.JSONBlob(http.StatusOK, document) })
+	return nil
+}
+
 // socketHandler is the API for the unix socket, whose file permissions have let in who may do everything.
 func (s *Server) socketHandler() (http.Handler, error) {
 	who := func(*http.Request) (access.Actor, error) { return access.Socket(), nil }
@@ -51,6 +61,9 @@ func (s *Server) socketHandler() (http.Handler, error) {
 		return nil, err
 	}
 	e := s.newEcho()
+	if err := serveDocument(e); err != nil {
+		return nil, err
+	}
 	e.Any(apiBase+"/*", echo.WrapHandler(numbered(h)))
 	s.operational(e, s.serveMetrics(who))
 	return e, nil

@@ -194,7 +194,7 @@ func (s *Server) guarded(mux *http.ServeMux, who func(*http.Request) (access.Act
 		a, err := who(r)
 		v := visit{Actor: a, remote: remoteOf(r).String(), agent: provision.Printable(r.UserAgent()), tls: r.TLS != nil, still: s.again(r, a)}
 		ctx := context.WithValue(r.Context(), visitKey{}, v)
-		_, pattern := mux.Handler(r)
+		otherwise, pattern := mux.Handler(r)
 		method, path, _ := strings.Cut(pattern, " ")
 		known, ok := rules[method+" "+strings.TrimPrefix(path, apiBase)]
 		switch {
@@ -202,7 +202,9 @@ func (s *Server) guarded(mux *http.ServeMux, who func(*http.Request) (access.Act
 		case err != nil:
 			s.problem(w, r, err)
 			return
-		case pattern == "": // 404 or 405, in the multiplexer's words
+		case pattern == "":
+			s.problem(w, r, unrouted(w, r, otherwise))
+			return
 		case !ok:
 			s.problem(w, r, fmt.Errorf("%s has no rule that says who may call it: %w", pattern, provision.ErrForbidden))
 			return
@@ -227,6 +229,35 @@ func (s *Server) guarded(mux *http.ServeMux, who func(*http.Request) (access.Act
 		mux.ServeHTTP(w, r)
 	})
 }
+
+// unrouted is what is wrong with a request of no operation: the multiplexer says so by a status, and which methods there are.
+func unrouted(w http.ResponseWriter, r *http.Request, says http.Handler) error {
+	heard := hearing{header: http.Header{}}
+	says.ServeHTTP(&heard, r)
+	if heard.code != http.StatusMethodNotAllowed {
+		return fmt.Errorf("there is no %s: %w", provision.Printable(r.URL.Path), provision.ErrNotFound)
+	}
+	allow := heard.header.Get("Allow")
+	w.Header().Set("Allow", allow)
+	return fmt.Errorf("%w: %s is not for %s, but for %s", errMethod, provision.Printable(r.URL.Path), provision.Printable(r.Method), allow)
+}
+
+var errMethod = errors.New("method not allowed")
+
+// hearing hears what a handler says and tells nobody.
+type hearing struct {
+	header http.Header
+	code   int
+}
+
+// Header implements http.ResponseWriter.
+func (h *hearing) Header() http.Header { return h.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (h *hearing) WriteHeader(code int) { h.code = code }
+
+// Write implements http.ResponseWriter.
+func (h *hearing) Write(b []byte) (int, error) { return len(b), nil }
 
 // refused writes down that somebody tried in vain.
 func (s *Server) refused(ctx context.Context, a access.Actor, action string, why error) {

@@ -134,6 +134,7 @@ func toProblem(err error) api.Problem {
 		{provision.ErrForbidden, http.StatusForbidden},
 		{provision.ErrConflict, http.StatusConflict},
 		{provision.ErrAmbiguous, http.StatusConflict},
+		{errMethod, http.StatusMethodNotAllowed},
 		{errMediaType, http.StatusUnsupportedMediaType},
 		{errKeyReused, http.StatusUnprocessableEntity},
 		{errTooManyListeners, http.StatusServiceUnavailable},

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/web/api"
@@ -163,6 +165,17 @@ func (s *Server) newEcho() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = echo.ExtractIPDirect()
+	e.HTTPErrorHandler = func(err error, c echo.Context) {
+		x, ok := errors.AsType[*echo.HTTPError](err)
+		switch {
+		case ok && x.Code == http.StatusMethodNotAllowed && strings.HasPrefix(c.Request().URL.Path, "/api/"):
+			s.problem(c.Response(), c.Request(), errMethod)
+		case ok && x.Code == http.StatusNotFound && strings.HasPrefix(c.Request().URL.Path, "/api/"):
+			s.problem(c.Response(), c.Request(), fmt.Errorf("there is no %s: %w", provision.Printable(c.Request().URL.Path), provision.ErrNotFound))
+		default:
+			e.DefaultHTTPErrorHandler(err, c)
+		}
+	}
 	e.Use(middleware.RecoverWithConfig(middleware.RecoverConfig{
 		LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
 			s.Log.ErrorContext(c.Request().Context(), "console request panicked", "path", c.Path(), "err", err, "stack", string(stack))

@@ -237,6 +237,13 @@ func TestAPIProblems(t *testing.T) {
 			t.Errorf("explain %s: %d %+v", body, status, p)
 		}
 	}
+	for path, want := range map[string]int{
+		"/nothing": http.StatusNotFound, "/phones/x/nothing": http.StatusNotFound, "/version": http.StatusMethodNotAllowed, "/../docs": http.StatusNotFound,
+	} {
+		if status, p := post(path, `{}`); status != want || p.Status != int32(want) || p.RequestID == "" && path != "/../docs" {
+			t.Errorf("POST %s: %d %+v, want %d", path, status, p, want)
+		}
+	}
 	status, p := post("/explain", `{"proto":"tftp","path":"x","form":"192.0.2.23"}`)
 	if status != http.StatusBadRequest || len(p.RequestID) != 16 || len(p.Errors) != 2 || p.Errors[0].Pointer != "/from" || p.Errors[1].Pointer != "/form" {
 		t.Errorf("an unknown field: %d %+v; want what is missing and what is unknown, with their pointers", status, p)

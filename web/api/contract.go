@@ -31,8 +31,8 @@ type Violation struct {
 
 type components struct {
 	Parameters map[string]parameter `yaml:"parameters"`
-	Responses  map[string]response `yaml:"responses"`
-	Schemas   map[string]*schema  `yaml:"schemas"`
+	Responses  map[string]response  `yaml:"responses"`
+	Schemas    map[string]*schema   `yaml:"schemas"`
 }
 
 type operation struct {
@@ -74,6 +74,15 @@ type schema struct {
 	MaxLength  *int               `yaml:"maxLength"`
 	MinItems   int                `yaml:"minItems"`
 	MaxItems   *int               `yaml:"maxItems"`
+}
+
+// DocumentJSON returns [Document] as JSON.
+func DocumentJSON() ([]byte, error) {
+	var doc map[string]any
+	if err := yaml.Unmarshal(Document, &doc); err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	return json.Marshal(doc)
 }
 
 // ReadContract reads [Document].

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"net/url"
 	"testing"
 
@@ -53,12 +54,12 @@ func TestQueryAndType(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got string
-		for _, v := range contract.Query(c.operation, values) {
-			got += v.Text
+		var want []api.Violation
+		if c.want != "" {
+			want = []api.Violation{{Text: c.want}}
 		}
-		if got != c.want {
-			t.Errorf("%s?%s: got %q, want %q", c.operation, c.query, got, c.want)
+		if diff := cmp.Diff(want, contract.Query(c.operation, values)); diff != "" {
+			t.Errorf("%s?%s (-want +got):\n%s", c.operation, c.query, diff)
 		}
 	}
 	for kind, want := range map[string]bool{
@@ -70,5 +71,21 @@ func TestQueryAndType(t *testing.T) {
 	}
 	if !contract.Takes("POST /phones/{phone}/retire", "text/plain") {
 		t.Error("the type of a body that nobody asked for matters")
+	}
+}
+
+// The document is served as JSON, and says the same there.
+func TestDocumentJSON(t *testing.T) {
+	t.Parallel()
+	data, err := api.DocumentJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		OpenAPI string                    `json:"openapi"`
+		Paths   map[string]map[string]any `json:"paths"`
+	}
+	if err := json.Unmarshal(data, &doc); err != nil || doc.OpenAPI != "3.1.0" || doc.Paths["/phones/{phone}/approve"]["post"] == nil {
+		t.Errorf("%v, version %q, %d paths", err, doc.OpenAPI, len(doc.Paths))
 	}
 }
