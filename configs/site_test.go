@@ -136,6 +136,9 @@ func TestParseSiteFaults(t *testing.T) {
 		{"reservation", "networks:\n- name: v\n  prefix: 192.0.2.0/24\n  reservations:\n  - ip: 192.0.2.7\n", []string{"s.yaml:5: network v: the reservation needs ip, and mac, client_id, circuit or remote"}},
 		{"IPv6", "networks:\n- name: v\n  prefix: 2001:db8::/64\n", []string{`s.yaml:3: networks[0].prefix: "2001:db8::/64" is not an IPv4 network`}},
 		{"no unit", "networks:\n- name: v\n  lease: {default: 3600}\n", []string{`s.yaml:3: networks[0].lease.default: "3600" is not a length of time`}},
+		{"U25", "networks:\n- name: v\n  provisioning: {nat: 2}\n- name: w\n  provisioning: {nat: foobar}\n- name: x\n  provisioning: {nat: -1}\n", []string{
+			`s.yaml:3: networks[0].provisioning.nat: "2" is neither true nor false`, `s.yaml:5: networks[1].provisioning.nat: "foobar"`, `s.yaml:7: networks[2].provisioning.nat: "-1"`,
+		}},
 		{"option twice", "networks:\n- name: v\n  options: {66: a, 66: b}\n", []string{"s.yaml:3: networks[0].options.66: the key stands twice"}},
 		{"option of options", "networks:\n- name: v\n  options: {43: {1: {2: {3: x}}}}\n", []string{"s.yaml:3: networks[0].options.43.1.2: want a single value, not keys with values"}},
 		{"configs", "configs:\n- {label: x}\n- {id: a, role: default}\n- {id: a}\n- {id: b, role: default, parents: [c]}\n- {id: d, role: king}\n", []string{

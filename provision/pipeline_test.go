@@ -397,3 +397,40 @@ func explainText(tb testing.TB, o *provision.Outcome) string {
 	}
 	return b.String()
 }
+
+// ruled is a plugin whose rules are asked one by one.
+type ruled struct {
+	*provisiontest.Plugin
+	rules []provision.Rule
+}
+
+func (p *ruled) Rules() []provision.Rule { return p.rules }
+
+// A rule that panics costs its plugin's claims, those of its other rules too, and nobody else's.
+func TestPanickingRuleLosesItsPluginsClaimsOnly(t *testing.T) {
+	t.Parallel()
+	says := func(vendor string, then any) func([]provision.Claim, string) []provision.Claim {
+		return func(cs []provision.Claim, _ string) []provision.Claim {
+			cs = append(cs, claims("", provision.SourceHeader, "vendor", vendor)...)
+			if then != nil {
+				panic(then)
+			}
+			return cs
+		}
+	}
+	bad := &ruled{&provisiontest.Plugin{T: t, Name: "bad-1", OnSupport: supports("Bad", "1", "1")}, []provision.Rule{
+		{Field: provision.FieldPath, By: "bad-1 extract[0]", Find: says("Bad", nil)},
+		{Field: provision.FieldPath, By: "bad-1 extract[1]", Find: says("Half", "a nasty path")},
+	}}
+	good := &ruled{&provisiontest.Plugin{T: t, Name: "good-1", OnSupport: supports("Good", "1", "1")}, []provision.Rule{
+		{Field: provision.FieldPath, By: "good-1 extract[0]", Find: says("Good", nil)},
+	}}
+	w := newWorld(t)
+	w.plugins.Set(bad, good)
+	for range 2 { // the second time from memory
+		_, o := w.ask(t, tftp(addrP, "x"))
+		if len(o.Claims) != 1 || o.Claims[0].By != "good-1 extract[0]" || o.Identity.Vendor != "Good" || !strings.Contains(o.Steps[0].Note, "bad-1 lost its claims") {
+			t.Errorf("claims %+v, vendor %q, note %q", o.Claims, o.Identity.Vendor, o.Steps[0].Note)
+		}
+	}
+}

@@ -132,6 +132,9 @@ func TestIdentify(t *testing.T) {
 		"broken.pem": []byte("no certificate"), "README": []byte("x"),
 	})
 	between := maker{t: t, key: stranger.key, cert: cisco.sign(template("Cisco Between", true), stranger.key.Public())}
+	old := template("Cisco Aged", true)
+	old.SignatureAlgorithm = x509.SHA1WithRSA
+	aged := maker{t: t, key: stranger.key, cert: cisco.sign(old, stranger.key.Public())}
 	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -183,6 +186,13 @@ func TestIdentify(t *testing.T) {
 		{
 			"SHA-1",
 			[]*x509.Certificate{yealink.device(mac, func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA1WithRSA })},
+			now,
+			provision.Cert{HW: hw},
+			"signed with SHA-1",
+		},
+		{
+			"SHA-1 further up",
+			[]*x509.Certificate{aged.device(mac, nil), aged.cert},
 			now,
 			provision.Cert{HW: hw},
 			"signed with SHA-1",

@@ -117,6 +117,7 @@ func TestBombs(t *testing.T) {
 		"range":            `{{range 100000000000}}{{end}}`,
 		"continue":         `{{range 100000000000}}{{continue}}x{{end}}`,
 		"nested":           `{{range seq 1 1000}}{{range seq 1 1000}}{{range seq 1 1000}}{{end}}{{end}}{{end}}`,
+		"no loop":          strings.Repeat("{{.big}}", 20),
 		"output":           `{{range 1000000}}{{$.big}}{{end}}`,
 		"doubling":         `{{$x := "xxxxxxxx"}}{{range 100}}{{$x = print $x $x}}{{end}}{{$x}}`,
 		"doubling, printf": `{{$x := "xxxxxxxx"}}{{range 100}}{{$x = printf "%s%s" $x $x}}{{end}}`,
