@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,7 +70,10 @@ func (a *app) importOf(format port.Format, args cobra.PositionalArgs, cmd *cobra
 		if err != nil {
 			return err
 		}
-		return a.print(list, func(w io.Writer) error {
+		if slices.ContainsFunc(list.Verdicts, func(v api.ImportVerdict) bool { return v.Action == api.Wrong }) {
+			err = errors.Join(errReported, errPartly)
+		}
+		return errors.Join(err, a.print(list, func(w io.Writer) error {
 			var rows [][]string
 			for _, v := range list.Verdicts {
 				verdict := string(v.Action)
@@ -79,7 +83,7 @@ func (a *app) importOf(format port.Format, args cobra.PositionalArgs, cmd *cobra
 				rows = append(rows, []string{v.File + ":" + strconv.Itoa(v.Line), v.Kind, v.Name, verdict})
 			}
 			return table(w, []string{"PLACE", "KIND", "NAME", "VERDICT"}, rows)
-		})
+		}))
 	}
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only tell what would become of each thing")
 	return cmd

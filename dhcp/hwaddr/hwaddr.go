@@ -32,7 +32,7 @@ func Parse(s string) (Addr, error) {
 			group++
 			continue
 		}
-		if !strings.ContainsRune(":-. ", rune(c)) || sep != 0 && c != sep || group != 2 && group != 4 || size != 0 && group != size {
+		if !strings.ContainsRune(":-. ", rune(c)) || sep != 0 && c != sep || group != 2 && group != 4 && group != 6 || size != 0 && group != size {
 			return Addr{}, parseError(s)
 		}
 		sep, size, group = c, group, 0

@@ -13,7 +13,7 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	want := hwaddr.Addr{0x00, 0x15, 0x65, 0xaa, 0xbb, 0xcc}
 	for _, s := range []string{
-		"00:15:65:aa:bb:cc", "00-15-65-AA-BB-CC", "001565aabbcc", "001565AABBCC", "0015.65aa.bbcc", "00 15 65 aa bb cc", "0015:65aa:bbcc",
+		"00:15:65:aa:bb:cc", "00-15-65-AA-BB-CC", "001565aabbcc", "001565AABBCC", "0015.65aa.bbcc", "00 15 65 aa bb cc", "0015:65aa:bbcc", "001565-aabbcc",
 	} {
 		got, err := hwaddr.Parse(s)
 		if err != nil || got != want {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
@@ -142,7 +143,7 @@ func (s *Service) addresses(d *provision.Device) (list []netip.Addr) {
 }
 
 // Phone finds one by what a person has at hand: the ID, the MAC in any spelling, the address that it holds, the serial
-// number or the UUID.
+// number, the UUID or, if it is only one phone's, the label. ErrAmbiguous names those that share a label.
 func (s *Service) Phone(ctx context.Context, key string) (Phone, error) {
 	d, err := s.find(ctx, key)
 	if err != nil {
@@ -171,5 +172,30 @@ func (s *Service) find(ctx context.Context, key string) (provision.Device, error
 	if isNotFound(err) {
 		d, err = s.Devices.DeviceByUUID(ctx, key)
 	}
+	if isNotFound(err) {
+		return s.labelled(ctx, key)
+	}
 	return d, err
+}
+
+// labelled finds the phone that people call so.
+func (s *Service) labelled(ctx context.Context, label string) (d provision.Device, err error) {
+	all, err := s.Devices.Devices(ctx)
+	if err != nil {
+		return d, err
+	}
+	var found []string
+	for i := range all {
+		if label != "" && strings.EqualFold(all[i].Label, label) {
+			d, found = all[i], append(found, string(all[i].ID))
+		}
+	}
+	switch len(found) {
+	case 0:
+		return d, fmt.Errorf("none has this ID, MAC, address, serial number, UUID or label: %w", provision.ErrNotFound)
+	case 1:
+		return d, nil
+	}
+	const shown = 10
+	return provision.Device{}, fmt.Errorf("%d phones have this label, such as %s: %w", len(found), strings.Join(found[:min(shown, len(found))], ", "), provision.ErrAmbiguous)
 }

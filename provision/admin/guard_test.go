@@ -3,6 +3,7 @@ package admin_test
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,5 +72,28 @@ func TestGuardUseCases(t *testing.T) {
 	}
 	if err := s.Quiet(t.Context(), "nothing"); !errors.Is(err, provision.ErrNotFound) {
 		t.Errorf("quiet: %v, want ErrNotFound", err)
+	}
+}
+
+// A phone is found by what people call it, unless they call several so.
+func TestPhoneByLabel(t *testing.T) {
+	t.Parallel()
+	db := provision.NewMemory()
+	for id, label := range map[provision.DeviceID]string{"a": "Reception", "b": "Hall", "c": "hall", "d": ""} {
+		if _, err := db.PutDevice(t.Context(), provision.Device{ID: id, Serial: "S" + string(id), Label: label}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &admin.Service{Leases: noLeases{}, Devices: db, Journal: provision.NewJournal(1)}
+	if p, err := s.Phone(t.Context(), "reception"); err != nil || p.ID != "a" {
+		t.Errorf("got %s, %v", p.ID, err)
+	}
+	if _, err := s.Phone(t.Context(), "HALL"); !errors.Is(err, provision.ErrAmbiguous) || !strings.Contains(err.Error(), "b") {
+		t.Errorf("two of that label: %v", err)
+	}
+	for _, key := range []string{"", "Attic"} {
+		if _, err := s.Phone(t.Context(), key); !errors.Is(err, provision.ErrNotFound) {
+			t.Errorf("%q: %v", key, err)
+		}
 	}
 }
