@@ -220,7 +220,8 @@ func TestAPIProblems(t *testing.T) {
 		}
 		return resp.StatusCode, p
 	}
-	if r, err := c.GetPhoneWithResponse(ctx, "nobody"); err != nil || r.StatusCode() != http.StatusNotFound || r.ApplicationProblemJSONDefault == nil {
+	whole, _, _ := start(t, nil)
+	if r, err := whole.GetPhoneWithResponse(ctx, "nobody"); err != nil || r.StatusCode() != http.StatusNotFound || r.ApplicationProblemJSONDefault == nil {
 		t.Errorf("unknown phone: %s, %v", r.Body, err)
 	}
 	if r, err := c.AdoptSightingWithResponse(ctx, "00:08:5d:00:00:00", nil); err != nil || r.StatusCode() != http.StatusNotFound {

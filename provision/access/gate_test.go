@@ -260,7 +260,7 @@ func TestUsers(t *testing.T) {
 		"name":       {"a/b", goodPassword, Viewer, "slash"},
 		"space":      {" a", goodPassword, Viewer, "space"},
 		"control":    {"a\nb", goodPassword, Viewer, "printable"},
-		"taken":      {"ann", goodPassword, Viewer, "changed"},
+		"taken":      {"ann", goodPassword, Viewer, "one of that name"},
 	} {
 		if _, err := g.NewUser(t.Context(), try.name, try.password, try.role); err == nil || !strings.Contains(err.Error(), try.want) {
 			t.Errorf("%s: %v, want %q", name, err, try.want)
