@@ -106,7 +106,10 @@ func writeDecision(w io.Writer, d *api.Decision, dry bool) error {
 			with = ", with its passwords"
 		}
 	}
-	_, err := fmt.Fprintf(w, "If it asks for %s again: %s%s (%s: %s)\n", printable(n.Path), n.Status, with, n.Rule, printable(n.Why))
+	if n.Rule != "" { // the guard was asked
+		with += fmt.Sprintf(" (%s: %s)", n.Rule, printable(n.Why))
+	}
+	_, err := fmt.Fprintf(w, "If it asks for %s again: %s%s\n", printable(n.Path), n.Status, with)
 	return err
 }
 
