@@ -67,8 +67,9 @@ func verbCases() map[string]verbCase {
 	job := func(s *apiSite) []string { return []string{saidBy[api.Job](s, "backup", "create").ID} }
 	user := func(s *apiSite) string { return s.newUser(s.name(), access.Viewer) }
 	network := func(s *apiSite) string { return string(s.parts.Networks().All()[0].ID) }
-	imported := func(format string) verbCase {
-		return made(func(*apiSite) []string {
+	// What others' files say and we have no place for is left out, and the exit code says that something was.
+	imported := func(format string, code int) verbCase {
+		return verbCase{code: code, args: func(*apiSite) []string {
 			at := filepath.Join("..", "..", "provision", "port", "testdata")
 			switch format {
 			case "provd":
@@ -77,7 +78,7 @@ func verbCases() map[string]verbCase {
 				return []string{filepath.Join(at, "isc", "dhcpd.conf"), filepath.Join(at, "isc", "more.conf"), "--dry-run"}
 			}
 			return []string{filepath.Join(at, "dnsmasq", "dnsmasq.conf"), "--dry-run"}
-		})
+		}}
 	}
 	saved := func(s *apiSite) []string {
 		name := filepath.Join(s.t.TempDir(), "backup")
@@ -188,7 +189,7 @@ func verbCases() map[string]verbCase {
 			return []string{id, strconv.FormatInt(history[len(history)-1].Number, 10)}
 		}),
 
-		"backup create": made(func(s *apiSite) []string { return []string{filepath.Join(s.t.TempDir(), "backup")} }),
+		"backup create": made(func(*apiSite) []string { return nil }), // one in a FILE, which can't be tried dry: see saved
 		"backup list":   words(),
 		"backup rm": made(func(s *apiSite) []string {
 			saidBy[api.Job](s, "backup", "create")
@@ -207,9 +208,9 @@ func verbCases() map[string]verbCase {
 		}, code: exitFailure},
 		"apply":           made(func(s *apiSite) []string { return []string{s.file("configs:\n- {id: " + s.name() + "}\n")} }),
 		"import csv":      made(func(s *apiSite) []string { return []string{s.file("mac,label\n" + s.mac() + ",Hall\n")} }),
-		"import provd":    imported("provd"),
-		"import dnsmasq":  imported("dnsmasq"),
-		"import isc-dhcp": imported("isc"),
+		"import provd":    imported("provd", exitPartly),
+		"import dnsmasq":  imported("dnsmasq", 0),
+		"import isc-dhcp": imported("isc", exitPartly),
 
 		"user list":       words(),
 		"user add":        made(func(s *apiSite) []string { return []string{s.name(), "--password-file", s.file(password)} }),
@@ -287,7 +288,7 @@ func TestEveryVerb(t *testing.T) {
 				t.Errorf("--json: exit %d, %s", code, out)
 			}
 			if cmd.Flags().Lookup("dry-run") != nil && !slices.Contains(c.args(s), "--dry-run") {
-				if _, code := run("--dry-run"); code != 0 {
+				if _, code := run("--dry-run"); code != 0 && code != c.code {
 					t.Errorf("--dry-run: exit %d", code)
 				}
 			}
