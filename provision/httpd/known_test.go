@@ -35,20 +35,29 @@ import (
 const (
 	knownMAC     = "00:08:5d:23:73:01"
 	knownRequest = "GET /00085D237301.cfg HTTP/1.1\r\nHost: 192.0.2.1:8667\r\n" +
-		"User-Agent: Aastra6730i MAC:00-08-5D-23-73-01 V:3.3.1.4365-SIP\r\nAccept: */*\r\n\r\n"
+		"User-Agent: Aastra6757i MAC:00-08-5D-23-73-01 V:3.3.1.4365-SIP\r\nAccept: */*\r\n\r\n"
 )
 
-// knownParams make a file of about 150 lines.
+// knownParams are those of a phone at a busy desk: two lines, a score of keys, and what a site sets. They make a file of
+// 151 lines, which BenchmarkKnownPhone counts.
 func knownParams() provision.Params {
-	line := map[string]any{"username": "1001", "password": provision.Secret("s3cret"), "display_name": "Reception", "number": "1001"}
+	line := func(number, name string) map[string]any {
+		return map[string]any{
+			"username": number, "auth_username": number, "password": provision.Secret("s3cret"), "display_name": name, "number": number,
+			"voicemail": "*98", "dtmf_mode": "RTP-out-of-band", "backup_proxy_ip": "192.0.2.2",
+		}
+	}
 	keys := map[string]any{}
-	for i := range 24 {
+	for i := range 21 {
 		keys[strconv.Itoa(i+1)] = map[string]any{"type": "blf", "value": strconv.Itoa(1000 + i), "label": fmt.Sprintf("Colleague %d", i)}
 	}
 	return provision.Params{
-		"sip_lines": map[string]any{"1": line, "2": line}, "sip_proxy_ip": "192.0.2.1", "sip_registrar_ip": "192.0.2.1",
-		"ntp_enabled": true, "ntp_ip": "192.0.2.1", "timezone": "Europe/Berlin", "locale": "de_DE", "funckeys": keys,
-		"admin_username": "admin", "admin_password": provision.Secret("s3cret"),
+		"sip_lines": map[string]any{"1": line("1001", "Reception"), "2": line("1002", "Front door")}, "sip_proxy_ip": "192.0.2.1",
+		"sip_registrar_ip": "192.0.2.1", "sip_transport": "tcp", "sip_codecs": []any{"g722", "pcma", "pcmu"}, "sip_dtmf_mode": "RTP-out-of-band",
+		"sip_subscribe_mwi": true, "ntp_enabled": true, "ntp_ip": "192.0.2.1", "timezone": "Europe/Berlin", "locale": "de_DE",
+		"dns_enabled": true, "dns_ip": "192.0.2.53", "vlan_enabled": true, "vlan_id": 20, "vlan_priority": 5, "dscp_sip": 26, "dscp_rtp": 46,
+		"admin_username": "admin", "admin_password": provision.Secret("s3cret"), "user_password": provision.Secret("s3cret"),
+		"exten_pickup_call": "*8", "exten_park": "700", "funckeys": keys,
 	}
 }
 
@@ -100,7 +109,7 @@ func pipelineOn(b *testing.B, db provisiontest.Stores, renders *provision.Render
 		b.Fatal(err)
 	}
 	leases := &provisiontest.Leases{}
-	leases.Hold(netip.MustParseAddr("127.0.0.1"), lease.Client{HW: hw, VendorClass: "AastraIPPhone6730i", Params: []uint8{1, 3, 6, 42, 43, 66}})
+	leases.Hold(netip.MustParseAddr("127.0.0.1"), lease.Client{HW: hw, VendorClass: "AastraIPPhone6757i", Params: []uint8{1, 3, 6, 42, 43, 66}})
 	return &provision.Pipeline{
 		Leases: leases, Devices: db, Configs: db, Plugins: provisiontest.PluginsOf(set...), Journal: provision.NewJournal(0),
 		Sightings: provision.NewSightings(0), Renders: renders, Flats: provision.NewFlats(0),
@@ -179,7 +188,7 @@ func BenchmarkKnownPhone(b *testing.B) {
 	renders, cached := knownPipeline(b, nil), knownPipeline(b, provision.NewRenders(0))
 	a, out := renders.Handle(b.Context(), &provision.Request{
 		Proto: provision.HTTP, Peer: netip.MustParseAddr("127.0.0.1"), Local: netip.MustParseAddr("127.0.0.1"), Path: "00085D237301.cfg",
-		Fields: map[string]string{provision.FieldUserAgent: "Aastra6730i MAC:00-08-5D-23-73-01 V:3.3.1.4365-SIP"},
+		Fields: map[string]string{provision.FieldUserAgent: "Aastra6757i MAC:00-08-5D-23-73-01 V:3.3.1.4365-SIP"},
 	})
 	if out.Err != nil {
 		b.Fatal(out.Err)
@@ -188,7 +197,9 @@ func BenchmarkKnownPhone(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Logf("%d bytes, %d lines", len(body), bytes.Count(body, []byte("\n")))
+	if lines := bytes.Count(body, []byte("\n")); lines < 150 || lines > 155 {
+		b.Fatalf("the file has %d lines, want about 150:\n%s", lines, body)
+	}
 	servers := []struct {
 		name, addr string
 	}{
@@ -263,7 +274,7 @@ func BenchmarkHandle(b *testing.B) {
 				a, out := p.Handle(b.Context(), &provision.Request{
 					Proto: provision.HTTP, Peer: netip.MustParseAddr("127.0.0.1"), Local: netip.MustParseAddr("127.0.0.1"), Path: "00085D237301.cfg",
 					Fields: map[string]string{
-						provision.FieldUserAgent: "Aastra6730i MAC:00-08-5D-23-73-01 V:3.3.1.4365-SIP", provision.FieldMethod: "GET",
+						provision.FieldUserAgent: "Aastra6757i MAC:00-08-5D-23-73-01 V:3.3.1.4365-SIP", provision.FieldMethod: "GET",
 						provision.FieldHost: "192.0.2.1:8667",
 					},
 				})
@@ -327,7 +338,7 @@ func fillDevices(b *testing.B, db provisiontest.Stores, n int) {
 		wg.Go(func() {
 			for i := w; i < n; i += together {
 				d := provision.Device{
-					ID: provision.DeviceID(phoneMAC(i).Join("")), HW: phoneMAC(i), Vendor: "Aastra", Model: "6730i", Version: "3.3.1.4365",
+					ID: provision.DeviceID(phoneMAC(i).Join("")), HW: phoneMAC(i), Vendor: "Aastra", Model: "6757i", Version: "3.3.1.4365",
 					Plugin: "aastra-67xx-3.3.1", Config: "own",
 				}
 				if _, err := db.PutDevice(b.Context(), d); err != nil {
@@ -344,7 +355,7 @@ func askFor(b *testing.B, p *provision.Pipeline, i int) time.Duration {
 	b.Helper()
 	req := provision.Request{
 		Proto: provision.HTTP, Peer: peerOf(i), Local: netip.MustParseAddr("127.0.0.1"), Path: "nothing.here",
-		Fields: map[string]string{provision.FieldUserAgent: "Aastra6730i MAC:" + strings.ToUpper(phoneMAC(i).Join("-")) + " V:3.3.1.4365-SIP"},
+		Fields: map[string]string{provision.FieldUserAgent: "Aastra6757i MAC:" + strings.ToUpper(phoneMAC(i).Join("-")) + " V:3.3.1.4365-SIP"},
 	}
 	begun := time.Now()
 	a, out := p.Handle(b.Context(), &req)
@@ -365,7 +376,7 @@ func peerOf(i int) netip.Addr {
 func (f leaseOf) ByAddr(a netip.Addr) (lease.Lease, bool) {
 	b := a.As4()
 	i := int(b[1])<<16 | int(b[2])<<8 | int(b[3])
-	return lease.Lease{Addr: a, Network: "voice", State: lease.Bound, Client: lease.Client{HW: f(i), VendorClass: "AastraIPPhone6730i"}}, true
+	return lease.Lease{Addr: a, Network: "voice", State: lease.Bound, Client: lease.Client{HW: f(i), VendorClass: "AastraIPPhone6757i"}}, true
 }
 
 func (leaseOf) ByHW(hw hwaddr.Addr) []lease.Lease {
