@@ -58,6 +58,7 @@ type Log struct {
 
 	chunk   bytes.Buffer // of Run
 	fetches fetches
+	index   index
 }
 
 // Load returns the newest n outcomes, the oldest first, and the number after which new IDs may be given. A line that
@@ -111,6 +112,7 @@ func (l *Log) Run(ctx context.Context, j *provision.Journal) error {
 	}
 	failing := false
 	l.recall(ctx)
+	l.follow(ctx)
 	flush := func() {
 		if sub.Lagged() {
 			for _, o := range j.Recent(0) {
@@ -132,6 +134,7 @@ func (l *Log) Run(ctx context.Context, j *provision.Journal) error {
 			l.log().ErrorContext(ctx, "the trace of requests can't be written: what phones do now will not be known after a restart", "err", err)
 		}
 		failing = err != nil
+		l.follow(ctx)
 	}
 	for {
 		select {
@@ -311,24 +314,6 @@ func (l *Log) Get(ctx context.Context, id uint64) (*provision.Outcome, bool, err
 		err = look(names)
 	}
 	return found, found != nil, err
-}
-
-// ByDevice returns the last n outcomes of a device, newest first; all if n isn't positive.
-func (l *Log) ByDevice(ctx context.Context, id provision.DeviceID, n int) ([]*provision.Outcome, error) {
-	quoted, err := json.Marshal(id)
-	if err != nil {
-		return nil, err
-	}
-	seen := make(map[uint64]bool)
-	var out []*provision.Outcome
-	err = l.scan(ctx, append([]byte(`"id":`), quoted...), func(o *provision.Outcome) bool {
-		if o.Device.ID == id && !seen[o.Request.ID] {
-			seen[o.Request.ID] = true
-			out = append(out, o)
-		}
-		return n <= 0 || len(out) < n
-	})
-	return out, err
 }
 
 // scan yields the outcomes whose line has the text, the newest first, until yield says that it is enough.
