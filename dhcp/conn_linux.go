@@ -75,7 +75,13 @@ func openPort(ctx context.Context, spec Listener) (*port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("there is no interface %s; there are: %s", spec.Interface, strings.Join(interfaces(), ", "))
 	}
+	return openInterface(ctx, spec, ifi)
+}
+
+// openInterface is openPort for an interface as it was found. It may be gone by now, or be another one of that name.
+func openInterface(ctx context.Context, spec Listener, ifi *net.Interface) (*port, error) {
 	p := &port{spec: spec, index: ifi.Index}
+	var err error
 	p.udp, err = listenUDP(ctx, fmt.Sprintf("0.0.0.0:%d", serverPort), spec.Interface)
 	if err != nil {
 		return nil, remedy(err, serverPort, spec.Interface)
@@ -85,7 +91,10 @@ func openPort(ctx context.Context, spec Listener) (*port, error) {
 		p.hw = hw
 		p.openRaw(ifi)
 	}
-	p.refresh()
+	if !p.refresh() {
+		p.close()
+		return nil, fmt.Errorf("interface %s goes or is replaced just now; start again when it stays", spec.Interface)
+	}
 	return p, nil
 }
 

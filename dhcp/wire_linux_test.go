@@ -118,7 +118,7 @@ func cable(t *testing.T, a, b string) {
 	carrier(t, a, b)
 }
 
-// stop ends the server.
+// stop ends the server, if that isn't done: what was begun is answered and counted then.
 func (w *wire) stop(t *testing.T) {
 	t.Helper()
 	w.cancel()
@@ -141,7 +141,10 @@ func newWire(t *testing.T, interfaces ...string) *wire {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w.cancel = cancel
-	go func() { w.done <- w.Run(ctx) }()
+	go func() {
+		w.done <- w.Run(ctx)
+		close(w.done)
+	}()
 	w.attach(t, interfaces[0], "cl0")
 	return w
 }
