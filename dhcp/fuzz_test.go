@@ -2,8 +2,10 @@ package dhcp
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
@@ -88,11 +90,13 @@ func FuzzRespond(f *testing.F) {
 		l.say(client(phone2, discover), direct())
 		l.say(client(phone2, discover).relayed(relay), byRelay(relay))
 		for range 2 {
+			before := l.table.Now()
 			a := l.sayBytes(b, ing) // checks the size, and that the library reads the reply
 			if a.DHCPv4 == nil {
 				continue
 			}
 			checkReply(t, b, a, ing)
+			checkPromise(t, l, a, before)
 		}
 	})
 }
@@ -164,7 +168,8 @@ func checkReply(t *testing.T, b []byte, a answer, ing Ingress) {
 	default:
 		t.Fatalf("a reply of type %s", a.kind)
 	}
-	if b[0] != 1 || a.OpCode != dhcpv4.OpcodeBootReply || !bytes.Equal(a.TransactionID[:], b[4:8]) || !bytes.Equal(a.ClientHWAddr, b[28:34]) {
+	if b[0] != 1 || a.OpCode != dhcpv4.OpcodeBootReply || !bytes.Equal(a.TransactionID[:], b[4:8]) || !bytes.Equal(a.ClientHWAddr, b[28:34]) ||
+		fromIP(a.GatewayIPAddr) != fromIP(b[24:28]) {
 		t.Fatalf("reply %s to % x", a.DHCPv4, b[:34])
 	}
 	if a.raw[optionsAt] != optType {
@@ -185,5 +190,27 @@ func checkReply(t *testing.T, b []byte, a answer, ing Ingress) {
 	case to == yi, a.to.broadcast(), to == fromIP(b[24:28]), to == ing.Src.Addr() && a.v.Type == dhcpv4.MessageTypeInform:
 	default:
 		t.Fatalf("sent to %s", to)
+	}
+}
+
+// checkPromise checks that what an ACK promises was stored before, and that its times are in order.
+func checkPromise(t *testing.T, l *lab, a answer, before time.Time) {
+	t.Helper()
+	seconds := func(code uint8) time.Duration {
+		return time.Duration(binary.BigEndian.Uint32(a.Options[code])) * time.Second
+	}
+	if a.kind == nak || a.Options[optLifetime] == nil {
+		return
+	}
+	life := seconds(optLifetime)
+	if a.Options[optT1] != nil && (seconds(optT1) >= seconds(optT2) || seconds(optT2) >= life) {
+		t.Fatalf("T1 %s, T2 %s, lifetime %s", seconds(optT1), seconds(optT2), life)
+	}
+	if a.kind != ack {
+		return
+	}
+	stored, ok := l.table.ByAddr(a.yiaddr())
+	if !ok || stored.Client.HW != hwaddr.Addr(a.ClientHWAddr) || stored.Expiry.Before(before.Add(life)) {
+		t.Fatalf("ACK of %s for %s from %s, but the table has %v", a.yiaddr(), life, before, stored)
 	}
 }

@@ -104,7 +104,7 @@ func (t *Table) end(ctx context.Context, s Scope, c Client, addr netip.Addr, cha
 			return nil, e.op, nil
 		case e.suspect:
 			return nil, nil, errUnsure
-		case !e.active(now) || e.hw != c.HW || e.origin == External,
+		case !e.visible(now) || e.hw != c.HW || e.origin == External,
 			s.Network != nil && s.Network.ID != e.traits.network:
 			return nil, nil, ErrNone
 		}
@@ -232,7 +232,7 @@ func (t *Table) finish(o *op, err error) {
 	case err == nil:
 		t.apply(o)
 	case errors.Is(err, ErrReadOnly):
-		o.shun(t)
+		t.shun(o)
 	default:
 		t.doubt(o)
 	}
@@ -263,15 +263,6 @@ func (t *Table) apply(o *op) {
 		t.set(e, c.Next)
 		if t.clock.steps != o.steps {
 			t.shift(e, t.clock.steps-o.steps)
-		}
-	}
-}
-
-// shun hides the addresses that the commit was to put out of use: it wasn't written, but the stranger is there.
-func (o *op) shun(t *Table) {
-	for _, c := range o.changes {
-		if e := t.at(c.Next.Addr); c.Next.State == Declined && c.Prev.State == Bound {
-			e.hidden = true
 		}
 	}
 }
@@ -389,7 +380,7 @@ func (t *Table) succeed(now time.Time, next Lease, starts bool) *op {
 	o := &op{tenant: t.tenant(next.Network, next.Client.HW)}
 	if older := t.current(next.Network, next.Client.HW); older != nil && older != e {
 		o.entries = append(o.entries, older)
-		o.clear(now, older)
+		t.leave(now, o, older)
 	}
 	o.entries = append(o.entries, e)
 	prev := e.lease()

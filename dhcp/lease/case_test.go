@@ -100,11 +100,11 @@ func refusedCommit(t *testing.T) {
 	if l, err := table.Bind(t.Context(), s, client(1), ip(10)); !errors.Is(err, lease.ErrTaken) {
 		t.Errorf("the declined address: got %v, error %v; want ErrTaken", l, err)
 	}
-	// At once, without a look at the store: nobody was in doubt.
+	// At once, without a look at the store: nobody was in doubt. The stranger isn't forgotten.
 	store.fault.Store(nil)
 	bind(t, table, s, client(3), ip(14))
 	bind(t, table, s, client(1), ip(16))
-	want := []string{"bound .10 1", "bound .14 3", "released .10 1", "bound .16 1"}
+	want := []string{"bound .10 1", "bound .14 3", "declined .10 1", "bound .16 1"}
 	check(t, "events", want, story(t, store, 0))
 }
 

@@ -70,12 +70,13 @@ func (t *Table) planSweep() *op {
 	t.lapse()
 	now := t.clock.now()
 	o := new(op)
+	t.planShunned(now, o) // before what has run out, for that is free afterwards
 	var later []*entry
 	for len(t.due) > 0 && len(o.entries) < sweepSlice && t.due[0].over(now) {
 		e := t.due[0]
 		heap.Pop(&t.due)
 		later = append(later, e) // it leaves the heap for good when its lease is no longer bound
-		if e.op != nil || e.suspect {
+		if e.op != nil || e.suspect || slices.Contains(o.entries, e) {
 			continue
 		}
 		o.entries = append(o.entries, e)
@@ -188,15 +189,19 @@ func (t *Table) settle(doubts []*op, found map[netip.Addr]Lease, partial bool) {
 			continue
 		}
 		for _, e := range o.entries {
-			e.suspect, e.hidden = false, false
+			e.suspect = false
 			// The same revision is the same lease, but for times that were corrected after a step of the clock.
-			if l := found[e.ip()]; l.Rev != e.rev {
+			l := found[e.ip()]
+			stray := l.Rev == e.rev && slices.Contains(t.strays, e)
+			if l.Rev != e.rev {
 				e.local = len(o.changes) > 0
 				t.set(e, l)
 				if e.local && t.clock.steps != o.steps {
 					t.shift(e, t.clock.steps-o.steps)
 				}
 			}
+			_, shunned := t.shuns(t.clock.now(), e)
+			e.hidden = stray || shunned
 			t.tidy(e, nil)
 		}
 		if o.tenant != nil {

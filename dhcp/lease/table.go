@@ -47,6 +47,7 @@ type Table struct {
 	doubts  []*op
 	shifted []*entry // their times were corrected after a step of the clock but not yet stored
 	strays  []*entry // bound to clients that hold another address of the network
+	shunned map[*entry]Change
 }
 
 // entry is what is known of an address. There are as many as leases, so it is kept small.
@@ -59,7 +60,7 @@ type entry struct {
 	shifted bool // in Table.shifted
 	local   bool // the lease's times were taken from this process's clock
 	suspect bool // nobody knows what the store holds
-	hidden  bool // perhaps no longer the lease's client's, or in use by a stranger, and the store can't be told
+	hidden  bool // perhaps no longer the lease's client's, or in use by a stranger, and the store doesn't know yet
 
 	next *entry // of the same client: all that it is bound to, and what it held and nobody has got since
 	hold *hold
@@ -117,6 +118,7 @@ func Open(ctx context.Context, store Store, wall func() time.Time, log *slog.Log
 		tenants: make(map[tenancy]*tenant),
 		packer:  packer{known: make(map[string]*traits)},
 		pools:   make(map[span]*pool),
+		shunned: make(map[*entry]Change),
 	}
 	t.clock.init(wall)
 	t.opened = uint32(t.clock.now().Unix()) //nolint:gosec // until 2106
