@@ -119,9 +119,9 @@ func TestComparison(t *testing.T) {
 		{"a secret", suppose([]provision.Config{with(own, "admin_password", provision.Secret("new-"+planted))}), []string{"a changed own.cfg |-password TOKEN|+password TOKEN"}},
 		{"a device", func(s *provision.Scene) {
 			a := a
-			a.Label, a.Override = "Ann", params{"idle_text": "mine"}
+			a.Label, a.Override = "Desk", params{"idle_text": "mine"}
 			s.Devices = []provision.Device{b, c, a, n}
-		}, []string{"a changed own.cfg |-label A|+label Ann|-idle hello|+idle mine"}},
+		}, []string{"a changed own.cfg |-label A|+label Desk|-idle hello|+idle mine"}},
 		{"devices come and go", func(s *provision.Scene) {
 			d := b
 			d.ID, d.Label = "d", "D"

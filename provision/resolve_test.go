@@ -121,7 +121,7 @@ func BenchmarkResolve(b *testing.B) {
 		}},
 		{ID: "own", Parents: []provision.ConfigID{"site"}, Params: params{
 			"sip_lines": object{"1": object{"username": "1001", "password": provision.Secret("x"), "display_name": "Reception"}},
-			"funckeys":  object{"1": object{"type": "blf", "value": "1002", "label": "Ann"}, "2": object{"type": "park"}},
+			"funckeys":  object{"1": object{"type": "blf", "value": "1002", "label": "Desk"}, "2": object{"type": "park"}},
 		}},
 	} {
 		if _, err := store.PutConfig(b.Context(), c); err != nil {

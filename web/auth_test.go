@@ -25,7 +25,7 @@ import (
 
 const ownersPassword = "seven green kettles"
 
-// office is a server with an owner, "ann", and a user of each role, whose clock stands still.
+// office is a server with an owner, "desk", and a user of each role, whose clock stands still.
 type office struct {
 	*web.Server
 
@@ -204,11 +204,11 @@ func TestRulesHaveEveryOperation(t *testing.T) {
 func TestChangesAreRefused(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	for name, role := range map[string]access.Role{"ann": access.Owner, "vic": access.Viewer, "hal": access.Helpdesk} {
+	for name, role := range map[string]access.Role{"desk": access.Owner, "vic": access.Viewer, "hal": access.Helpdesk} {
 		o.user(t, name, role)
 	}
-	ann, vic, hal := o.login(t, "ann"), o.login(t, "vic"), o.login(t, "hal")
-	reader := bearer(o.token(t, "ann", access.Read))
+	desk, vic, hal := o.login(t, "desk"), o.login(t, "vic"), o.login(t, "hal")
+	reader := bearer(o.token(t, "desk", access.Read))
 	for pattern, rule := range web.Rules() {
 		if !rule.Changes {
 			continue
@@ -226,7 +226,7 @@ func TestChangesAreRefused(t *testing.T) {
 		if !rule.Anybody {
 			expect("nobody", nil, http.StatusUnauthorized)
 			expect("a forged token", bearer("dialtone_pat_"+strings.Repeat("0", 39)), http.StatusUnauthorized)
-			expect("a password", func(r *http.Request) { r.SetBasicAuth("ann", ownersPassword) }, http.StatusUnauthorized)
+			expect("a password", func(r *http.Request) { r.SetBasicAuth("desk", ownersPassword) }, http.StatusUnauthorized)
 			expect("a token that may only read", reader, http.StatusForbidden)
 			if !rule.Own {
 				expect("a viewer", vic, http.StatusForbidden)
@@ -236,12 +236,12 @@ func TestChangesAreRefused(t *testing.T) {
 			}
 		}
 		if method != http.MethodGet { // those, the cookie isn't sent with
-			expect("another site", func(r *http.Request) { ann(r); r.Header.Set("Sec-Fetch-Site", "cross-site") }, http.StatusForbidden)
-			expect("another site, an old browser", func(r *http.Request) { ann(r); r.Header.Set("Origin", "http://evil.example") }, http.StatusForbidden)
+			expect("another site", func(r *http.Request) { desk(r); r.Header.Set("Sec-Fetch-Site", "cross-site") }, http.StatusForbidden)
+			expect("another site, an old browser", func(r *http.Request) { desk(r); r.Header.Set("Origin", "http://evil.example") }, http.StatusForbidden)
 		}
 		refusals := 0
 		for _, e := range o.audit(t) {
-			if e.Action == rule.Name && e.Refused != "" && (e.Actor == "ann/test read" || e.Actor == "vic" || e.Actor == "hal") {
+			if e.Action == rule.Name && e.Refused != "" && (e.Actor == "desk/test read" || e.Actor == "vic" || e.Actor == "hal") {
 				refusals++
 			}
 		}
@@ -255,8 +255,8 @@ func TestChangesAreRefused(t *testing.T) {
 func TestChangesAreAudited(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
-	secret := o.token(t, "ann", access.Scopes()...)
+	o.user(t, "desk", access.Owner)
+	secret := o.token(t, "desk", access.Scopes()...)
 	do := func(method, path, body string, want int) asked {
 		t.Helper()
 		a := o.ask(t, method, path, body, bearer(secret))
@@ -265,27 +265,27 @@ func TestChangesAreAudited(t *testing.T) {
 		}
 		return a
 	}
-	do(http.MethodPost, "/users", `{"name":"bob","password":"nine blue teapots","role":"viewer"}`, http.StatusCreated)
-	do(http.MethodPut, "/users/bob/role", `{"role":"operator"}`, http.StatusNoContent)
-	do(http.MethodPut, "/users/bob/password", `{"password":"four red saucepans"}`, http.StatusNoContent)
-	do(http.MethodDelete, "/users/bob/totp", "", http.StatusNoContent)
+	do(http.MethodPost, "/users", `{"name":"porter","password":"nine blue teapots","role":"viewer"}`, http.StatusCreated)
+	do(http.MethodPut, "/users/porter/role", `{"role":"operator"}`, http.StatusNoContent)
+	do(http.MethodPut, "/users/porter/password", `{"password":"four red saucepans"}`, http.StatusNoContent)
+	do(http.MethodDelete, "/users/porter/totp", "", http.StatusNoContent)
 	var created api.CreatedAPIToken
-	if err := json.Unmarshal([]byte(do(http.MethodPost, "/tokens", `{"user":"bob","name":"ansible","scopes":["read"]}`, http.StatusCreated).body), &created); err != nil {
+	if err := json.Unmarshal([]byte(do(http.MethodPost, "/tokens", `{"user":"porter","name":"ansible","scopes":["read"]}`, http.StatusCreated).body), &created); err != nil {
 		t.Fatal(err)
 	}
 	do(http.MethodDelete, "/tokens/"+created.Token.ID, "", http.StatusNoContent)
-	o.login(t, "ann")
-	do(http.MethodDelete, "/sessions/"+o.Access.Sessions("ann")[0].ID, "", http.StatusNoContent)
+	o.login(t, "desk")
+	do(http.MethodDelete, "/sessions/"+o.Access.Sessions("desk")[0].ID, "", http.StatusNoContent)
 	do(http.MethodPost, "/plugins/rescan", "", http.StatusOK)
-	do(http.MethodDelete, "/users/bob", "", http.StatusNoContent)
-	do(http.MethodDelete, "/users/ann", "", http.StatusConflict)
+	do(http.MethodDelete, "/users/porter", "", http.StatusNoContent)
+	do(http.MethodDelete, "/users/desk", "", http.StatusConflict)
 
 	type line struct{ action, object string }
 	var got []line
 	for _, e := range o.audit(t) {
 		if e.Via == access.ViaToken {
 			got = append(got, line{e.Action, e.Object})
-			if e.Actor != "ann/test read" || e.Remote != "127.0.0.1" || e.Refused != "" {
+			if e.Actor != "desk/test read" || e.Remote != "127.0.0.1" || e.Refused != "" {
 				t.Errorf("entry %+v", e)
 			}
 		}
@@ -293,20 +293,20 @@ func TestChangesAreAudited(t *testing.T) {
 			t.Errorf("a role was changed: before %s, after %s", e.Before, e.After)
 		}
 	}
-	if got[5].object != "token bob/ansible" || !strings.HasPrefix(got[6].object, "session ") {
+	if got[5].object != "token porter/ansible" || !strings.HasPrefix(got[6].object, "session ") {
 		t.Errorf("objects %v", got)
 	}
 	got[6].object = "session"
 	want := []line{
-		{"createUser", "user bob"},
-		{"setUserRole", "user bob"},
-		{"setUserPassword", "user bob"},
-		{"resetUserTotp", "user bob"},
-		{"createAPIToken", "token bob/ansible"},
-		{"revokeAPIToken", "token bob/ansible"},
+		{"createUser", "user porter"},
+		{"setUserRole", "user porter"},
+		{"setUserPassword", "user porter"},
+		{"resetUserTotp", "user porter"},
+		{"createAPIToken", "token porter/ansible"},
+		{"revokeAPIToken", "token porter/ansible"},
 		{"revokeSession", "session"},
 		{"rescanPlugins", "plugins"},
-		{"deleteUser", "user bob"},
+		{"deleteUser", "user porter"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(line{})); diff != "" {
 		t.Errorf("audit (-want +got):\n%s", diff)
@@ -326,29 +326,29 @@ func TestChangesAreAudited(t *testing.T) {
 func TestOwnAccount(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
-	other, ann := o.login(t, "ann"), o.login(t, "ann")
-	if a := o.ask(t, http.MethodPut, "/me/password", `{"old":"something else","new":"nine blue teapots"}`, ann); a.status != http.StatusForbidden {
+	o.user(t, "desk", access.Owner)
+	other, desk := o.login(t, "desk"), o.login(t, "desk")
+	if a := o.ask(t, http.MethodPut, "/me/password", `{"old":"something else","new":"nine blue teapots"}`, desk); a.status != http.StatusForbidden {
 		t.Errorf("a wrong old password: %d %s", a.status, a.body)
 	}
-	if a := o.ask(t, http.MethodPut, "/me/password", `{"old":"seven green kettles","new":"short"}`, ann); a.status != http.StatusBadRequest {
+	if a := o.ask(t, http.MethodPut, "/me/password", `{"old":"seven green kettles","new":"short"}`, desk); a.status != http.StatusBadRequest {
 		t.Errorf("a poor new password: %d %s", a.status, a.body)
 	}
-	if a := o.ask(t, http.MethodPut, "/me/password", `{"old":"seven green kettles","new":"nine blue teapots"}`, ann); a.status != http.StatusNoContent {
+	if a := o.ask(t, http.MethodPut, "/me/password", `{"old":"seven green kettles","new":"nine blue teapots"}`, desk); a.status != http.StatusNoContent {
 		t.Fatalf("change of password: %d %s", a.status, a.body)
 	}
 	if a := o.ask(t, http.MethodGet, "/me", "", other); a.status != http.StatusUnauthorized {
 		t.Errorf("another session after a change of password: %d", a.status)
 	}
-	if a := o.ask(t, http.MethodGet, "/me", "", ann); a.status != http.StatusOK || !strings.Contains(a.body, `"name":"ann"`) {
+	if a := o.ask(t, http.MethodGet, "/me", "", desk); a.status != http.StatusOK || !strings.Contains(a.body, `"name":"desk"`) {
 		t.Errorf("the session that changed it: %d %s", a.status, a.body)
 	}
 	var begun api.SecondFactor
-	if err := json.Unmarshal([]byte(o.ask(t, http.MethodPost, "/me/totp", "", ann).body), &begun); err != nil || !strings.HasPrefix(begun.URL, "otpauth://") {
+	if err := json.Unmarshal([]byte(o.ask(t, http.MethodPost, "/me/totp", "", desk).body), &begun); err != nil || !strings.HasPrefix(begun.URL, "otpauth://") {
 		t.Errorf("second factor: %+v, %v", begun, err)
 	}
 	body := `{"password":"nine blue teapots","secret":"` + begun.Secret + `","code":"000000"}`
-	if a := o.ask(t, http.MethodPut, "/me/totp", body, ann); a.status != http.StatusBadRequest {
+	if a := o.ask(t, http.MethodPut, "/me/totp", body, desk); a.status != http.StatusBadRequest {
 		t.Errorf("a second factor without its code: %d %s", a.status, a.body)
 	}
 }

@@ -112,9 +112,9 @@ func (o *office) request(t *testing.T, path string) {
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
+	o.user(t, "desk", access.Owner)
 	o.user(t, "hal", access.Helpdesk)
-	owner, desk := o.token(t, "ann", access.Admin, access.Read), o.token(t, "hal", access.Read)
+	owner, desk := o.token(t, "desk", access.Admin, access.Read), o.token(t, "hal", access.Read)
 	all, leave := o.listen(t, "", "", bearer(owner))
 	few, _ := o.listen(t, "", "", bearer(desk))
 	changes, _ := o.listen(t, "?topics=phone,problem", "", bearer(desk))
@@ -125,10 +125,10 @@ func TestEvents(t *testing.T) {
 		t.Errorf("request: %s", h.data)
 	}
 	next(t, few, "request")
-	if a := o.ask(t, http.MethodPost, "/users", `{"name": "bob", "password": "three blue bicycles", "role": "viewer"}`, bearer(owner)); a.status != http.StatusCreated {
+	if a := o.ask(t, http.MethodPost, "/users", `{"name": "porter", "password": "three blue bicycles", "role": "viewer"}`, bearer(owner)); a.status != http.StatusCreated {
 		t.Fatalf("create user: %d %s", a.status, a.body)
 	}
-	if e := next(t, all, "access").event; e.Action != "createUser" || !strings.HasPrefix(e.Actor, "ann/") || !strings.Contains(e.Object, "bob") {
+	if e := next(t, all, "access").event; e.Action != "createUser" || !strings.HasPrefix(e.Actor, "desk/") || !strings.Contains(e.Object, "porter") {
 		t.Errorf("the owner hears of a new user: %+v", e)
 	}
 	leave()
@@ -182,7 +182,7 @@ func TestEventsEndWithSession(t *testing.T) {
 		"revoked": func(_ *testing.T, o *office, id string) { o.Access.Revoke(id) },
 		"idle":    func(_ *testing.T, o *office, _ string) { o.pass(31 * time.Minute) },
 		"new role": func(t *testing.T, o *office, _ string) {
-			if err := o.Access.SetRole(t.Context(), "ann", access.Viewer, false); err != nil {
+			if err := o.Access.SetRole(t.Context(), "desk", access.Viewer, false); err != nil {
 				t.Error(err)
 			}
 		},
@@ -190,22 +190,22 @@ func TestEventsEndWithSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := newOffice(t)
-			o.user(t, "ann", access.Owner)
+			o.user(t, "desk", access.Owner)
 			o.user(t, "zoe", access.Owner)
-			a := o.ask(t, http.MethodPost, "/login", credentials("ann", ownersPassword), nil)
+			a := o.ask(t, http.MethodPost, "/login", credentials("desk", ownersPassword), nil)
 			if a.status >= http.StatusBadRequest {
 				t.Fatalf("login: %d %s", a.status, a.body)
 			}
 			c, _ := o.listen(t, "", "", func(r *http.Request) { r.AddCookie(a.cookie()) })
-			end(t, o, o.Access.Sessions("ann")[0].ID)
+			end(t, o, o.Access.Sessions("desk")[0].ID)
 			ended(t, c)
 		})
 	}
 	t.Run("token", func(t *testing.T) {
 		t.Parallel()
 		o := newOffice(t)
-		o.user(t, "ann", access.Owner)
-		token := o.token(t, "ann", access.Read)
+		o.user(t, "desk", access.Owner)
+		token := o.token(t, "desk", access.Read)
 		c, _ := o.listen(t, "", "", bearer(token))
 		all, err := o.Access.Store.Tokens(t.Context())
 		if err != nil {
@@ -247,8 +247,8 @@ func TestEventsLagged(t *testing.T) {
 func TestEventsListeners(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
-	token := o.token(t, "ann", access.Read)
+	o.user(t, "desk", access.Owner)
+	token := o.token(t, "desk", access.Read)
 	var leave context.CancelFunc
 	for range web.MaxPerUser {
 		_, leave = o.listen(t, "", "", bearer(token))

@@ -70,7 +70,7 @@ type Answers struct{ answers }
 
 // Give begins and ends an answer of that size; it reports whether there was none before.
 func (s *Answers) Give(key string, size int, now time.Time) (first bool) {
-	k := answerKey{"ann", key}
+	k := answerKey{"desk", key}
 	a, first := s.begin(k, [32]byte{}, now)
 	if first {
 		a.status, a.body = http.StatusOK, make([]byte, size)

@@ -16,9 +16,9 @@ import (
 func TestIdempotency(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
-	o.user(t, "eve", access.Owner)
-	token, other := o.token(t, "ann", access.Admin, access.Read), o.token(t, "eve", access.Admin, access.Read)
+	o.user(t, "desk", access.Owner)
+	o.user(t, "nobody", access.Owner)
+	token, other := o.token(t, "desk", access.Admin, access.Read), o.token(t, "nobody", access.Admin, access.Read)
 	with := func(token, key string) func(*http.Request) {
 		return func(r *http.Request) {
 			bearer(token)(r)
@@ -29,8 +29,8 @@ func TestIdempotency(t *testing.T) {
 		return fmt.Sprintf(`{"name": %q, "password": "three blue bicycles", "role": "viewer"}`, name)
 	}
 	const path = "/users"
-	first := o.ask(t, http.MethodPost, path, create("bob"), with(token, "k1"))
-	again := o.ask(t, http.MethodPost, path, create("bob"), with(token, "k1"))
+	first := o.ask(t, http.MethodPost, path, create("porter"), with(token, "k1"))
+	again := o.ask(t, http.MethodPost, path, create("porter"), with(token, "k1"))
 	if first.status != http.StatusCreated || again.status != first.status || again.body != first.body || again.header.Get("Idempotency-Replayed") != "true" {
 		t.Errorf("first %d %s, again %d %s, %v", first.status, first.body, again.status, again.body, again.header)
 	}
@@ -42,8 +42,8 @@ func TestIdempotency(t *testing.T) {
 		status           int
 	}{
 		"another body":     {token, "k1", create("bill"), http.StatusUnprocessableEntity},
-		"another key":      {token, "k2", create("bob"), http.StatusConflict},
-		"somebody else's":  {other, "k1", create("bob"), http.StatusConflict},
+		"another key":      {token, "k2", create("porter"), http.StatusConflict},
+		"somebody else's":  {other, "k1", create("porter"), http.StatusConflict},
 		"a bad key":        {token, strings.Repeat("k", 200), create("ben"), http.StatusBadRequest},
 		"a key with blank": {token, "k 1", create("ben"), http.StatusBadRequest},
 	} {
@@ -51,7 +51,7 @@ func TestIdempotency(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", name, a.status, a.body, tt.status)
 		}
 	}
-	if a := o.ask(t, http.MethodPost, path, create("bob"), with("dialtone_pat_wrong", "k1")); a.status != http.StatusUnauthorized {
+	if a := o.ask(t, http.MethodPost, path, create("porter"), with("dialtone_pat_wrong", "k1")); a.status != http.StatusUnauthorized {
 		t.Errorf("without a right: %d %s", a.status, a.body)
 	}
 	var all sync.WaitGroup

@@ -64,7 +64,7 @@ func TestOperationalAccess(t *testing.T) {
 		return []web.Metric{web.One("dialtone_x", "X.", web.Gauge, 1)}, nil
 	}
 	o.Ready = func() []web.Part { return []web.Part{{Name: "store", Ready: true}, {Name: "dhcp"}} }
-	o.user(t, "ann", access.Owner)
+	o.user(t, "desk", access.Owner)
 	o.user(t, "vic", access.Viewer)
 	get := func(path, token string) (int, string) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+o.ConsoleAddr().String()+path, http.NoBody)
@@ -85,7 +85,7 @@ func TestOperationalAccess(t *testing.T) {
 		}
 		return resp.StatusCode, string(body)
 	}
-	narrow := o.token(t, "ann", access.PhonesWrite)
+	narrow := o.token(t, "desk", access.PhonesWrite)
 	reader := o.token(t, "vic", access.Read)
 	for _, tt := range []struct {
 		path, token string
@@ -104,7 +104,7 @@ func TestOperationalAccess(t *testing.T) {
 			t.Errorf("GET %s with token %.16q: got %d %s, want %d and %s", tt.path, tt.token, status, body, tt.status, tt.want)
 		}
 	}
-	o.ask(t, http.MethodPost, "/login", `{"name": "ann", "password": "wrong"}`, nil)
+	o.ask(t, http.MethodPost, "/login", `{"name": "desk", "password": "wrong"}`, nil)
 	if _, body := get("/metrics", reader); !strings.Contains(body, `dialtone_login_attempts_total{result="denied"} 1`) ||
 		!strings.Contains(body, `dialtone_api_requests_total{code="401"} 1`) {
 		t.Errorf("a failed sign-in isn't counted:\n%s", body)

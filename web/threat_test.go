@@ -33,15 +33,15 @@ func TestThreat(t *testing.T) {
 
 func crossSite(t *testing.T) {
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
+	o.user(t, "desk", access.Owner)
 	// Signing a victim in as somebody else is a change, too.
 	for _, origin := range []string{"http://evil.example", "null"} {
-		a := o.ask(t, http.MethodPost, "/login", credentials("ann", ownersPassword), func(r *http.Request) { r.Header.Set("Origin", origin) })
+		a := o.ask(t, http.MethodPost, "/login", credentials("desk", ownersPassword), func(r *http.Request) { r.Header.Set("Origin", origin) })
 		if a.status != http.StatusForbidden || a.cookie() != nil {
 			t.Errorf("login by a page of %s: %d", origin, a.status)
 		}
 	}
-	a := o.ask(t, http.MethodPost, "/login", credentials("ann", ownersPassword), func(r *http.Request) {
+	a := o.ask(t, http.MethodPost, "/login", credentials("desk", ownersPassword), func(r *http.Request) {
 		r.Header.Set("Origin", "http://"+r.URL.Host)
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 	})
@@ -63,14 +63,14 @@ func crossSite(t *testing.T) {
 
 func rebinding(t *testing.T) {
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
-	ann := o.login(t, "ann")
+	o.user(t, "desk", access.Owner)
+	desk := o.login(t, "desk")
 	for host, want := range map[string]int{
 		"evil.example": http.StatusMisdirectedRequest, "localhost.evil.example:8080": http.StatusMisdirectedRequest,
 		"192.0.2.1.evil.example": http.StatusMisdirectedRequest, "localhost:8080": http.StatusOK, "Phones.Example.COM.": http.StatusOK,
 		"192.0.2.1": http.StatusOK, "[2001:db8::1]:8080": http.StatusOK,
 	} {
-		a := o.ask(t, http.MethodGet, "/me", "", func(r *http.Request) { ann(r); r.Host = host })
+		a := o.ask(t, http.MethodGet, "/me", "", func(r *http.Request) { desk(r); r.Host = host })
 		if a.status != want || a.header.Get("X-Frame-Options") == "" {
 			t.Errorf("Host %s: %d, want %d", host, a.status, want)
 		}
@@ -79,11 +79,11 @@ func rebinding(t *testing.T) {
 
 func fixedSession(t *testing.T) {
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
+	o.user(t, "desk", access.Owner)
 	plant := func(value string) func(*http.Request) {
 		return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "dialtone", Value: value}) }
 	}
-	a := o.ask(t, http.MethodPost, "/login", credentials("ann", ownersPassword), plant("planted"))
+	a := o.ask(t, http.MethodPost, "/login", credentials("desk", ownersPassword), plant("planted"))
 	if a.status != http.StatusOK || a.cookie().Value == "planted" || !a.cookie().HttpOnly || a.cookie().Path != "/" || a.cookie().Domain != "" {
 		t.Fatalf("login with a planted cookie: %d %v", a.status, a.cookie())
 	}
@@ -91,7 +91,7 @@ func fixedSession(t *testing.T) {
 		t.Errorf("the planted cookie after the login: %d", b.status)
 	}
 	// A session that somebody else began in this browser doesn't go on beside the new one.
-	if b := o.ask(t, http.MethodPost, "/login", credentials("ann", ownersPassword), plant(a.cookie().Value)); b.cookie().Value == a.cookie().Value {
+	if b := o.ask(t, http.MethodPost, "/login", credentials("desk", ownersPassword), plant(a.cookie().Value)); b.cookie().Value == a.cookie().Value {
 		t.Error("a login goes on with the session that the browser had")
 	}
 	if b := o.ask(t, http.MethodGet, "/me", "", plant(a.cookie().Value)); b.status != http.StatusUnauthorized {
@@ -105,20 +105,20 @@ func fixedSession(t *testing.T) {
 
 func endOfSessions(t *testing.T) {
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
+	o.user(t, "desk", access.Owner)
 	me := func(as func(*http.Request)) int { return o.ask(t, http.MethodGet, "/me", "", as).status }
-	ann := o.login(t, "ann")
-	a := o.ask(t, http.MethodPost, "/logout", "", ann)
-	if a.status != http.StatusNoContent || a.cookie() == nil || a.cookie().MaxAge >= 0 || me(ann) != http.StatusUnauthorized {
-		t.Errorf("logout: %d %v; the cookie then: %d", a.status, a.cookie(), me(ann))
+	desk := o.login(t, "desk")
+	a := o.ask(t, http.MethodPost, "/logout", "", desk)
+	if a.status != http.StatusNoContent || a.cookie() == nil || a.cookie().MaxAge >= 0 || me(desk) != http.StatusUnauthorized {
+		t.Errorf("logout: %d %v; the cookie then: %d", a.status, a.cookie(), me(desk))
 	}
-	ann = o.login(t, "ann")
+	desk = o.login(t, "desk")
 	o.pass(29 * time.Minute)
-	if got := me(ann); got != http.StatusOK {
+	if got := me(desk); got != http.StatusOK {
 		t.Errorf("after 29 minutes: %d", got)
 	}
 	o.pass(31 * time.Minute)
-	if got := me(ann); got != http.StatusUnauthorized {
+	if got := me(desk); got != http.StatusUnauthorized {
 		t.Errorf("after 31 idle minutes: %d", got)
 	}
 }
@@ -140,8 +140,8 @@ func from(t *testing.T, o *office, addr string, state *tls.ConnectionState, meth
 
 func cookieOverTLS(t *testing.T) {
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
-	body := credentials("ann", ownersPassword)
+	o.user(t, "desk", access.Owner)
+	body := credentials("desk", ownersPassword)
 	if w := from(t, o, "192.168.7.9", nil, http.MethodPost, "/api/v1/login", body); w.Code != http.StatusForbidden {
 		t.Errorf("a password that crosses the network in clear: %d, want 403", w.Code)
 	}
@@ -158,14 +158,14 @@ func cookieOverTLS(t *testing.T) {
 // bruteForce: many addresses guess; few guesses count, and somebody at another address still gets in.
 func bruteForce(t *testing.T) {
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
+	o.user(t, "desk", access.Owner)
 	wrong, body := 0, ""
 	const guesses, minutes = 1000, 4
 	for n := range guesses {
 		if n > 0 && n%(guesses/minutes) == 0 {
 			o.pass(time.Minute)
 		}
-		name := []string{"ann", "nobody"}[n%2]
+		name := []string{"desk", "nobody"}[n%2]
 		a := o.askFrom(t, "127.0.1."+strconv.Itoa(n%50+1), http.MethodPost, "/login", credentials(name, "guess "+strconv.Itoa(n)), nil)
 		switch a.status {
 		case http.StatusUnauthorized:
@@ -189,7 +189,7 @@ func bruteForce(t *testing.T) {
 		t.Errorf("%d of %d guesses were looked at in %d minutes, want at most 50 a minute", wrong, guesses, minutes)
 	}
 	// By now each of the fifty has failed, so all they have together is the budget of those; the attack goes on.
-	o.login(t, "ann")
+	o.login(t, "desk")
 	refused := 0
 	for _, e := range o.audit(t) {
 		if e.Action == "login" && e.Refused != "" && strings.HasPrefix(e.Remote, "127.0.1.") {
@@ -216,21 +216,21 @@ func firstOwner(t *testing.T) {
 	setup := func(code, name string) int {
 		return o.ask(t, http.MethodPost, "/setup", `{"code":"`+code+`","name":"`+name+`","password":"`+ownersPassword+`"}`, nil).status
 	}
-	if got := setup("AAAA-AAAA-AAAA-AAAA", "eve"); got != http.StatusUnauthorized {
+	if got := setup("AAAA-AAAA-AAAA-AAAA", "nobody"); got != http.StatusUnauthorized {
 		t.Errorf("a wrong code: %d", got)
 	}
-	if got := setup(code, "ann"); got != http.StatusNoContent {
+	if got := setup(code, "desk"); got != http.StatusNoContent {
 		t.Errorf("the code: %d", got)
 	}
-	if got := setup(code, "eve"); got != http.StatusUnauthorized && got != http.StatusConflict {
+	if got := setup(code, "nobody"); got != http.StatusUnauthorized && got != http.StatusConflict {
 		t.Errorf("the code again: %d", got)
 	}
 	o.pass(time.Minute)
-	o.login(t, "ann")
+	o.login(t, "desk")
 	entries := o.audit(t)
 	found := false
 	for _, e := range entries {
-		found = found || e.Action == "setup" && e.Object == "user ann" && e.Refused == ""
+		found = found || e.Action == "setup" && e.Object == "user desk" && e.Refused == ""
 	}
 	if !found {
 		t.Errorf("the first owner isn't in the audit: %+v", entries)
@@ -265,8 +265,8 @@ func farAway(t *testing.T) {
 
 func leakedToken(t *testing.T) {
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
-	secret, token, err := o.Access.NewToken(t.Context(), "ann", "monitoring", []access.Scope{access.Read}, 24*time.Hour)
+	o.user(t, "desk", access.Owner)
+	secret, token, err := o.Access.NewToken(t.Context(), "desk", "monitoring", []access.Scope{access.Read}, 24*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func leakedToken(t *testing.T) {
 	}
 	// It makes itself no successor and no room.
 	for path, body := range map[string]string{
-		"/tokens": `{"name":"x","scopes":["read"]}`, "/users": `{"name":"eve","password":"nine blue teapots","role":"owner"}`,
+		"/tokens": `{"name":"x","scopes":["read"]}`, "/users": `{"name":"nobody","password":"nine blue teapots","role":"owner"}`,
 	} {
 		if got := ask(http.MethodPost, path, body); got != http.StatusForbidden {
 			t.Errorf("POST %s: %d", path, got)
@@ -297,10 +297,10 @@ func leakedToken(t *testing.T) {
 // silentLog: no credential is in the log, at any level, whatever goes wrong.
 func silentLog(t *testing.T) {
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
-	token := o.token(t, "ann", access.Read)
-	a := o.ask(t, http.MethodPost, "/login", credentials("ann", ownersPassword), nil)
-	o.ask(t, http.MethodPost, "/login", credentials("ann", "wrong kettles"), nil)
+	o.user(t, "desk", access.Owner)
+	token := o.token(t, "desk", access.Read)
+	a := o.ask(t, http.MethodPost, "/login", credentials("desk", ownersPassword), nil)
+	o.ask(t, http.MethodPost, "/login", credentials("desk", "wrong kettles"), nil)
 	for _, as := range []func(*http.Request){bearer(token), func(r *http.Request) { r.AddCookie(a.cookie()) }} {
 		o.ask(t, http.MethodGet, "/phones", "", as)
 		o.ask(t, http.MethodGet, "/phones/nobody", "", as)
@@ -329,12 +329,12 @@ func (b book) Audit(_ context.Context, before uint64, n int) (list []access.Entr
 
 func alteredAudit(t *testing.T) {
 	o := newOffice(t)
-	o.user(t, "ann", access.Owner)
-	admin := bearer(o.token(t, "ann", access.Admin))
+	o.user(t, "desk", access.Owner)
+	admin := bearer(o.token(t, "desk", access.Admin))
 	var b book
 	var sum [32]byte
 	for n := range uint64(2500) { // the verdict is found a thousand entries at a time
-		e := access.Entry{Seq: n + 1, Actor: "ann", Action: "login"}
+		e := access.Entry{Seq: n + 1, Actor: "desk", Action: "login"}
 		sum = e.Chain(sum)
 		e.Sum = sum
 		b = append(b, e)
@@ -348,7 +348,7 @@ func alteredAudit(t *testing.T) {
 		if a := o.ask(t, http.MethodGet, "/audit/verify", "", admin); !strings.Contains(a.body, `"whole":false`) || !strings.Contains(a.body, "altered") {
 			t.Errorf("entry %d is altered: %s", b[i].Seq, a.body)
 		}
-		b[i].Actor = "ann"
+		b[i].Actor = "desk"
 	}
 	o.Audit = slices.Delete(slices.Clone(b), 1500, 1501)
 	if a := o.ask(t, http.MethodGet, "/audit/verify", "", admin); !strings.Contains(a.body, `"whole":false`) {
@@ -367,9 +367,9 @@ func knownKey(t *testing.T) {
 	if err != nil || first == second || first == "" {
 		t.Errorf("setup codes of two appliances: %q and %q, %v", first, second, err)
 	}
-	one.user(t, "ann", access.Owner)
-	other.user(t, "ann", access.Owner)
-	token, cookie := one.token(t, "ann", access.Scopes()...), one.login(t, "ann")
+	one.user(t, "desk", access.Owner)
+	other.user(t, "desk", access.Owner)
+	token, cookie := one.token(t, "desk", access.Scopes()...), one.login(t, "desk")
 	for _, as := range []func(*http.Request){bearer(token), cookie, bearer(""), bearer("dialtone_pat_")} {
 		if a := other.ask(t, http.MethodGet, "/me", "", as); a.status != http.StatusUnauthorized {
 			t.Errorf("another appliance's credential: %d", a.status)

@@ -44,20 +44,20 @@ func TestKeptBackups(t *testing.T) {
 	t.Parallel()
 	s := newAPISite(t)
 	jobs := s.parts.admin()
-	j, err := jobs.CreateBackup("ann")
+	j, err := jobs.CreateBackup("desk")
 	if err != nil {
 		t.Fatal(err)
 	}
 	made := s.ended(j.ID)
-	if made.State != "done" || made.Done == 0 || made.By != "ann" || made.Result != "/api/v1/backups/"+made.Object {
+	if made.State != "done" || made.Done == 0 || made.By != "desk" || made.Result != "/api/v1/backups/"+made.Object {
 		t.Fatalf("got %+v, want it done", made)
 	}
-	if _, err := jobs.VerifyBackup("dialtone-20260701T120000.006Z.tar.gz", "ann"); err == nil {
+	if _, err := jobs.VerifyBackup("dialtone-20260701T120000.006Z.tar.gz", "desk"); err == nil {
 		t.Error("a backup that isn't there is verified")
 	}
 	verify := func() api.Job {
 		t.Helper()
-		j, err := jobs.VerifyBackup(made.Object, "ann")
+		j, err := jobs.VerifyBackup(made.Object, "desk")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ import (
 func TestNetworksAtRunTime(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
-	w := admin.Write{By: provision.Author{Who: "ann"}}
+	w := admin.Write{By: provision.Author{Who: "desk"}}
 	s := o.parts.admin()
 	n := *o.parts.Networks().All()[0]
 	all, err := s.Declared(t.Context())

@@ -195,7 +195,7 @@ func (s *apiSite) mistakes() (places []place) {
 			return c.Login(ctx, api.Credentials{Name: "owner", Password: word}, edit...)
 		},
 		"a wrong code": func(edit ...api.RequestEditorFn) (*http.Response, error) {
-			return c.Setup(ctx, api.FirstOwner{Code: word, Name: "eve", Password: word}, edit...)
+			return c.Setup(ctx, api.FirstOwner{Code: word, Name: "nobody", Password: word}, edit...)
 		},
 	} {
 		status, body := s.try(x, owner)

@@ -51,27 +51,27 @@ func TestUserVerbs(t *testing.T) {
 		t.Errorf("without users, serve says %q, %v", &invited, err)
 	}
 	o.steps(
-		step{[]string{"user", "add", "ann", "--role", "owner"}, exitUsage, ""},
-		step{[]string{"user", "add", "ann", "--role", "owner", "--password-file", secret("short")}, exitInvalid, ""},
-		step{[]string{"user", "add", "ann", "--role", "king", "--password-file", secret(old)}, exitInvalid, ""},
-		step{[]string{"user", "add", "ann", "--role", "owner", "--password-file", secret(old)}, 0, "ann may sign in as owner"},
-		step{[]string{"user", "add", "ann", "--role", "owner", "--password-file", secret(old)}, exitConflict, ""},
-		step{[]string{"user", "add", "bob", "--password-file", secret(old)}, 0, "viewer"},
-		step{[]string{"user", "role", "bob", "helpdesk"}, 0, ""},
-		step{[]string{"user", "role", "ann", "viewer"}, exitConflict, ""},
+		step{[]string{"user", "add", "desk", "--role", "owner"}, exitUsage, ""},
+		step{[]string{"user", "add", "desk", "--role", "owner", "--password-file", secret("short")}, exitInvalid, ""},
+		step{[]string{"user", "add", "desk", "--role", "king", "--password-file", secret(old)}, exitInvalid, ""},
+		step{[]string{"user", "add", "desk", "--role", "owner", "--password-file", secret(old)}, 0, "desk may sign in as owner"},
+		step{[]string{"user", "add", "desk", "--role", "owner", "--password-file", secret(old)}, exitConflict, ""},
+		step{[]string{"user", "add", "porter", "--password-file", secret(old)}, 0, "viewer"},
+		step{[]string{"user", "role", "porter", "helpdesk"}, 0, ""},
+		step{[]string{"user", "role", "desk", "viewer"}, exitConflict, ""},
 		step{[]string{"user", "list"}, 0, "helpdesk"},
-		step{[]string{"user", "passwd", "ann", "--password-file", secret(fresh)}, 0, ""},
-		step{[]string{"user", "totp-reset", "bob"}, 0, ""},
+		step{[]string{"user", "passwd", "desk", "--password-file", secret(fresh)}, 0, ""},
+		step{[]string{"user", "totp-reset", "porter"}, 0, ""},
 		step{[]string{"user", "totp-reset", "nobody"}, exitNotFound, ""},
 	)
 	invited.Reset()
 	if err := a.firstSignIn(t.Context(), o.parts); err != nil || invited.Len() > 0 {
 		t.Errorf("with users, serve says %q, %v", &invited, err)
 	}
-	if got := o.signIn("ann", old); got != http.StatusUnauthorized {
+	if got := o.signIn("desk", old); got != http.StatusUnauthorized {
 		t.Errorf("the old password: %d", got)
 	}
-	if got := o.signIn("ann", fresh); got != http.StatusOK {
+	if got := o.signIn("desk", fresh); got != http.StatusOK {
 		t.Errorf("the new password: %d", got)
 	}
 	out, _ := o.cli("session", "list", "--json")
@@ -79,18 +79,18 @@ func TestUserVerbs(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &sessions); err != nil || len(sessions.Sessions) != 1 {
 		t.Fatalf("sessions: %s, %v", out, err)
 	}
-	out, _ = o.cli("token", "create", "ansible", "--user", "bob", "--scope", "phones:write", "--json")
+	out, _ = o.cli("token", "create", "ansible", "--user", "porter", "--scope", "phones:write", "--json")
 	var created api.CreatedAPIToken
 	if err := json.Unmarshal([]byte(out), &created); err != nil || !strings.HasPrefix(created.Secret, "dialtone_pat_") {
 		t.Fatalf("token: %s, %v", out, err)
 	}
 	o.lease("00:08:5d:00:00:07", aastraClass)
 	o.steps(
-		step{[]string{"session", "list"}, 0, "ann"},
+		step{[]string{"session", "list"}, 0, "desk"},
 		step{[]string{"session", "revoke", sessions.Sessions[0].ID}, 0, ""},
 		step{[]string{"session", "revoke", sessions.Sessions[0].ID}, exitNotFound, ""},
 		step{[]string{"token", "create", "x"}, exitUsage, ""},
-		step{[]string{"token", "create", "x", "--user", "bob", "--scope", "admin"}, exitInvalid, ""},
+		step{[]string{"token", "create", "x", "--user", "porter", "--scope", "admin"}, exitInvalid, ""},
 		step{[]string{"token", "list"}, 0, created.Token.ID},
 		step{[]string{"token", "revoke", created.Token.ID}, 0, ""},
 		step{[]string{"token", "revoke", created.Token.ID}, exitNotFound, ""},
@@ -99,8 +99,8 @@ func TestUserVerbs(t *testing.T) {
 		step{[]string{"phone", "retire", "00:08:5d:00:00:07"}, 0, ""},
 		step{[]string{"phone", "deny", "00:08:5d:00:00:07"}, 0, ""},
 		step{[]string{"aside", "rm", "00:08:5d:00:00:07"}, 0, ""},
-		step{[]string{"user", "rm", "bob"}, 0, ""},
-		step{[]string{"user", "rm", "ann"}, exitConflict, ""},
+		step{[]string{"user", "rm", "porter"}, 0, ""},
+		step{[]string{"user", "rm", "desk"}, exitConflict, ""},
 		step{[]string{"audit", "verify"}, 0, "none is altered"},
 	)
 	out, _ = o.cli("audit", "list")

@@ -114,7 +114,7 @@ func (a *app) userAdd() *cobra.Command {
 		Use: "add NAME", Short: "Create a user", Args: usage(cobra.ExactArgs(1)),
 		Long: `Create a user. The role says what they are trusted with: owner (everything), operator (phones, configs, networks,
 plugins), helpdesk (looks after phones, sees no secret) or viewer (looks on).`,
-		Example: "  dialtone user add ann --role owner --password-file -",
+		Example: "  dialtone user add admin --role owner --password-file -",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			password, err := a.password(file)
 			if err != nil {
@@ -150,7 +150,7 @@ func (a *app) userPasswd() *cobra.Command {
 	var file string
 	cmd := a.change(&cobra.Command{
 		Use: "passwd NAME", Short: "Give a user another password", Args: usage(cobra.ExactArgs(1)),
-		Long: "Give a user another password. Their sessions end.", Example: "  dialtone user passwd ann --password-file -",
+		Long: "Give a user another password. Their sessions end.", Example: "  dialtone user passwd admin --password-file -",
 	}, func(ctx context.Context, c *api.ClientWithResponses, args []string, dry bool) (reply, error) {
 		password, err := a.password(file)
 		if err != nil {
@@ -171,7 +171,7 @@ func (a *app) userRole() *cobra.Command {
 	cmd := a.change(&cobra.Command{
 		Use: "role NAME ROLE", Short: "Say what a user is trusted with", Args: usage(cobra.ExactArgs(2)),
 		Long:    "Say what a user is trusted with, and with --disabled that they may not sign in. Their sessions end.",
-		Example: "  dialtone user role bob helpdesk\n  dialtone user role bob viewer --disabled",
+		Example: "  dialtone user role reception helpdesk\n  dialtone user role reception viewer --disabled",
 	}, func(ctx context.Context, c *api.ClientWithResponses, args []string, dry bool) (reply, error) {
 		r, err := c.SetUserRoleWithResponse(ctx, args[0], &api.SetUserRoleParams{DryRun: dry}, api.UserRole{Role: api.Role(args[1]), Disabled: disabled})
 		if err != nil {
@@ -185,7 +185,7 @@ func (a *app) userRole() *cobra.Command {
 
 func (a *app) userRemove() *cobra.Command {
 	return a.change(&cobra.Command{
-		Use: "rm NAME", Short: "Delete a user, with their tokens and sessions", Args: usage(cobra.ExactArgs(1)), Example: "  dialtone user rm bob",
+		Use: "rm NAME", Short: "Delete a user, with their tokens and sessions", Args: usage(cobra.ExactArgs(1)), Example: "  dialtone user rm reception",
 	}, func(ctx context.Context, c *api.ClientWithResponses, args []string, dry bool) (reply, error) {
 		r, err := c.DeleteUserWithResponse(ctx, args[0], &api.DeleteUserParams{DryRun: dry})
 		if err != nil {
@@ -198,7 +198,7 @@ func (a *app) userRemove() *cobra.Command {
 func (a *app) userTOTPReset() *cobra.Command {
 	return a.change(&cobra.Command{
 		Use: "totp-reset NAME", Short: "Take a user's second factor away", Args: usage(cobra.ExactArgs(1)),
-		Long: "Take a user's second factor away, because the phone that has it is lost. Their sessions end.", Example: "  dialtone user totp-reset ann",
+		Long: "Take a user's second factor away, because the phone that has it is lost. Their sessions end.", Example: "  dialtone user totp-reset admin",
 	}, func(ctx context.Context, c *api.ClientWithResponses, args []string, dry bool) (reply, error) {
 		r, err := c.ResetUserTotpWithResponse(ctx, args[0], &api.ResetUserTotpParams{DryRun: dry})
 		if err != nil {
@@ -249,7 +249,7 @@ func (a *app) tokenCreate() *cobra.Command {
 		Use: "create NAME", Short: "Create a token for a program", Args: usage(cobra.ExactArgs(1)),
 		Long: `Create a token for a program, which may do what the token's scopes say and its user may do, too. The token is shown once,
 now; the program sends it as "Authorization: Bearer …".`,
-		Example: "  dialtone token create ansible --user ann --scope read --scope phones:write --days 365",
+		Example: "  dialtone token create ansible --user admin --scope read --scope phones:write --days 365",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if body.User == "" {
 				return fmt.Errorf("%w: --user is needed: whose rights the token has a part of", errUsage)

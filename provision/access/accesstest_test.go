@@ -109,13 +109,13 @@ func (m *memory) DeleteToken(_ context.Context, id string) error {
 
 const goodPassword = "seven green kettles"
 
-// newGate returns a gate with an owner, "ann", whose clock stands still.
+// newGate returns a gate with an owner, "desk", whose clock stands still.
 func newGate(t *testing.T) (*Gate, *memory, *time.Time) {
 	t.Helper()
 	now := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
 	m := newMemory()
 	g := &Gate{Store: m, Now: func() time.Time { return now }}
-	if _, err := g.NewUser(t.Context(), "ann", goodPassword, Owner); err != nil {
+	if _, err := g.NewUser(t.Context(), "desk", goodPassword, Owner); err != nil {
 		t.Fatal(err)
 	}
 	return g, m, &now

@@ -10,7 +10,7 @@ func TestChain(t *testing.T) {
 	chain := func() (all []Entry) {
 		var prev [32]byte
 		for n := range 5 {
-			e := Entry{Seq: uint64(n + 7), At: time.Unix(int64(n), 0), Actor: "ann", Action: "savePhone", Before: []byte(`{}`), After: []byte(`{"a":1}`)}
+			e := Entry{Seq: uint64(n + 7), At: time.Unix(int64(n), 0), Actor: "desk", Action: "savePhone", Before: []byte(`{}`), After: []byte(`{"a":1}`)}
 			e.Sum = e.Chain(prev)
 			prev = e.Sum
 			all = append(all, e)
@@ -21,7 +21,7 @@ func TestChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, alter := range map[string]func([]Entry) []Entry{
-		"actor":     func(e []Entry) []Entry { e[2].Actor = "bob"; return e },
+		"actor":     func(e []Entry) []Entry { e[2].Actor = "porter"; return e },
 		"time":      func(e []Entry) []Entry { e[2].At = e[2].At.Add(1); return e },
 		"after":     func(e []Entry) []Entry { e[2].After = []byte(`{"a":2}`); return e },
 		"moved":     func(e []Entry) []Entry { e[2].Before, e[2].After = nil, append(e[2].Before, e[2].After...); return e },
@@ -43,7 +43,7 @@ func TestChain(t *testing.T) {
 
 func TestNote(t *testing.T) {
 	t.Parallel()
-	ctx, n := WithNote(t.Context(), Actor{Name: "ann", Via: ViaSession, Remote: "192.0.2.7"}, "savePhone")
+	ctx, n := WithNote(t.Context(), Actor{Name: "desk", Via: ViaSession, Remote: "192.0.2.7"}, "savePhone")
 	if NoteOf(ctx) != n || NoteOf(t.Context()) != nil {
 		t.Error("a note isn't its context's")
 	}
@@ -54,7 +54,7 @@ func TestNote(t *testing.T) {
 		t.Error("what is no JSON is taken")
 	}
 	e, ok := n.Take()
-	if !ok || e.Actor != "ann" || e.Object != "phone 1" || string(e.After) != `{"label":"x"}` || e.Before != nil || !n.Written() {
+	if !ok || e.Actor != "desk" || e.Object != "phone 1" || string(e.After) != `{"label":"x"}` || e.Before != nil || !n.Written() {
 		t.Errorf("entry %+v, %v", e, ok)
 	}
 	if _, ok := n.Take(); ok {

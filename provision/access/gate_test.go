@@ -13,7 +13,7 @@ import (
 
 func login(t *testing.T, g *Gate, remote string) (string, Actor) {
 	t.Helper()
-	secret, a, err := g.Login(t.Context(), "ann", goodPassword, "", remote, "browser")
+	secret, a, err := g.Login(t.Context(), "desk", goodPassword, "", remote, "browser")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,8 +25,8 @@ func TestLogin(t *testing.T) {
 	g, m, now := newGate(t)
 	writes := m.writes
 	secret, a := login(t, g, "192.0.2.7")
-	if a.Name != "ann" || a.Via != ViaSession || a.May(Admin) != nil || m.writes != writes {
-		t.Errorf("actor %+v after %d writes, want ann as owner and none", a, m.writes-writes)
+	if a.Name != "desk" || a.Via != ViaSession || a.May(Admin) != nil || m.writes != writes {
+		t.Errorf("actor %+v after %d writes, want desk as owner and none", a, m.writes-writes)
 	}
 	other, _ := login(t, g, "192.0.2.7")
 	if other == secret {
@@ -35,10 +35,10 @@ func TestLogin(t *testing.T) {
 	if b, err := g.Session(t.Context(), secret, "192.0.2.7"); err != nil || b.Session != a.Session {
 		t.Errorf("session: %+v, %v", b, err)
 	}
-	if got := g.Sessions("ann"); len(got) != 2 || got[0].Agent != "browser" || strings.Contains(fmt.Sprint(got), secret) {
+	if got := g.Sessions("desk"); len(got) != 2 || got[0].Agent != "browser" || strings.Contains(fmt.Sprint(got), secret) {
 		t.Errorf("sessions %+v, want two without their secrets", got)
 	}
-	for name, try := range map[string][2]string{"password": {"ann", "wrong wrong wrong"}, "user": {"bob", goodPassword}, "nothing": {"", ""}} {
+	for name, try := range map[string][2]string{"password": {"desk", "wrong wrong wrong"}, "user": {"porter", goodPassword}, "nothing": {"", ""}} {
 		if _, _, err := g.Login(t.Context(), try[0], try[1], "", "192.0.2.8", ""); err == nil || err.Error() != ErrDenied.Error() {
 			t.Errorf("wrong %s: %v, want %q and no more", name, err, ErrDenied)
 		}
@@ -75,7 +75,7 @@ func TestThreat_S19(t *testing.T) {
 	evaluated := 0
 	for try := range 1000 {
 		remote := fmt.Sprintf("198.51.100.%d", try%50)
-		switch _, _, err := g.Login(t.Context(), "ann", "wrong wrong wrong", "", remote, ""); {
+		switch _, _, err := g.Login(t.Context(), "desk", "wrong wrong wrong", "", remote, ""); {
 		case errors.Is(err, ErrDenied):
 			evaluated++
 		case !errors.Is(err, ErrThrottled):
@@ -94,7 +94,7 @@ func TestThrottleForgets(t *testing.T) {
 	t.Parallel()
 	g, _, now := newGate(t)
 	try := func(password string) error {
-		_, _, err := g.Login(t.Context(), "ann", password, "", "192.0.2.7", "")
+		_, _, err := g.Login(t.Context(), "desk", password, "", "192.0.2.7", "")
 		return err
 	}
 	for range freeFailures + 1 {
@@ -130,20 +130,20 @@ func TestSecondFactor(t *testing.T) {
 	_, other := login(t, g, "192.0.2.9")
 	secret := g.NewTOTP()
 	step := func() int64 { return now.Unix() / 30 }
-	if err := g.ConfirmTOTP(t.Context(), "ann", secret, "000000x", a.Session); !errors.Is(err, ErrInvalid) {
+	if err := g.ConfirmTOTP(t.Context(), "desk", secret, "000000x", a.Session); !errors.Is(err, ErrInvalid) {
 		t.Errorf("wrong code: %v", err)
 	}
-	if err := g.ConfirmTOTP(t.Context(), "ann", secret[1:], totpCode(secret[1:], step()), a.Session); !errors.Is(err, ErrInvalid) {
+	if err := g.ConfirmTOTP(t.Context(), "desk", secret[1:], totpCode(secret[1:], step()), a.Session); !errors.Is(err, ErrInvalid) {
 		t.Errorf("short secret: %v", err)
 	}
-	if err := g.ConfirmTOTP(t.Context(), "ann", secret, totpCode(secret, step()), a.Session); err != nil {
+	if err := g.ConfirmTOTP(t.Context(), "desk", secret, totpCode(secret, step()), a.Session); err != nil {
 		t.Fatal(err)
 	}
 	if got := g.Sessions(""); len(got) != 1 || got[0].ID == other.Session {
 		t.Errorf("sessions %+v: want only the one that changed this", got)
 	}
 	try := func(code string) error {
-		_, _, err := g.Login(t.Context(), "ann", goodPassword, code, "192.0.2.7", "")
+		_, _, err := g.Login(t.Context(), "desk", goodPassword, code, "192.0.2.7", "")
 		return err
 	}
 	if err := try(totpCode(secret, step())); !errors.Is(err, ErrDenied) {
@@ -160,7 +160,7 @@ func TestSecondFactor(t *testing.T) {
 	if err := try(code); !errors.Is(err, ErrDenied) {
 		t.Errorf("code twice: %v", err)
 	}
-	if err := g.ResetTOTP(t.Context(), "ann"); err != nil {
+	if err := g.ResetTOTP(t.Context(), "desk"); err != nil {
 		t.Fatal(err)
 	}
 	*now = now.Add(time.Hour)
@@ -172,7 +172,7 @@ func TestSecondFactor(t *testing.T) {
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	g, m, now := newGate(t)
-	secret, tok, err := g.NewToken(t.Context(), "ann", "ansible", []Scope{Read, PhonesWrite, Admin}, time.Hour)
+	secret, tok, err := g.NewToken(t.Context(), "desk", "ansible", []Scope{Read, PhonesWrite, Admin}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("token %q: want the prefix, and no copy in the store", secret[:len(tokenPrefix)])
 	}
 	a, err := g.Bearer(t.Context(), secret, "192.0.2.7")
-	if err != nil || a.Name != "ann/ansible" || a.Via != ViaToken || a.May(PhonesWrite) != nil || a.May(ConfigsWrite) == nil {
+	if err != nil || a.Name != "desk/ansible" || a.Via != ViaToken || a.May(PhonesWrite) != nil || a.May(ConfigsWrite) == nil {
 		t.Errorf("actor %+v, %v; want what the token has and no more", a, err)
 	}
 	writes := m.writes
@@ -194,13 +194,13 @@ func TestTokens(t *testing.T) {
 			t.Errorf("token %q: %v", bad, err)
 		}
 	}
-	if err := g.SetRole(t.Context(), "ann", Viewer, false); !errors.Is(err, ErrConflict) {
+	if err := g.SetRole(t.Context(), "desk", Viewer, false); !errors.Is(err, ErrConflict) {
 		t.Errorf("the only owner is one no more: %v", err)
 	}
-	if _, err := g.NewUser(t.Context(), "bob", goodPassword, Owner); err != nil {
+	if _, err := g.NewUser(t.Context(), "porter", goodPassword, Owner); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.SetRole(t.Context(), "ann", Viewer, false); err != nil {
+	if err := g.SetRole(t.Context(), "desk", Viewer, false); err != nil {
 		t.Fatal(err)
 	}
 	if a, err = g.Bearer(t.Context(), secret, ""); err != nil || !slices.Equal(a.Scopes, []Scope{Read}) {
@@ -208,17 +208,17 @@ func TestTokens(t *testing.T) {
 	}
 	for name, try := range map[string]func() error{
 		"same name": func() error {
-			_, _, err := g.NewToken(t.Context(), "ann", "ansible", []Scope{Read}, 0)
+			_, _, err := g.NewToken(t.Context(), "desk", "ansible", []Scope{Read}, 0)
 			return err
 		},
 		"beyond the role": func() error {
-			_, _, err := g.NewToken(t.Context(), "ann", "x", []Scope{Admin}, 0)
+			_, _, err := g.NewToken(t.Context(), "desk", "x", []Scope{Admin}, 0)
 			return err
 		},
-		"no scope":  func() error { _, _, err := g.NewToken(t.Context(), "ann", "x", nil, 0); return err },
-		"no name":   func() error { _, _, err := g.NewToken(t.Context(), "ann", "", []Scope{Read}, 0); return err },
-		"no user":   func() error { _, _, err := g.NewToken(t.Context(), "eve", "x", []Scope{Read}, 0); return err },
-		"past life": func() error { _, _, err := g.NewToken(t.Context(), "ann", "x", []Scope{Read}, -1); return err },
+		"no scope":  func() error { _, _, err := g.NewToken(t.Context(), "desk", "x", nil, 0); return err },
+		"no name":   func() error { _, _, err := g.NewToken(t.Context(), "desk", "", []Scope{Read}, 0); return err },
+		"no user":   func() error { _, _, err := g.NewToken(t.Context(), "nobody", "x", []Scope{Read}, 0); return err },
+		"past life": func() error { _, _, err := g.NewToken(t.Context(), "desk", "x", []Scope{Read}, -1); return err },
 	} {
 		if try() == nil {
 			t.Errorf("%s: a token was made", name)
@@ -228,11 +228,11 @@ func TestTokens(t *testing.T) {
 	if _, err := g.Bearer(t.Context(), secret, ""); !errors.Is(err, ErrExpired) {
 		t.Errorf("token after its time: %v", err)
 	}
-	forever, _, err := g.NewToken(t.Context(), "ann", "forever", []Scope{Read}, 0)
+	forever, _, err := g.NewToken(t.Context(), "desk", "forever", []Scope{Read}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.SetRole(t.Context(), "ann", Viewer, true); err != nil {
+	if err := g.SetRole(t.Context(), "desk", Viewer, true); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Bearer(t.Context(), forever, ""); !errors.Is(err, ErrExpired) {
@@ -251,16 +251,16 @@ func TestUsers(t *testing.T) {
 		role           Role
 		want           string
 	}{
-		"short":      {"bob", "short", Viewer, "at least 12"},
-		"repeated":   {"bob", "abababababababab", Viewer, "repeats"},
+		"short":      {"porter", "short", Viewer, "at least 12"},
+		"repeated":   {"porter", "abababababababab", Viewer, "repeats"},
 		"own name":   {"roberta", "Roberta-roberta1", Viewer, "little more"},
-		"well known": {"bob", "password123456", Viewer, "little more"},
-		"long":       {"bob", strings.Repeat("abcdefghi", 50), Viewer, "at most"},
-		"role":       {"bob", goodPassword, "king", "role"},
+		"well known": {"porter", "password123456", Viewer, "little more"},
+		"long":       {"porter", strings.Repeat("abcdefghi", 50), Viewer, "at most"},
+		"role":       {"porter", goodPassword, "king", "role"},
 		"name":       {"a/b", goodPassword, Viewer, "slash"},
 		"space":      {" a", goodPassword, Viewer, "space"},
 		"control":    {"a\nb", goodPassword, Viewer, "printable"},
-		"taken":      {"ann", goodPassword, Viewer, "one of that name"},
+		"taken":      {"desk", goodPassword, Viewer, "one of that name"},
 	} {
 		if _, err := g.NewUser(t.Context(), try.name, try.password, try.role); err == nil || !strings.Contains(err.Error(), try.want) {
 			t.Errorf("%s: %v, want %q", name, err, try.want)
@@ -268,7 +268,7 @@ func TestUsers(t *testing.T) {
 	}
 	secret, a := login(t, g, "192.0.2.7")
 	stolen, _ := login(t, g, "198.51.100.1")
-	if err := g.SetPassword(t.Context(), "ann", "eight blue kettles", a.Session); err != nil {
+	if err := g.SetPassword(t.Context(), "desk", "eight blue kettles", a.Session); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Session(t.Context(), secret, ""); err != nil {
@@ -277,13 +277,13 @@ func TestUsers(t *testing.T) {
 	if _, err := g.Session(t.Context(), stolen, ""); !errors.Is(err, ErrExpired) {
 		t.Errorf("another's session after a new password: %v", err)
 	}
-	if err := g.DeleteUser(t.Context(), "ann"); !errors.Is(err, ErrConflict) {
+	if err := g.DeleteUser(t.Context(), "desk"); !errors.Is(err, ErrConflict) {
 		t.Errorf("the only owner is deleted: %v", err)
 	}
-	if _, err := g.NewUser(t.Context(), "bob", goodPassword, Owner); err != nil {
+	if _, err := g.NewUser(t.Context(), "porter", goodPassword, Owner); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.DeleteUser(t.Context(), "ann"); err != nil {
+	if err := g.DeleteUser(t.Context(), "desk"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Session(t.Context(), secret, ""); !errors.Is(err, ErrExpired) {
@@ -295,23 +295,23 @@ func TestSetup(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
 	g := &Gate{Store: newMemory(), Now: func() time.Time { return now }}
-	if err := g.Setup(t.Context(), "", "ann", goodPassword, "192.0.2.7"); !errors.Is(err, ErrDenied) {
+	if err := g.Setup(t.Context(), "", "desk", goodPassword, "192.0.2.7"); !errors.Is(err, ErrDenied) {
 		t.Errorf("setup without a code having been made: %v", err)
 	}
 	code, err := g.SetupCode(t.Context())
 	if err != nil || len(code) != 19 {
 		t.Fatalf("code %q, %v", code, err)
 	}
-	if err := g.Setup(t.Context(), "0000-0000-0000-0000", "ann", goodPassword, "192.0.2.7"); !errors.Is(err, ErrDenied) {
+	if err := g.Setup(t.Context(), "0000-0000-0000-0000", "desk", goodPassword, "192.0.2.7"); !errors.Is(err, ErrDenied) {
 		t.Errorf("wrong code: %v", err)
 	}
-	if err := g.Setup(t.Context(), strings.ToLower(code)+" ", "ann", "short", "192.0.2.7"); !errors.Is(err, ErrInvalid) {
+	if err := g.Setup(t.Context(), strings.ToLower(code)+" ", "desk", "short", "192.0.2.7"); !errors.Is(err, ErrInvalid) {
 		t.Errorf("bad password: %v", err)
 	}
-	if err := g.Setup(t.Context(), strings.ToLower(code)+" ", "ann", goodPassword, "192.0.2.7"); err != nil {
+	if err := g.Setup(t.Context(), strings.ToLower(code)+" ", "desk", goodPassword, "192.0.2.7"); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Setup(t.Context(), code, "eve", goodPassword, "192.0.2.7"); !errors.Is(err, ErrDenied) {
+	if err := g.Setup(t.Context(), code, "nobody", goodPassword, "192.0.2.7"); !errors.Is(err, ErrDenied) {
 		t.Errorf("the code again: %v", err)
 	}
 	if code, err := g.SetupCode(t.Context()); err != nil || code != "" {
@@ -322,7 +322,7 @@ func TestSetup(t *testing.T) {
 		t.Fatal(err)
 	}
 	now = now.Add(setupLife)
-	if err := late.Setup(t.Context(), code, "ann", goodPassword, "192.0.2.7"); !errors.Is(err, ErrDenied) {
+	if err := late.Setup(t.Context(), code, "desk", goodPassword, "192.0.2.7"); !errors.Is(err, ErrDenied) {
 		t.Errorf("a code of yesterday: %v", err)
 	}
 }
@@ -356,7 +356,7 @@ func TestTOTPVectors(t *testing.T) {
 			t.Errorf("at %d: %s, want %s", at, got, want)
 		}
 	}
-	if got, want := TOTPURL("ann", secret), "otpauth://totp/Dialtone:ann?issuer=Dialtone&secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"; got != want {
+	if got, want := TOTPURL("desk", secret), "otpauth://totp/Dialtone:desk?issuer=Dialtone&secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"; got != want {
 		t.Errorf("URL %s, want %s", got, want)
 	}
 }
@@ -366,7 +366,7 @@ func TestStoreErrorsAreNoDenials(t *testing.T) {
 	g, m, _ := newGate(t)
 	secret, _ := login(t, g, "192.0.2.7")
 	m.err = errors.New("disk gone")
-	if _, _, err := g.Login(t.Context(), "ann", goodPassword, "", "192.0.2.7", ""); !errors.Is(err, m.err) {
+	if _, _, err := g.Login(t.Context(), "desk", goodPassword, "", "192.0.2.7", ""); !errors.Is(err, m.err) {
 		t.Errorf("login: %v", err)
 	}
 	if _, err := g.Session(t.Context(), secret, ""); !errors.Is(err, m.err) {
@@ -380,7 +380,7 @@ func TestStoreErrorsAreNoDenials(t *testing.T) {
 	}
 	g.hashing.slot <- struct{}{}
 	g.hashing.slot <- struct{}{}
-	if _, _, err := g.Login(ctx, "ann", goodPassword, "", "192.0.2.7", ""); !errors.Is(err, context.Canceled) {
+	if _, _, err := g.Login(ctx, "desk", goodPassword, "", "192.0.2.7", ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("login of a browser that left: %v", err)
 	}
 }

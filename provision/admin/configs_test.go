@@ -46,11 +46,11 @@ func newOffice(plugins ...provision.Plugin) *office {
 	return o
 }
 
-func ann() provision.Author { return provision.Author{Who: "ann", Why: "ticket 7"} }
+func desk() provision.Author { return provision.Author{Who: "desk", Why: "ticket 7"} }
 
 func (o *office) save(t *testing.T, c provision.Config) provision.Config {
 	t.Helper()
-	c, err := o.SaveConfig(t.Context(), c, ann())
+	c, err := o.SaveConfig(t.Context(), c, desk())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestSaveConfig(t *testing.T) {
 		{"one that is there", provision.Config{ID: "base"}, "", provision.ErrConflict},
 		{"a role that passes", provision.Config{ID: "new", Role: provision.RoleDefault, Transient: true}, "transient", provision.ErrInvalid},
 	} {
-		_, err := o.SaveConfig(t.Context(), c.config, ann())
+		_, err := o.SaveConfig(t.Context(), c.config, desk())
 		if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got error\n%v\nwant %v with\n%s", c.name, err, c.kind, c.want)
 		}
@@ -117,7 +117,7 @@ func TestConfigHistory(t *testing.T) {
 	c.Label, c.Params = "two", params{"admin_password": "other", "locale": "de_DE"}
 	o.save(t, c)
 	list, err := o.ConfigHistory(t.Context(), "c")
-	if err != nil || len(list) != 2 || list[0].By != ann() {
+	if err != nil || len(list) != 2 || list[0].By != desk() {
 		t.Fatalf("history: %+v, %v", list, err)
 	}
 	diff := func(from, to uint64) string {
@@ -142,30 +142,30 @@ func TestConfigHistory(t *testing.T) {
 			t.Errorf("from %d to %d: got %s, want %s", x.from, x.to, got, x.want)
 		}
 	}
-	if _, err := o.RestoreConfig(t.Context(), "c", 1, 1, ann()); !errors.Is(err, provision.ErrConflict) {
+	if _, err := o.RestoreConfig(t.Context(), "c", 1, 1, desk()); !errors.Is(err, provision.ErrConflict) {
 		t.Errorf("restored over a state that nobody saw: %v", err)
 	}
 	if err := o.DeleteConfig(t.Context(), "c", provision.Author{}); !errors.Is(err, provision.ErrInvalid) {
 		t.Errorf("deleted by nobody: %v", err)
 	}
-	if err := o.DeleteConfig(t.Context(), "c", ann()); err != nil {
+	if err := o.DeleteConfig(t.Context(), "c", desk()); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := diff(0, 3), `[{label "two" ""} {params.admin_password "[secret]" } {params.locale "de_DE" }]`; got != want {
 		t.Errorf("the deletion: got %s, want %s", got, want)
 	}
-	back, err := o.RestoreConfig(t.Context(), "c", 1, 0, provision.Author{Who: "bob"})
+	back, err := o.RestoreConfig(t.Context(), "c", 1, 0, provision.Author{Who: "porter"})
 	if err != nil || back.Label != "one" || back.Params["admin_password"] != provision.Secret(planted) {
 		t.Errorf("restored: %+v, %v", back, err)
 	}
 	list, err = o.ConfigHistory(t.Context(), "c")
-	if err != nil || len(list) != 4 || list[0].By != (provision.Author{Who: "bob", Why: "restores revision 1"}) {
+	if err != nil || len(list) != 4 || list[0].By != (provision.Author{Who: "porter", Why: "restores revision 1"}) {
 		t.Errorf("history: %+v, %v", list, err)
 	}
-	if _, err := o.RestoreConfig(t.Context(), "c", 9, 1, ann()); !errors.Is(err, provision.ErrNotFound) {
+	if _, err := o.RestoreConfig(t.Context(), "c", 9, 1, desk()); !errors.Is(err, provision.ErrNotFound) {
 		t.Errorf("restored what isn't there: %v", err)
 	}
-	if _, err := o.RestoreConfig(t.Context(), "nobody", 1, 0, ann()); !errors.Is(err, provision.ErrNotFound) {
+	if _, err := o.RestoreConfig(t.Context(), "nobody", 1, 0, desk()); !errors.Is(err, provision.ErrNotFound) {
 		t.Errorf("restored nobody: %v", err)
 	}
 }

@@ -21,7 +21,7 @@ func TestJobs(t *testing.T) {
 		go jobs.Run(ctx)
 		start := func(work Work) {
 			t.Helper()
-			if _, err := jobs.Start(JobBackup, "", "ann", work); err != nil {
+			if _, err := jobs.Start(JobBackup, "", "desk", work); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -52,7 +52,7 @@ func TestJobs(t *testing.T) {
 		start(endless)
 		stop()
 		synctest.Wait()
-		if _, err := jobs.Start(JobBackup, "", "ann", endless); !errors.Is(err, provision.ErrConflict) {
+		if _, err := jobs.Start(JobBackup, "", "desk", endless); !errors.Is(err, provision.ErrConflict) {
 			t.Errorf("a job after the end: got %v, want a conflict", err)
 		}
 		want := []string{
@@ -83,17 +83,17 @@ func TestJobsBounds(t *testing.T) {
 		jobs := NewJobs()
 		quick := func(context.Context, func(done, total int64)) (string, error) { return "", nil }
 		for range queuedJobs {
-			if _, err := jobs.Start(JobBackup, "", "ann", quick); err != nil {
+			if _, err := jobs.Start(JobBackup, "", "desk", quick); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := jobs.Start(JobBackup, "", "ann", quick); !errors.Is(err, provision.ErrConflict) {
+		if _, err := jobs.Start(JobBackup, "", "desk", quick); !errors.Is(err, provision.ErrConflict) {
 			t.Errorf("one too many: got %v, want a conflict", err)
 		}
 		go jobs.Run(ctx)
 		for range keptJobs {
 			synctest.Wait()
-			if _, err := jobs.Start(JobBackup, "", "ann", quick); err != nil {
+			if _, err := jobs.Start(JobBackup, "", "desk", quick); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -26,7 +26,7 @@ func TestListLines(t *testing.T) {
 			"1": line("amy", "number", "101"), "2": line("hall", "enabled", false), "10": line("door", "registrar_ip", "192.0.2.6"),
 		}}},
 	} {
-		if _, err := x.SaveConfig(t.Context(), c, ann()); err != nil {
+		if _, err := x.SaveConfig(t.Context(), c, desk()); err != nil {
 			t.Fatal(err)
 		}
 	}

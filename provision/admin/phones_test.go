@@ -128,7 +128,7 @@ func newSite(t *testing.T) *site {
 		Sightings: provision.NewSightings(0), Journal: provision.NewJournal(0),
 	}
 	for _, c := range []provision.Config{{ID: "lobby"}, {ID: "office"}} {
-		if _, err := x.SaveConfig(t.Context(), c, ann()); err != nil {
+		if _, err := x.SaveConfig(t.Context(), c, desk()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -136,8 +136,8 @@ func newSite(t *testing.T) *site {
 }
 
 var (
-	do  = admin.Write{By: ann()}
-	dry = admin.Write{By: ann(), DryRun: true}
+	do  = admin.Write{By: desk()}
+	dry = admin.Write{By: desk(), DryRun: true}
 )
 
 func (x *site) create(t *testing.T, f admin.PhoneFields) admin.Phone {
@@ -180,7 +180,7 @@ func TestCreatePhoneFaults(t *testing.T) {
 	t.Parallel()
 	x := newSite(t)
 	x.create(t, admin.PhoneFields{MAC: "00:15:65:00:00:01", Serial: "S1", UUID: "U1", Label: "taken"})
-	if err := x.SetAside(t.Context(), "mac 00:15:65:00:00:07", "loud", "ann"); err != nil {
+	if err := x.SetAside(t.Context(), "mac 00:15:65:00:00:07", "loud", "desk"); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -316,7 +316,7 @@ func TestTwoAdministrators(t *testing.T) {
 	for rev := p.Rev; rev < 20; rev++ {
 		var wg sync.WaitGroup
 		var errs [2]error
-		for i, name := range []string{"ann", "bob"} {
+		for i, name := range []string{"desk", "porter"} {
 			wg.Go(func() {
 				_, errs[i] = x.UpdatePhone(t.Context(), string(p.ID), rev, admin.PhoneFields{MAC: "001565000001", Label: name + strings.Repeat("!", int(rev))}, do)
 			})
@@ -430,7 +430,7 @@ func TestAudit(t *testing.T) {
 	x := newSite(t)
 	p := x.create(t, admin.PhoneFields{MAC: "00:15:65:00:00:01", Label: "lobby", Override: params{"admin_password": planted, "user_password": planted}})
 	entry := func(change func(context.Context) error) access.Entry {
-		ctx, note := access.WithNote(t.Context(), access.Actor{Name: "ann"}, "x")
+		ctx, note := access.WithNote(t.Context(), access.Actor{Name: "desk"}, "x")
 		if err := change(ctx); err != nil {
 			t.Fatal(err)
 		}

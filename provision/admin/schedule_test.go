@@ -138,7 +138,7 @@ func TestScheduleIsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &admin.Schedule{Every: 24 * time.Hour, Keep: 3, Kept: &shelf{}}
 		scheduled(t, s)
-		j, err := s.Jobs.Start(admin.JobVerify, "", "ann", func(ctx context.Context, _ func(done, total int64)) (string, error) {
+		j, err := s.Jobs.Start(admin.JobVerify, "", "desk", func(ctx context.Context, _ func(done, total int64)) (string, error) {
 			<-ctx.Done()
 			return "", ctx.Err()
 		})

@@ -34,7 +34,7 @@ func TestRevisions(t *testing.T, open func(t *testing.T) RevisionStores) {
 	}
 }
 
-func ann() provision.Author { return provision.Author{Who: "ann", Why: "ticket 7"} }
+func desk() provision.Author { return provision.Author{Who: "desk", Why: "ticket 7"} }
 
 func putBy(t *testing.T, s RevisionStores, c provision.Config, by provision.Author) provision.Config {
 	t.Helper()
@@ -63,21 +63,21 @@ func history(t *testing.T, s RevisionStores, id provision.ConfigID) (out []strin
 }
 
 func revisionEach(t *testing.T, s RevisionStores) {
-	c := putBy(t, s, provision.Config{ID: "c", Label: "one", Params: params()}, ann())
+	c := putBy(t, s, provision.Config{ID: "c", Label: "one", Params: params()}, desk())
 	c.Label = "two"
 	c, err := s.PutConfig(t.Context(), c)
 	if err != nil {
 		t.Fatalf("PutConfig: %v", err)
 	}
-	putBy(t, s, c, ann()) // changes nothing
-	_, err = s.PutConfigBy(t.Context(), provision.Config{ID: "c", Rev: 1, Label: "late"}, ann())
+	putBy(t, s, c, desk()) // changes nothing
+	_, err = s.PutConfigBy(t.Context(), provision.Config{ID: "c", Rev: 1, Label: "late"}, desk())
 	fails(t, "PutConfigBy of an old revision", err, provision.ErrConflict)
-	if err := s.DeleteConfigBy(t.Context(), "c", ann()); err != nil {
+	if err := s.DeleteConfigBy(t.Context(), "c", desk()); err != nil {
 		t.Fatalf("DeleteConfigBy: %v", err)
 	}
-	putBy(t, s, provision.Config{ID: "c", Label: "again"}, ann())
+	putBy(t, s, provision.Config{ID: "c", Label: "again"}, desk())
 	want := []string{
-		`4 ann "again" rev 1 deleted false`, `3 ann "two" rev 2 deleted true`, `2 system "two" rev 2 deleted false`, `1 ann "one" rev 1 deleted false`,
+		`4 desk "again" rev 1 deleted false`, `3 desk "two" rev 2 deleted true`, `2 system "two" rev 2 deleted false`, `1 desk "one" rev 1 deleted false`,
 	}
 	if diff := cmp.Diff(want, history(t, s, "c")); diff != "" {
 		t.Errorf("history (-want +got):\n%s", diff)
@@ -88,7 +88,7 @@ func revisionEach(t *testing.T, s RevisionStores) {
 	}
 	first := list[len(list)-1]
 	same(t, "the first state", first.State, provision.Config{ID: "c", Rev: 1, Label: "one", Params: params()})
-	same(t, "the first author", first.By, ann())
+	same(t, "the first author", first.By, desk())
 	for _, id := range []provision.ConfigID{"", "nobody", "c\x00"} {
 		_, err := s.Revisions(t.Context(), id)
 		fails(t, fmt.Sprintf("Revisions of %q", id), err, provision.ErrNotFound)
@@ -99,7 +99,7 @@ func revisionsBounded(t *testing.T, s RevisionStores) {
 	c := provision.Config{ID: "c"}
 	for i := range provision.MaxRevisions + 10 {
 		c.Label = strconv.Itoa(i)
-		c = putBy(t, s, c, ann())
+		c = putBy(t, s, c, desk())
 	}
 	list, err := s.Revisions(t.Context(), "c")
 	if err != nil || len(list) != provision.MaxRevisions || list[0].Number != provision.MaxRevisions+10 || list[len(list)-1].Number != 11 {
@@ -108,9 +108,9 @@ func revisionsBounded(t *testing.T, s RevisionStores) {
 }
 
 func deletionRefused(t *testing.T, s RevisionStores) {
-	putBy(t, s, provision.Config{ID: "locked", Locked: true}, ann())
-	putBy(t, s, provision.Config{ID: "parent"}, ann())
-	putBy(t, s, provision.Config{ID: "child", Parents: []provision.ConfigID{"parent"}}, ann())
+	putBy(t, s, provision.Config{ID: "locked", Locked: true}, desk())
+	putBy(t, s, provision.Config{ID: "parent"}, desk())
+	putBy(t, s, provision.Config{ID: "child", Parents: []provision.ConfigID{"parent"}}, desk())
 	d := device(1)
 	d.Config = "child"
 	if _, err := s.PutDevice(t.Context(), d); err != nil {
@@ -119,12 +119,12 @@ func deletionRefused(t *testing.T, s RevisionStores) {
 	for id, kind := range map[provision.ConfigID]error{
 		"locked": provision.ErrForbidden, "parent": provision.ErrConflict, "child": provision.ErrConflict, "nobody": provision.ErrNotFound,
 	} {
-		fails(t, fmt.Sprintf("DeleteConfigBy %q", id), s.DeleteConfigBy(t.Context(), id, ann()), kind)
+		fails(t, fmt.Sprintf("DeleteConfigBy %q", id), s.DeleteConfigBy(t.Context(), id, desk()), kind)
 	}
 }
 
 func revisionCopied(t *testing.T, s RevisionStores) {
-	putBy(t, s, provision.Config{ID: "c", Params: provision.Params{"a": map[string]any{"b": "before"}}}, ann())
+	putBy(t, s, provision.Config{ID: "c", Params: provision.Params{"a": map[string]any{"b": "before"}}}, desk())
 	for range 2 {
 		list, err := s.Revisions(t.Context(), "c")
 		if err != nil {

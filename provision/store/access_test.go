@@ -23,11 +23,11 @@ func TestUsersAndTokensSurviveARestart(t *testing.T) {
 	dir := t.TempDir()
 	db := openDB(t, dir)
 	at := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
-	user := access.User{Name: "ann", Role: access.Owner, Password: "$hash", TOTP: []byte("secret"), TOTPStep: 7, Created: at, Changed: at}
-	token := access.Token{ID: "t1", User: "ann", Name: "ansible", Sum: [32]byte{1}, Scopes: []access.Scope{access.Read}, Created: at, Expiry: at.Add(time.Hour)}
+	user := access.User{Name: "desk", Role: access.Owner, Password: "$hash", TOTP: []byte("secret"), TOTPStep: 7, Created: at, Changed: at}
+	token := access.Token{ID: "t1", User: "desk", Name: "ansible", Sum: [32]byte{1}, Scopes: []access.Scope{access.Read}, Created: at, Expiry: at.Add(time.Hour)}
 	user = must[access.User](t)(db.PutUser(t.Context(), user))
 	token = must[access.Token](t)(db.PutToken(t.Context(), token))
-	if _, err := db.PutUser(t.Context(), access.User{Name: "ann"}); !errors.Is(err, access.ErrConflict) {
+	if _, err := db.PutUser(t.Context(), access.User{Name: "desk"}); !errors.Is(err, access.ErrConflict) {
 		t.Errorf("a second user of the name: %v", err)
 	}
 	if _, err := db.PutUser(t.Context(), access.User{Name: "a\x00b"}); !errors.Is(err, provision.ErrInvalid) {
@@ -44,13 +44,13 @@ func TestUsersAndTokensSurviveARestart(t *testing.T) {
 		t.Errorf("token (-want +got):\n%s", diff)
 	}
 	for _, err := range []error{
-		second(db.User(t.Context(), "bob")), second(db.TokenBySum(t.Context(), [32]byte{2})), db.DeleteUser(t.Context(), "bob"), db.DeleteToken(t.Context(), "t2"),
+		second(db.User(t.Context(), "porter")), second(db.TokenBySum(t.Context(), [32]byte{2})), db.DeleteUser(t.Context(), "porter"), db.DeleteToken(t.Context(), "t2"),
 	} {
 		if !errors.Is(err, access.ErrNotFound) {
 			t.Errorf("what isn't there: %v", err)
 		}
 	}
-	if err := db.DeleteUser(t.Context(), "ann"); err != nil {
+	if err := db.DeleteUser(t.Context(), "desk"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.TokenBySum(t.Context(), token.Sum); !errors.Is(err, access.ErrNotFound) {
@@ -83,7 +83,7 @@ func TestChangesAreAudited(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	db := openDB(t, dir)
-	actor := access.Actor{Name: "ann", Via: access.ViaSession, Remote: "192.0.2.7"}
+	actor := access.Actor{Name: "desk", Via: access.ViaSession, Remote: "192.0.2.7"}
 	var group sync.WaitGroup
 	for n := range 50 { // they share transactions
 		group.Go(func() {
@@ -105,14 +105,14 @@ func TestChangesAreAudited(t *testing.T) {
 	}
 	group.Wait()
 	all := audit(t, db)
-	if len(all) != 50 || all[0].Actor != "ann" || all[0].Action != "createPhone" || all[0].Remote != actor.Remote || all[49].Seq != 50 {
+	if len(all) != 50 || all[0].Actor != "desk" || all[0].Action != "createPhone" || all[0].Remote != actor.Remote || all[49].Seq != 50 {
 		t.Fatalf("%d entries, the first %+v; want one for each phone", len(all), all[0])
 	}
 	ctx, note := access.WithNote(t.Context(), actor, "createPhone")
 	if _, err := db.PutDevice(ctx, provision.Device{ID: "0"}); err == nil || note.Written() || len(audit(t, db)) != 50 {
 		t.Errorf("a refused change (%v) is in the audit", err)
 	}
-	if err := db.Append(t.Context(), access.Entry{Actor: "eve", Action: "login", Refused: "wrong"}); err != nil {
+	if err := db.Append(t.Context(), access.Entry{Actor: "nobody", Action: "login", Refused: "wrong"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

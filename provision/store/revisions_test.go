@@ -31,23 +31,23 @@ func TestRevisions(t *testing.T) {
 	t.Parallel()
 	ctx, dir := t.Context(), t.TempDir()
 	db := openDB(t, dir)
-	ann := provision.Author{Who: "ann", Why: "ticket 7"}
+	desk := provision.Author{Who: "desk", Why: "ticket 7"}
 	began := time.Now()
 	c := must[provision.Config](t)(db.PutConfigBy(ctx, provision.Config{
 		ID: "c", Label: "one", Params: provision.Params{"admin_password": provision.Secret("s3cr3t")},
-	}, ann))
+	}, desk))
 	c.Label = "two"
 	c = must[provision.Config](t)(db.PutConfig(ctx, c))
-	must[provision.Config](t)(db.PutConfigBy(ctx, c, ann)) // changes nothing
-	if _, err := db.PutConfigBy(ctx, provision.Config{ID: "c", Rev: 1, Label: "late"}, ann); !errors.Is(err, provision.ErrConflict) {
+	must[provision.Config](t)(db.PutConfigBy(ctx, c, desk)) // changes nothing
+	if _, err := db.PutConfigBy(ctx, provision.Config{ID: "c", Rev: 1, Label: "late"}, desk); !errors.Is(err, provision.ErrConflict) {
 		t.Errorf("an old revision: error = %v, want a conflict", err)
 	}
-	must[provision.Config](t)(db.PutConfigBy(ctx, provision.Config{ID: "c\x01", Label: "neighbour"}, ann))
-	if err := db.DeleteConfigBy(ctx, "c", ann); err != nil {
+	must[provision.Config](t)(db.PutConfigBy(ctx, provision.Config{ID: "c\x01", Label: "neighbour"}, desk))
+	if err := db.DeleteConfigBy(ctx, "c", desk); err != nil {
 		t.Fatal(err)
 	}
-	must[provision.Config](t)(db.PutConfigBy(ctx, provision.Config{ID: "c", Label: "again"}, ann))
-	want := []string{`4 ann "again" rev 1`, `3 ann "two" rev 2 deleted`, `2 system "two" rev 2`, `1 ann "one" rev 1`}
+	must[provision.Config](t)(db.PutConfigBy(ctx, provision.Config{ID: "c", Label: "again"}, desk))
+	want := []string{`4 desk "again" rev 1`, `3 desk "two" rev 2 deleted`, `2 system "two" rev 2`, `1 desk "one" rev 1`}
 	if diff := cmp.Diff(want, labelled(t, db, "c")); diff != "" {
 		t.Errorf("history (-want +got):\n%s", diff)
 	}
@@ -64,7 +64,7 @@ func TestRevisions(t *testing.T) {
 		t.Errorf("made at %s, not now", first.At)
 	}
 	wanted := provision.Revision{
-		Config: "c", Number: 1, By: ann,
+		Config: "c", Number: 1, By: desk,
 		State: provision.Config{ID: "c", Rev: 1, Label: "one", Params: provision.Params{"admin_password": provision.Secret("s3cr3t")}},
 	}
 	if diff := cmp.Diff(wanted, first, cmpopts.IgnoreFields(provision.Revision{}, "At")); diff != "" {
@@ -109,8 +109,8 @@ func TestRevisionsBegin(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Label = "new"
-	must[provision.Config](t)(db.PutConfigBy(t.Context(), c, provision.Author{Who: "ann"}))
-	if diff := cmp.Diff([]string{`2 ann "new" rev 2`, `1 system "old" rev 1`}, labelled(t, db, "c")); diff != "" {
+	must[provision.Config](t)(db.PutConfigBy(t.Context(), c, provision.Author{Who: "desk"}))
+	if diff := cmp.Diff([]string{`2 desk "new" rev 2`, `1 system "old" rev 1`}, labelled(t, db, "c")); diff != "" {
 		t.Errorf("history (-want +got):\n%s", diff)
 	}
 }

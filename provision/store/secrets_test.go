@@ -52,7 +52,7 @@ func plant(t *testing.T, db *DB) {
 		Override: provision.Params{"admin_password": provision.Secret(planted + "device")},
 	}))
 	note, _ := access.WithNote(ctx, access.Socket(), "test")
-	must[access.User](t)(db.PutUser(note, access.User{Name: "ann", Role: access.Owner, TOTP: []byte(planted + "totp")}))
+	must[access.User](t)(db.PutUser(note, access.User{Name: "desk", Role: access.Owner, TOTP: []byte(planted + "totp")}))
 }
 
 func unlock(t *testing.T, db *DB) (v vault) {
@@ -63,7 +63,7 @@ func unlock(t *testing.T, db *DB) (v vault) {
 	for _, r := range must[[]provision.Revision](t)(db.Revisions(ctx, "a")) {
 		v.configs = append(v.configs, r.State)
 	}
-	v.user = must[access.User](t)(db.User(ctx, "ann"))
+	v.user = must[access.User](t)(db.User(ctx, "desk"))
 	return v
 }
 
