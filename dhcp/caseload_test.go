@@ -93,7 +93,7 @@ func garbageCase(t *caseT) {
 		case 1:
 			copy(b, []byte{1, 1, 6, 0})
 		}
-		l.intake(t.Context(), nil, b[:rnd.IntN(len(b))], direct(), crew)
+		l.intake(t.Context(), &port{}, b[:rnd.IntN(len(b))], direct(), crew)
 		if i%1000 == 0 {
 			l.lease(phone)
 		}
@@ -220,7 +220,7 @@ func pendingCase(t *caseT) {
 	said := func(secs uint16) *job {
 		m, _, _ := decode(client(phone, discover).bytes())
 		m.NumSeconds = secs
-		return &job{msg: m}
+		return &job{msg: m, port: &port{}}
 	}
 	s.queue(said(0))
 	s.queue(said(4))

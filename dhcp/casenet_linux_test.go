@@ -193,9 +193,7 @@ func addressComesLate(t *testing.T) {
 	begun := time.Now()
 	run(t, "ip addr add 192.0.2.1/24 dev srv0")
 	eventually(t, "the address is noticed", func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return w.ports[0] != nil && len(w.ports[0].ours()) == 1
+		return w.ports()[0] != nil && len(w.ports()[0].ours()) == 1
 	})
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("it took %s", took)

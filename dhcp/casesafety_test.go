@@ -199,7 +199,7 @@ func safetyCases() map[string]func(*caseT) {
 			l, answered := newLab(t), 0
 			said := func(hw hwaddr.Addr) Reason {
 				m, _, _ := decode(client(hw, discover).bytes())
-				start, drop := l.admit(&job{msg: m, ing: direct()})
+				start, drop := l.admit(&job{msg: m, ing: direct(), port: &port{}})
 				if start != nil {
 					l.next(hw)
 				}
@@ -255,7 +255,7 @@ func safetyCases() map[string]func(*caseT) {
 			l.lease(phone)
 			said := func(hw hwaddr.Addr, kind byte) Reason {
 				m, _, _ := decode(client(hw, kind).bytes())
-				_, drop := l.admit(&job{msg: m})
+				_, drop := l.admit(&job{msg: m, port: &port{}})
 				return drop
 			}
 			for i := range maxStrangersInHand {

@@ -54,7 +54,8 @@ type port struct {
 	probe *prober      // nil with arp
 	ear   *packet.Conn // for other servers; nil: not permitted
 	now   atomic.Pointer[portState]
-	once  sync.Once // close
+	once  sync.Once      // close
+	begun sync.WaitGroup // its messages that are in hand or wait; who reads adds to it
 }
 
 // portState is what may change while the port is open.

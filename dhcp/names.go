@@ -98,9 +98,7 @@ func (x *exchange) meant() bool {
 // judgeNames posts the networks that we have no address for any more, such as after an interface was given another, and
 // takes off those that we have one for again.
 func (s *Server) judgeNames(ctx context.Context, nets *network.Set) {
-	s.mu.Lock()
-	ports := slices.Clone(s.ports)
-	s.mu.Unlock()
+	ports := s.ports()
 	var ours []netip.Addr
 	for _, p := range ports {
 		if p == nil || p.spec.Interface == "" {

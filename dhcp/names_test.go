@@ -133,7 +133,7 @@ func TestNoServerAddress(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, tc.nets...)
 			p := &port{spec: Listener{Interface: "eth0"}}
-			l.ports = []*port{p}
+			l.stations = []*station{{port: p}}
 			found := func() (texts []string) {
 				l.takeCensus(t.Context())
 				for _, f := range l.Problems() {

@@ -28,6 +28,7 @@ type Ingress struct {
 	SeenFar func(addr netip.Addr, hw hwaddr.Addr) Sighting
 	// Standing is what is known of other servers on the link.
 	Standing Standing
+	link     *link // that it is known of; nil if it isn't watched
 }
 
 // Sighting is what is known of an address from the wire.

@@ -175,13 +175,11 @@ func sub(code uint8, value string) string {
 // entrance is how a broadcast on a network's link reaches us, and whether one can: without a listener there, what is said
 // of us is of the listeners that there are.
 func (s *Server) entrance(nets *network.Set, n *network.Network) (ing Ingress, direct bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if ours := s.ours.Load(); ours != nil {
 		ing.Ours = *ours
 	}
 	ing.Broadcast, ing.Src = true, netip.AddrPortFrom(netip.IPv4Unspecified(), 68)
-	for _, p := range s.ports {
+	for _, p := range s.ports() {
 		switch {
 		case p == nil:
 		case p.spec.Interface == "":

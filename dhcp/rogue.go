@@ -134,6 +134,16 @@ func (w *watch) link(iface string) *link {
 	return l
 }
 
+// forget drops what is known of an interface that isn't watched any more. Who waits for it waits no longer.
+func (w *watch) forget(iface string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l := w.links[iface]; l != nil {
+		l.once.Do(func() { close(l.done) })
+		delete(w.links, iface)
+	}
+}
+
 // own reports whether it is the watch that asks with that address: by another interface on the same link, we must not
 // answer ourselves.
 func (w *watch) own(hw hwaddr.Addr) bool {
@@ -316,9 +326,7 @@ func (s *Server) refused(iface string) []*network.Network {
 
 // addrsOn returns our addresses on an interface.
 func (s *Server) addrsOn(iface string) []netip.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.ports {
+	for _, p := range s.ports() {
 		if p != nil && p.spec.Interface == iface {
 			return p.ours()
 		}

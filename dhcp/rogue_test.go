@@ -136,7 +136,7 @@ func TestWatchDoesNotHearItself(t *testing.T) {
 		return nil
 	})
 	m, _, _ := decode(question[frameHeader:])
-	if start, why := l.admit(&job{msg: m, ing: direct()}); start != nil || why != ReasonLoop {
+	if start, why := l.admit(&job{msg: m, ing: direct(), port: &port{}}); start != nil || why != ReasonLoop {
 		t.Errorf("our own question: %v, %s", start, why)
 	}
 	if a, b := watchMAC(phone), watchMAC(watchMAC(phone)); !a.IsLocal() || a == phone || b == a || a.IsGroup() || b.IsGroup() {

@@ -22,7 +22,7 @@ type Server struct {
 	Table    Table
 	Networks network.Source
 	Boot     BootSource // nil: there is nothing to add to what the administrator declared
-	Listen   []Listener
+	Listen   []Listener // at the start; see Relisten
 	Log      *slog.Logger
 	// Directory tells what classes may go by beside what the client says. Nil: nothing.
 	Directory Directory
@@ -45,11 +45,15 @@ type Server struct {
 	echoes    echoes
 	wanderers wanderers
 
-	mu     sync.Mutex // guards what follows
-	ports  []*port    // one per listener; nil while it is lost
-	hands  map[hwaddr.Addr]*hand
-	inHand int
-	warned map[string]time.Time
+	listening sync.Mutex // held while the listeners are replaced
+
+	mu       sync.Mutex // guards what follows
+	isOpen   bool
+	stations []*station     // in the order of the listeners
+	man      func(*station) // has a station's port read; nil while the server doesn't run
+	hands    map[hwaddr.Addr]*hand
+	inHand   int
+	warned   map[string]time.Time
 }
 
 const (
@@ -78,55 +82,12 @@ type job struct {
 	known bool   // the client has a lease or a reservation; asked only when there is much to do
 }
 
-// Open opens the listeners, so that what stands in the way is known before the server runs. Its error names every
-// listener that fails, and the remedy. After an error nothing is open. Run closes what Open opened.
-func (s *Server) Open(ctx context.Context) error {
-	var ports []*port
-	var errs []error
-	for _, spec := range s.Listen {
-		p, err := openPort(ctx, spec)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		ports = append(ports, p)
-	}
-	if err := errors.Join(errs...); err != nil {
-		for _, p := range ports {
-			p.close()
-		}
-		return fmt.Errorf("open dhcp: %w", err)
-	}
-	s.mu.Lock()
-	s.ports = ports
-	s.mu.Unlock()
-	for _, p := range ports {
-		s.opened(ctx, p)
-	}
-	s.openPings(ctx)
-	return nil
-}
-
-// Addrs returns the addresses that the open listeners are bound to, in the order of Listen; it tells which port an
-// [Listener].Addr with port 0 got.
-func (s *Server) Addrs() []netip.AddrPort {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var addrs []netip.AddrPort
-	for _, p := range s.ports {
-		if p != nil {
-			addrs = append(addrs, p.local)
-		}
-	}
-	return addrs
-}
-
 // Run serves until ctx ends, and returns nil after its goroutines have ended and the listeners are closed. It opens the
 // listeners unless Open has. A listener that is lost later, because its interface is, is opened again as soon as it can
-// be; the others are served meanwhile.
+// be; the others are served meanwhile. Without listeners it waits for Relisten.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
-	open := s.ports != nil
+	open := s.isOpen
 	s.mu.Unlock()
 	if !open {
 		if err := s.Open(ctx); err != nil {
@@ -140,18 +101,37 @@ func (s *Server) Run(ctx context.Context) error {
 	if pings != nil {
 		readers.Go(func() { pings.listen(ctx) })
 	}
-	for i := range s.Listen {
-		readers.Go(func() { s.serve(ctx, i, crew) })
+	// Answers go on when a listener is given up, so they have a context of their own.
+	take := func(p *port, b []byte, ing Ingress) { s.intake(ctx, p, b, ing, crew) }
+	s.mu.Lock()
+	s.man = func(st *station) {
+		stCtx, stop := context.WithCancel(ctx)
+		st.stop, st.done = stop, make(chan struct{})
+		readers.Go(func() {
+			defer close(st.done)
+			defer stop()
+			s.serve(stCtx, st, take)
+		})
 	}
+	for _, st := range s.stations {
+		s.man(st)
+	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.listening.Lock()
+	s.mu.Lock()
+	stations := s.stations
+	s.man, s.isOpen = nil, false // the listeners are these
+	s.mu.Unlock()
+	s.listening.Unlock()
 	readers.Wait()
 	crew.workers.Wait() // what was begun is answered
 	s.mu.Lock()
-	ports := s.ports
-	s.ports = nil
+	s.stations = nil
 	s.mu.Unlock()
-	for _, p := range ports {
-		if p != nil {
-			p.close()
+	for _, st := range stations {
+		if st.port != nil {
+			st.port.close()
 		}
 	}
 	if pings != nil {
@@ -160,84 +140,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// serve reads from one listener until ctx ends.
-func (s *Server) serve(ctx context.Context, i int, crew *crew) {
-	s.mu.Lock()
-	p := s.ports[i]
-	s.mu.Unlock()
-	for p != nil {
-		err := s.read(ctx, p, crew)
-		if ctx.Err() != nil {
-			return
-		}
-		s.count.listenerFails.Add(1)
-		s.Log.WarnContext(ctx, "dhcp listener lost", "listener", p.spec.String(), "err", err)
-		s.raise(ctx, p.spec.String(), Problem{
-			Kind: ProblemLost,
-			Text: "nobody is served on " + p.spec.String() + " since it is gone; it is served again as soon as it is back",
-		})
-		s.keep(i, nil)
-		p.close()
-		if p = s.reopen(ctx, p.spec); p != nil {
-			s.keep(i, p)
-			s.solved(ctx, ProblemLost, p.spec.String())
-			s.opened(ctx, p)
-		}
-	}
-}
-
-func (s *Server) keep(i int, p *port) {
-	s.mu.Lock()
-	s.ports[i] = p
-	s.mu.Unlock()
-}
-
-// reopen tries until it can, and returns nil when ctx ends.
-func (s *Server) reopen(ctx context.Context, spec Listener) *port {
-	for pause := reopenMin; ; pause = min(2*pause, reopenMax) {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-		}
-		p, err := openPort(ctx, spec)
-		if err == nil {
-			return p
-		}
-		if s.mayWarn("reopen " + spec.String()) {
-			s.Log.WarnContext(ctx, "dhcp listener stays closed", "listener", spec.String(), "err", err)
-		}
-	}
-}
-
-// opened tells of a listener, and of what it can't do.
-func (s *Server) opened(ctx context.Context, p *port) {
-	s.locate()
-	s.Log.InfoContext(ctx, "dhcp listening", "listener", p.spec.String(), "addrs", p.ours())
-	if p.spec.Interface != "" && p.raw == nil {
-		s.raise(ctx, p.spec.String(), Problem{
-			Kind: ProblemNoRawSocket,
-			Text: "on " + p.spec.String() + " replies are broadcast where they need not be, addresses are not probed before " +
-				"they are offered, and other servers are not noticed; that needs the capability CAP_NET_RAW",
-		})
-	}
-}
-
-// locate collects our addresses from all listeners.
-func (s *Server) locate() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var ours []netip.Addr
-	for _, p := range s.ports {
-		if p != nil {
-			ours = append(ours, p.ours()...)
-		}
-	}
-	s.ours.Store(&ours)
-}
-
 // read takes messages from a port until it fails or ctx ends. The port can still send then.
-func (s *Server) read(ctx context.Context, p *port, crew *crew) error {
+func (s *Server) read(ctx context.Context, p *port, take func(*port, []byte, Ingress)) error {
 	stop := context.AfterFunc(ctx, p.interrupt)
 	defer stop()
 	gone := make(chan struct{})
@@ -260,26 +164,8 @@ func (s *Server) read(ctx context.Context, p *port, crew *crew) error {
 		if pings != nil {
 			ing.SeenFar = pings.sighting
 		}
-		ing.Standing = link.standing()
-		s.intake(ctx, p, b[:n], ing, crew)
-	}
-}
-
-// keepUp keeps the port's addresses up to date, and closes it when its interface is gone.
-func (s *Server) keepUp(p *port, gone <-chan struct{}) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-gone:
-			return
-		case <-tick.C:
-			if !p.refresh() {
-				p.close()
-				return
-			}
-			s.locate()
-		}
+		ing.link, ing.Standing = link, link.standing()
+		take(p, b[:n], ing)
 	}
 }
 
@@ -352,6 +238,8 @@ func (s *Server) queue(j *job) (start *job, drop Reason) {
 	case h != nil && h.next != nil:
 		// What waits is out of date, unless the client will not say it again.
 		if t := messageType(h.next.msg); t != dhcpv4.MessageTypeRelease && t != dhcpv4.MessageTypeDecline {
+			h.next.port.begun.Done()
+			j.port.begun.Add(1)
 			h.next = j
 		}
 		return nil, ReasonSuperseded
@@ -359,6 +247,7 @@ func (s *Server) queue(j *job) (start *job, drop Reason) {
 		return nil, ReasonBusy
 	case h != nil:
 		s.inHand++
+		j.port.begun.Add(1)
 		h.next = j
 		return nil, ReasonNone
 	}
@@ -366,6 +255,7 @@ func (s *Server) queue(j *job) (start *job, drop Reason) {
 		s.hands = make(map[hwaddr.Addr]*hand)
 	}
 	s.inHand++
+	j.port.begun.Add(1)
 	s.hands[hw] = &hand{}
 	return j, ReasonNone
 }
@@ -374,6 +264,7 @@ func (s *Server) queue(j *job) (start *job, drop Reason) {
 func (s *Server) work(ctx context.Context, j *job) {
 	for j != nil {
 		s.handle(ctx, j)
+		j.port.begun.Done()
 		j = s.next(hwaddr.Addr(j.msg.ClientHWAddr))
 	}
 }
@@ -443,7 +334,7 @@ func (s *Server) resolve(ctx context.Context, j *job) (*dhcpv4.DHCPv4, Verdict) 
 	for range maxStrangers + 2 {
 		reply, v := s.Respond(ctx, j.msg, j.ing)
 		if v.Wait {
-			j.ing.Standing = s.watch.link(j.ing.Iface).settled(ctx)
+			j.ing.Standing = j.ing.link.settled(ctx)
 			continue
 		}
 		if !v.Probe.IsValid() {

@@ -55,12 +55,17 @@ func (s *syncBuffer) String() string {
 
 func goLive(t *testing.T, wrap func(Table) Table) *live {
 	t.Helper()
+	return goLiveOn(t, []Listener{{Addr: netip.MustParseAddrPort("127.0.0.1:0")}}, wrap)
+}
+
+func goLiveOn(t *testing.T, listen []Listener, wrap func(Table) Table) *live {
+	t.Helper()
 	l := &live{lab: newLab(t, sandbox()), log: &syncBuffer{}}
 	l.Log = slog.New(slog.NewTextHandler(l.log, nil))
 	if wrap != nil {
 		l.Table = wrap(l.Table)
 	}
-	l.Listen = []Listener{{Addr: netip.MustParseAddrPort("127.0.0.1:0")}}
+	l.Listen = listen
 	if err := l.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +83,12 @@ func goLive(t *testing.T, wrap func(Table) Table) *live {
 // dial opens a relay agent's socket.
 func (l *live) dial(t *testing.T, from string) *net.UDPConn {
 	t.Helper()
-	c, err := net.DialUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from)), net.UDPAddrFromAddrPort(l.Addrs()[0]))
+	return l.dialTo(t, from, l.Addrs()[0])
+}
+
+func (l *live) dialTo(t *testing.T, from string, to netip.AddrPort) *net.UDPConn {
+	t.Helper()
+	c, err := net.DialUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from)), net.UDPAddrFromAddrPort(to))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +282,7 @@ func TestQueueIsBounded(t *testing.T) {
 	s := &Server{}
 	said := func(i int) *job {
 		m, _, _ := decode(client(hwaddr.Addr{0, 0x15, 0x65, 1, byte(i >> 8), byte(i)}, discover).bytes())
-		return &job{msg: m, known: i >= maxStrangersInHand}
+		return &job{msg: m, port: &port{}, known: i >= maxStrangersInHand}
 	}
 	for i := range maxStrangersInHand {
 		s.queue(said(i))
@@ -306,7 +316,7 @@ func TestReleaseIsNotSuperseded(t *testing.T) {
 	s := &Server{}
 	said := func(kind byte) *job {
 		m, _, _ := decode(client(phone, kind).bytes())
-		return &job{msg: m}
+		return &job{msg: m, port: &port{}}
 	}
 	s.queue(said(request3))
 	leaving := said(release7)
@@ -331,9 +341,7 @@ func TestRunFailsLoudly(t *testing.T) {
 func TestPlainListenerCantBroadcast(t *testing.T) {
 	t.Parallel()
 	l := goLive(t, nil)
-	l.mu.Lock()
-	p := l.ports[0]
-	l.mu.Unlock()
+	p := l.ports()[0]
 	if _, err := p.send(target{To: netip.AddrPortFrom(limitedBroadcast(), clientPort)}, []byte("x")); !errors.Is(err, errNoBroadcast) {
 		t.Errorf("broadcast: %v, want %v", err, errNoBroadcast)
 	}

@@ -278,9 +278,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // fallback takes the packet socket away.
 func (w *wire) fallback(t *testing.T) {
 	t.Helper()
-	w.mu.Lock()
-	raw := w.ports[0].raw
-	w.mu.Unlock()
+	raw := w.ports()[0].raw
 	if err := raw.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -151,7 +151,10 @@ func toWarnings(list []admin.Fault) []api.FieldError {
 func toNetworkResult(r admin.NetworkResult) api.NetworkResult {
 	out := api.NetworkResult{
 		Rev: number(r.Rev), Added: texts(r.Added), Changed: texts(r.Changed), Removed: texts(r.Removed), Clashes: []api.ReservationClash{},
-		Outside: []api.Lease{}, Effects: []api.NetworkEffect{}, Restart: texts(r.Restart), Warnings: toWarnings(r.Warnings), Settled: r.Settled,
+		Outside: []api.Lease{}, Effects: []api.NetworkEffect{}, Unserved: []api.UnservedInterface{}, Warnings: toWarnings(r.Warnings), Settled: r.Settled,
+	}
+	for _, x := range r.Unserved {
+		out.Unserved = append(out.Unserved, api.UnservedInterface{Interface: x.Interface, Why: x.Why})
 	}
 	for _, c := range r.Clashes {
 		out.Clashes = append(out.Clashes, api.ReservationClash{Network: string(c.Network), IP: c.Addr.String(), ReservedFor: c.For, Held: toLease(c.Held)})

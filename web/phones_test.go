@@ -17,6 +17,7 @@ import (
 	"github.com/dialtone-project/dialtone/dhcp/lease"
 	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/admin"
 	"github.com/dialtone-project/dialtone/provision/store"
 	"github.com/dialtone-project/dialtone/web/api"
 )
@@ -45,7 +46,7 @@ func (d *declared) Declare(ctx context.Context, to network.Declared, rev uint64)
 	return d.SaveDeclared(ctx, to, rev)
 }
 
-func (*declared) Unserved(*network.Set) []string { return nil }
+func (*declared) Unserved(*network.Set) []admin.Unserved { return nil }
 
 // strict is a client's transport which checks all answers against the document.
 type strict struct {

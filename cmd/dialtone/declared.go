@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 
-	"github.com/dialtone-project/dialtone/dhcp"
 	"github.com/dialtone-project/dialtone/dhcp/network"
+	"github.com/dialtone-project/dialtone/provision/admin"
 )
 
 // declared is what is declared about DHCP, as administrators change it.
@@ -32,20 +34,26 @@ func (d declared) Declare(ctx context.Context, to network.Declared, rev uint64) 
 		return 0, err
 	}
 	d.networks.Store(set)
+	d.relisten(context.WithoutCancel(ctx), d.listeners(set))
 	return rev, nil
 }
 
-// Unserved implements admin.Networks: listeners are opened at the start.
-func (d declared) Unserved(set *network.Set) []string {
-	s := d.settings.DHCP
-	if !s.Enabled || len(s.Interfaces)+len(s.Relay) > 0 && d.dhcp.Load() != nil {
-		return nil // it isn't served at all, or where the settings say
+// Unserved implements admin.Networks.
+func (d declared) Unserved(set *network.Set) []admin.Unserved {
+	srv := d.dhcp.Load()
+	if srv == nil {
+		return nil // it isn't served at all
 	}
-	return slices.DeleteFunc(d.interfaces(set), func(name string) bool {
-		if slices.Contains(s.Observe, name) {
-			return true
+	deaf := srv.Deaf()
+	var list []admin.Unserved
+	for _, l := range d.listeners(set) {
+		why := deaf[l]
+		if _, err := net.InterfaceByName(l.Interface); why == nil && l.Interface != "" && err != nil {
+			why = errors.New("there is no such interface") // of a change that is only tried
 		}
-		srv := d.dhcp.Load()
-		return srv != nil && slices.ContainsFunc(srv.Listen, func(l dhcp.Listener) bool { return l.Interface == name })
-	})
+		if why != nil {
+			list = append(list, admin.Unserved{Interface: l.String(), Why: why.Error()})
+		}
+	}
+	return list
 }

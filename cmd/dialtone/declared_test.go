@@ -55,7 +55,7 @@ func TestNetworksAtRunTime(t *testing.T) {
 	}
 
 	held := o.lease("00:15:65:00:02:01", "yealink")
-	if r, err := s.KeepAddress(t.Context(), held, w); err != nil || !slices.Equal(r.Changed, []network.ID{n.ID}) || r.Restart != nil {
+	if r, err := s.KeepAddress(t.Context(), held, w); err != nil || !slices.Equal(r.Changed, []network.ID{n.ID}) || r.Unserved != nil {
 		t.Fatalf("keep %s: %+v, %v", held, r, err)
 	}
 	if _, err := s.ReleaseLease(t.Context(), held, w); err != nil {

@@ -54,7 +54,7 @@ func (p *parts) ready() []web.Part {
 		list = append(list, web.Part{Name: "http", Ready: p.roster.runs("http")})
 	}
 	if d := p.dhcp.Load(); d != nil {
-		list = append(list, web.Part{Name: "dhcp", Ready: p.roster.runs("dhcp") && len(d.Addrs()) == len(d.Listen)})
+		list = append(list, web.Part{Name: "dhcp", Ready: p.roster.runs("dhcp") && len(d.Deaf()) == 0})
 	}
 	return list
 }

@@ -14,7 +14,7 @@ import (
 func (p *parts) askDHCP(ctx context.Context, q admin.OfferQuery) admin.Offer {
 	d := p.dhcp.Load()
 	if d == nil {
-		return admin.Offer{HW: q.Client.HW, Why: "DHCP isn't served: no network was declared when the program was started"}
+		return admin.Offer{HW: q.Client.HW, Why: "DHCP isn't served"}
 	}
 	tokens := []string{p.tokenFor(q.Client.HW)}
 	x := d.Preview(ctx, dhcp.Query{Client: q.Client, Network: q.Network, Want: q.Want, Supposed: q.Supposed})

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -248,13 +247,13 @@ func (p *parts) openServers(ctx context.Context) error {
 	if !s.DHCP.Enabled {
 		return nil
 	}
+	wanted := p.listeners(p.Networks())
 	d := &dhcp.Server{
-		Table: p.table, Networks: p, Boot: p.plugins, Directory: directory{p.db, p.plugins}, Listen: p.listeners(),
+		Table: p.table, Networks: p, Boot: p.plugins, Directory: directory{p.db, p.plugins}, Listen: p.present(wanted),
 		Limits: dhcp.Limits(s.DHCP.Limits), Askers: s.DHCP.Leasequery, Log: p.logs.of(logDHCP),
 	}
-	if len(d.Listen) == 0 {
+	if len(wanted) == 0 {
 		p.log.WarnContext(ctx, "dhcp is enabled but no network is declared: no address will be leased")
-		return nil
 	}
 	if at := p.db.Restored(); !at.IsZero() {
 		for _, n := range p.Networks().All() {
@@ -265,6 +264,9 @@ func (p *parts) openServers(ctx context.Context) error {
 		return err
 	}
 	p.dhcp.Store(d)
+	p.declares.Lock()
+	defer p.declares.Unlock()
+	p.relisten(ctx, wanted)
 	return nil
 }
 
@@ -273,57 +275,6 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// listeners returns where DHCP is served: where the settings say, else on every interface that a network is on, but for
-// those that are only observed.
-func (p *parts) listeners() []dhcp.Listener {
-	var list []dhcp.Listener
-	for _, a := range p.settings.DHCP.Relay {
-		list = append(list, dhcp.Listener{Addr: a})
-	}
-	names := p.settings.DHCP.Interfaces
-	if len(names) == 0 && len(list) == 0 {
-		names = slices.DeleteFunc(p.interfaces(p.Networks()), func(name string) bool { return slices.Contains(p.settings.DHCP.Observe, name) })
-	}
-	for _, name := range names {
-		list = append(list, dhcp.Listener{Interface: name})
-	}
-	return list
-}
-
-// interfaces returns the interfaces that networks name, and those that have an address in one that names none.
-func (p *parts) interfaces(set *network.Set) []string {
-	var names []string
-	add := func(name string) {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	all, err := net.Interfaces()
-	if err != nil {
-		p.log.Warn("interfaces can't be listed", "err", err)
-	}
-	for _, n := range set.All() {
-		if n.Interface != "" {
-			add(n.Interface)
-			continue
-		}
-		for _, ifi := range all {
-			if ifi.Flags&net.FlagLoopback == 0 && hasAddrIn(ifi, n.Prefix) {
-				add(ifi.Name)
-			}
-		}
-	}
-	return names
-}
-
-func hasAddrIn(ifi net.Interface, prefix netip.Prefix) bool {
-	addrs, err := ifi.Addrs()
-	return err == nil && slices.ContainsFunc(addrs, func(a net.Addr) bool {
-		p, err := netip.ParsePrefix(a.String())
-		return err == nil && prefix.Contains(p.Addr())
-	})
 }
 
 func (p *parts) admin() *admin.Service {
@@ -421,7 +372,7 @@ func (p *parts) tasks() []Task {
 		tasks = append(tasks, Task{Name: "http", Run: p.http.Run})
 	}
 	if d := p.dhcp.Load(); d != nil {
-		tasks = append(tasks, Task{Name: "dhcp", Run: d.Run})
+		tasks = append(tasks, Task{Name: "dhcp", Run: d.Run}, Task{Name: "dhcp interfaces", Run: p.lookOut})
 	}
 	for i := range tasks {
 		tasks[i] = p.roster.entered(tasks[i])

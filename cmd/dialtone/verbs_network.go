@@ -368,8 +368,8 @@ func writeDeclared(w io.Writer, what string, dry bool, r *api.NetworkResult) err
 	for i := range r.Effects {
 		writeNetworkEffect(&b, &r.Effects[i])
 	}
-	for _, name := range r.Restart {
-		fmt.Fprintf(&b, "  on %s DHCP is served when the program is started again\n", name)
+	for _, x := range r.Unserved {
+		fmt.Fprintf(&b, "  nobody is served on %s yet: %s\n", x.Interface, printable(x.Why))
 	}
 	if !r.Settled.IsZero() && !dry {
 		fmt.Fprintf(&b, "  who holds a lease has learnt of it by %s\n", r.Settled.Local().Format(time.DateTime))

@@ -24,9 +24,14 @@ type Networks interface {
 	// Declare stores all that is declared in the place of that with a revision, takes it into force at once and returns its
 	// revision. ErrConflict if another has been stored meanwhile. The slices stay the caller's.
 	Declare(ctx context.Context, d network.Declared, rev uint64) (uint64, error)
-	// Unserved returns the interfaces that networks of a set are on but DHCP isn't served on until the program is started
-	// again.
-	Unserved(*network.Set) []string
+	// Unserved returns the interfaces that networks of a set are on but DHCP can't be served on now.
+	Unserved(*network.Set) []Unserved
+}
+
+// Unserved is an interface on which DHCP isn't served, although networks are on it.
+type Unserved struct {
+	Interface string
+	Why       string
 }
 
 // DeclaredNetworks is all that is declared about DHCP. It is valid as a whole, so it has one revision.
@@ -49,8 +54,8 @@ type NetworkResult struct {
 	Outside []lease.Lease
 	// Phones are the known phones that would be told something else when they next start; of a dry run only.
 	Phones []NetworkEffect
-	// Restart are the interfaces on which DHCP is served only when the program is started again. All else is in force.
-	Restart []string
+	// Unserved are the interfaces of networks on which DHCP can't be served now. It is as soon as it can be.
+	Unserved []Unserved
 	// Settled is when the last lease of those whose networks change has been renewed or is over: until then, who holds it may
 	// go by what was declared before. Zero: nobody holds one.
 	Settled time.Time
@@ -145,6 +150,7 @@ func (s *Service) tryDeclare(ctx context.Context, c declaring, w Write) (Network
 		return NetworkResult{}, err
 	}
 	r.Rev, err = s.Networks.Declare(ctx, after, rev)
+	r.Unserved = s.Networks.Unserved(set) // now that it was tried
 	return r, asStale(err, rev, func() (uint64, error) {
 		_, now, err := s.Networks.LoadDeclared(ctx)
 		return now, err
@@ -237,7 +243,7 @@ func (s *Service) consequences(before, after network.Declared, set *network.Set)
 	}
 	slices.SortFunc(r.Clashes, func(a, b Clash) int { return a.Addr.Compare(b.Addr) })
 	slices.SortFunc(r.Outside, func(a, b lease.Lease) int { return a.Addr.Compare(b.Addr) })
-	r.Restart = s.Networks.Unserved(set)
+	r.Unserved = s.Networks.Unserved(set)
 	return r
 }
 

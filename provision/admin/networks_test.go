@@ -47,7 +47,7 @@ func TestNetworkLife(t *testing.T) {
 	guests := network.Network{ID: "guests", Prefix: netip.MustParsePrefix("198.51.100.0/24"), Interface: "eth9"}
 	for _, w := range []admin.Write{dry, do} {
 		r, err := x.CreateNetwork(ctx, guests, 1, w)
-		if err != nil || !slices.Equal(r.Added, []network.ID{"guests"}) || r.Changed != nil || !slices.Equal(r.Restart, []string{"eth9"}) {
+		if err != nil || !slices.Equal(r.Added, []network.ID{"guests"}) || r.Changed != nil || !slices.Equal(r.Unserved, []admin.Unserved{{Interface: "eth9", Why: "there is none"}}) {
 			t.Fatalf("added: %+v, %v", r, err)
 		}
 	}

@@ -105,10 +105,10 @@ func (d *declared) Declare(_ context.Context, to network.Declared, rev uint64) (
 	return d.rev, nil
 }
 
-func (*declared) Unserved(set *network.Set) (out []string) {
+func (*declared) Unserved(set *network.Set) (out []admin.Unserved) {
 	for _, n := range set.All() {
 		if n.Interface == "eth9" {
-			out = append(out, n.Interface)
+			out = append(out, admin.Unserved{Interface: n.Interface, Why: "there is none"})
 		}
 	}
 	return out

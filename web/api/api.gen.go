@@ -1538,15 +1538,15 @@ type NetworkResult struct {
 	Outside []Lease  `json:"outside"`
 	Removed []string `json:"removed"`
 
-	// Restart Interfaces on which DHCP is served only when the program is started again. All else is in force at once.
-	Restart []string `json:"restart"`
-
 	// Rev The revision of all that is declared about DHCP.
 	Rev int64 `json:"rev"`
 
 	// Settled Clients that hold a lease learn of a change when they renew it. By this time all have, or theirs has run out; left out: nobody holds one.
-	Settled  time.Time    `json:"settled,omitempty,omitzero"`
-	Warnings []FieldError `json:"warnings"`
+	Settled time.Time `json:"settled,omitempty,omitzero"`
+
+	// Unserved Interfaces of networks on which DHCP can't be served now. It is as soon as it can be.
+	Unserved []UnservedInterface `json:"unserved"`
+	Warnings []FieldError        `json:"warnings"`
 }
 
 // NewAPIToken defines model for NewAPIToken.
@@ -2355,6 +2355,14 @@ type Trouble struct {
 
 // TroublePart defines model for Trouble.Part.
 type TroublePart string
+
+// UnservedInterface defines model for UnservedInterface.
+type UnservedInterface struct {
+	Interface string `json:"interface"`
+
+	// Why What stands in the way.
+	Why string `json:"why"`
+}
 
 // User defines model for User.
 type User struct {
