@@ -12,8 +12,9 @@ type AlarmKind string
 
 // The kinds.
 const (
-	AlarmLocked        AlarmKind = "source-locked" // a source asked for the files of many devices
-	AlarmContradiction AlarmKind = "contradiction" // what tells who asks disagrees
+	AlarmLocked        AlarmKind = "source-locked"     // a source asked for the files of many devices
+	AlarmContradiction AlarmKind = "contradiction"     // what tells who asks disagrees
+	AlarmPretence      AlarmKind = "source-suspicious" // a device said often that it is another one
 	AlarmToken         AlarmKind = "token-replayed"
 	AlarmPort          AlarmKind = "port-changed"   // a pinned device is at another switch port
 	AlarmClone         AlarmKind = "two-ports"      // a device was at two switch ports within a minute
@@ -65,7 +66,8 @@ func (g *Gate) Alarms() []Alarm {
 	return g.alarms.all()
 }
 
-// Quiet drops the alarms about a subject, and unlocks it if it is a source. It reports whether there was anything.
+// Quiet drops the alarms about a subject, unlocks it if it is a source, and no longer holds against it, if it is a device,
+// what it said it was. It reports whether there was anything.
 func (g *Gate) Quiet(subject string) bool {
 	if g == nil {
 		return false
@@ -79,6 +81,7 @@ func (g *Gate) Quiet(subject string) bool {
 			any = true
 		}
 	}
+	g.pretenders.drop(DeviceID(subject))
 	if addr, err := netip.ParseAddr(subject); err == nil {
 		if _, ok := g.sources.get(addr); ok {
 			g.sources.drop(addr)

@@ -183,8 +183,12 @@ func (r *passage) tied(ctx context.Context) []Claim {
 	ours := l.Origin != lease.External
 	t.trusted = ours && (onLink || req.Via.IsValid() || !r.out.Policy.RelaysDistrusted)
 	claims := []Claim{{AttrMAC, l.Client.HW.String(), SourceLease, core}}
-	if known && near != t.hw {
+	doubted := r.doubt != nil && r.doubt(l, req.At)
+	switch {
+	case known && near != t.hw:
 		near, known = r.again(ctx, req.Peer, t.hw, near)
+	case known && doubted:
+		near, known = r.afresh(ctx, req.Peer, t.hw)
 	}
 	switch {
 	case known && near != t.hw:
@@ -195,7 +199,7 @@ func (r *passage) tied(ctx context.Context) []Claim {
 			t.level = NetConfirmed
 		}
 		claims = append(claims, Claim{AttrMAC, near.String(), SourceNeighbour, core})
-	case r.doubt != nil && r.doubt(l, req.At):
+	case doubted:
 		t.level, t.note = NetNone, "C12: the lease table may be older than the leases, and nothing on the link confirms this one"
 	}
 	r.tie = t
@@ -211,7 +215,11 @@ func (r *passage) again(ctx context.Context, addr netip.Addr, holder, near hwadd
 					return hw, true
 				}
 			}
-			return holder, len(all) > 0
+			if len(all) > 0 {
+				return holder, true
+			}
+			// Nobody says anything now. Who is there according to the table gets what we send nevertheless.
+			return r.neighbours.Neighbour(addr)
 		}
 	}
 	wait := time.NewTimer(settleSpan)
@@ -224,6 +232,22 @@ func (r *passage) again(ctx context.Context, addr netip.Addr, holder, near hwadd
 	return r.neighbours.Neighbour(addr)
 }
 
+// afresh asks who is at an address that a lease gives to holder, when neither the lease nor what the neighbour table may have
+// heard long ago is proof (rule C12). A table that can't ask the wire has its word believed.
+func (r *passage) afresh(ctx context.Context, addr netip.Addr, holder hwaddr.Addr) (hwaddr.Addr, bool) {
+	p, ok := r.neighbours.(prober)
+	if !ok {
+		return holder, true
+	}
+	all, err := p.Probe(ctx, addr)
+	for _, hw := range all {
+		if hw != holder {
+			return hw, true
+		}
+	}
+	return holder, err == nil && len(all) > 0
+}
+
 // PortOf names the switch port that a relay agent said the client is at; empty: it said nothing.
 func PortOf(c lease.Client) string {
 	if c.Circuit == "" {
@@ -233,7 +257,7 @@ func PortOf(c lease.Client) string {
 }
 
 // weigh completes the evidence, once the device is known, and asks the table.
-func (r *passage) weigh() {
+func (r *passage) weigh(ctx context.Context) {
 	req, policy, d := &r.out.Request, &r.out.Policy, &r.device
 	ev := Evidence{
 		Locked: policy.Foreign || r.locked,
@@ -254,6 +278,10 @@ func (r *passage) weigh() {
 	ev.BudgetLeft = r.gate.budgetLeft(d.ID, req.At)
 	r.dispute = r.contradiction(&ev)
 	ev.Contradiction = r.dispute != ""
+	r.pretends(ctx, &ev)
+	if r.tie.note != "" {
+		r.remark("%s", r.tie.note)
+	}
 	r.out.Evidence, r.out.Decision = ev, Decide(policy.Guard, ev)
 }
 
@@ -330,9 +358,8 @@ func (r *passage) contradiction(ev *Evidence) string {
 	if c := r.out.Request.Cert; c != nil && c.Level >= CertFactory && r.heard(SourceCert) && !r.certified(c) {
 		return fmt.Sprintf("the certificate of serial %s isn't device %s's", Printable(c.Serial), r.device.ID)
 	}
-	if v := r.stored.Vendor; v != "" && id.Vendor != "" && id.Vendor != v && id.VendorBy >= SourcePath {
-		text := fmt.Sprintf("C6: the request says %s, the record %s", Printable(id.Vendor), Printable(v))
-		if ev.Net < NetConfirmed && ev.Cert < CertFactory && ev.State == StandingProvisioned {
+	if text := r.unlike(&r.stored); text != "" {
+		if ev.Net < NetConfirmed && ev.Cert < CertFactory && ev.Token != TokenValid && r.stored.State == StateProvisioned {
 			return text
 		}
 		r.remark("%s", text)
@@ -341,6 +368,29 @@ func (r *passage) contradiction(ev *Evidence) string {
 		r.remark("C7: firmware %s is older than %s was: set back to factory state?", Printable(id.Version), Printable(r.stored.Version))
 	}
 	return ""
+}
+
+// unlike says what the request tells of itself that can't be of a device (rule C6): another vendor, or a model that the
+// device's plugin doesn't know though it knows the device's own. Names of one model that differ are nothing.
+func (r *passage) unlike(d *Device) string {
+	id := &r.out.Identity
+	says := func(asked, stored string) string {
+		return fmt.Sprintf("C6: the request says %s, the record %s", Printable(asked), Printable(stored))
+	}
+	switch {
+	case d.Vendor == "" || id.Vendor == "" || id.VendorBy < SourcePath:
+		return ""
+	case id.Vendor != d.Vendor:
+		return says(id.Vendor, d.Vendor)
+	case d.Model == "" || id.Model == "" || id.Model == d.Model || id.ModelBy < SourceHeader:
+		return ""
+	}
+	own := *id
+	own.Model, own.Version, own.VersionBy = d.Model, "", SourceNone
+	if r.plugins.support(d.Plugin, *id) != SupportImprobable || r.plugins.support(d.Plugin, own) < SupportProbable {
+		return ""
+	}
+	return says(id.Model, d.Model)
 }
 
 // settled applies rule C1: where the network proves a device that an administrator has confirmed, a mere claim to be

@@ -41,8 +41,10 @@ type Gate struct {
 	alarms  *recent[alarmKey, Alarm]
 	boots   *recent[hwaddr.Addr, boot]
 	fetches *recent[DeviceID, budget]
-	adding  map[string]*adding // by network
-	counted time.Time          // when adding was last counted by what the store has
+	// pretenders said of themselves that they are others.
+	pretenders *recent[DeviceID, pretences]
+	adding     map[string]*adding // by network
+	counted    time.Time          // when adding was last counted by what the store has
 }
 
 // How much is remembered at most.
@@ -63,6 +65,7 @@ func OpenGate(ctx context.Context, store GateStore) (*Gate, error) {
 		sources: newRecent[netip.Addr, *source](maxSources), waiting: newRecent[DeviceID, Waiting](maxWaiting),
 		alarms: newRecent[alarmKey, Alarm](maxAlarms), boots: newRecent[hwaddr.Addr, boot](maxBoots),
 		fetches: newRecent[DeviceID, budget](maxFetches), adding: make(map[string]*adding),
+		pretenders: newRecent[DeviceID, pretences](maxPretenders),
 	}
 	if store == nil {
 		return g, nil

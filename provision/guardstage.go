@@ -39,7 +39,10 @@ func (r *passage) guard(context.Context) error {
 
 // why explains the decision's row.
 func (r *passage) why() string {
-	if r.dispute != "" && r.out.Decision.Row == guardContradiction {
+	switch row := r.out.Decision.Row; {
+	case r.pretence != "" && row == guardSuspicious:
+		return r.pretence
+	case r.dispute != "" && row == guardContradiction:
 		return r.dispute
 	}
 	for i := range guardTable {
@@ -57,6 +60,7 @@ func (r *passage) why() string {
 const (
 	guardLocked        = "ID-01"
 	guardRetired       = "ID-02"
+	guardSuspicious    = "ID-03"
 	guardContradiction = "ID-04"
 )
 
@@ -70,6 +74,14 @@ func (r *passage) moved() bool {
 // file was asked for and found. It writes once: a device that is suspicious already stays as it is.
 func (r *passage) distrust(ctx context.Context) error {
 	row := r.out.Decision.Row
+	if r.pretence != "" {
+		r.alarm(AlarmPretence, r.pretence)
+	}
+	if r.suspicious {
+		if err := r.suspect(ctx, r.device.ID, r.pretence); err != nil {
+			return err
+		}
+	}
 	if r.token.state == TokenReplayed && row != guardLocked && row != guardRetired {
 		r.alarm(AlarmToken, fmt.Sprintf("the token of device %s is used from %s, too late or besides its own address", r.token.id, addrText(r.out.Request.Peer)))
 		if err := r.suspect(ctx, r.token.id, "its token was replayed"); err != nil {

@@ -229,7 +229,10 @@ type passage struct {
 	token   bearing
 	locked  bool   // the request's source
 	dispute string // what contradicts itself
-	made    ingredients
+	// pretence is what a device says too often that it is (rule C1); suspicious: that itself makes it so.
+	pretence   string
+	suspicious bool
+	made       ingredients
 
 	clock time.Time // when the last stage ended
 	notes []byte    // of all stages, one after the other
@@ -280,7 +283,7 @@ func (r *passage) learn(ctx context.Context) bool {
 
 // serve runs the stages of a request that wants an answer.
 func (r *passage) serve(ctx context.Context) {
-	r.weigh()
+	r.weigh(ctx)
 	if r.stage(ctx, stageRoute, r.route) && r.stage(ctx, stageGuard, r.guard) && r.stage(ctx, stageAnswer, r.respond) {
 		r.fetched(ctx)
 	}

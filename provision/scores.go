@@ -49,6 +49,16 @@ func (s *PluginSet) Scores(id Identity) []Score {
 	return scores
 }
 
+// support returns how well one plugin supports a product; [SupportNone] if it isn't in the set.
+func (s *PluginSet) support(of PluginID, id Identity) Support {
+	for _, x := range s.Scores(id) {
+		if x.Plugin == of {
+			return x.Support
+		}
+	}
+	return SupportNone
+}
+
 func (s *PluginSet) score(id Identity) []Score {
 	scores := make([]Score, 0, len(s.all))
 	for _, pl := range s.all {

@@ -140,8 +140,8 @@ func (u *improvement) facts(ctx context.Context) error {
 
 // product learns vendor, model and version. What belonged to a former vendor or model doesn't outlive it.
 func (u *improvement) product(id *Identity) {
-	if u.State == StateProvisioned && u.Vendor != "" && id.Vendor != "" && id.Vendor != u.Vendor {
-		u.say("its vendor stays %s: a provisioned device doesn't become another's by its own word", u.Vendor)
+	if u.State == StateProvisioned && (u.Vendor != "" && id.Vendor != "" && id.Vendor != u.Vendor || u.unlike(&u.Device) != "") {
+		u.say("it stays a %s: a provisioned device doesn't become another product by its own word", Printable(u.Vendor+" "+u.Model))
 		return
 	}
 	learns := func(stored, asked string, by Source) bool {
