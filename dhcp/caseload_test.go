@@ -143,7 +143,8 @@ func injectionCase(t *caseT) {
 		relayed(relay, text(1, evil)...)
 	m, _, _ := decode(p.bytes())
 	_, v := l.Respond(t.Context(), m, byRelay(relay))
-	l.report(t.Context(), &job{msg: m, ing: byRelay(relay)}, v)
+	level, text := l.tally(v)
+	l.record(t.Context(), &job{msg: m, ing: byRelay(relay)}, v, level, text)
 	got := log.String()
 	if strings.Count(got, "\n") != 1 || strings.ContainsAny(got, "\x1b\x00") || len(got) > 1024 || !strings.Contains(got, "all is lost") {
 		t.Errorf("the log has %d lines of %d bytes: %q", strings.Count(got, "\n"), len(got), got)

@@ -241,7 +241,8 @@ func hostnameCase(t *caseT) {
 		if reply == nil || v.Client.Hostname != name {
 			t.Errorf("host name %q became %q", name, v.Client.Hostname)
 		}
-		l.report(t.Context(), &job{msg: m}, v)
+		level, text := l.tally(v)
+		l.record(t.Context(), &job{msg: m}, v, level, text)
 		line := strings.TrimSuffix(log.String(), "\n")
 		if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' }) || len(line) > 1024 {
 			t.Errorf("log line %q", line)

@@ -8,9 +8,9 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// report counts what became of a message and writes its one line: at level info what changes or promises something,
-// else at debug.
-func (s *Server) report(ctx context.Context, j *job, v Verdict) {
+// tally counts what became of a message, and says how it is told: at level info what changes or promises something, else at
+// debug.
+func (s *Server) tally(v Verdict) (slog.Level, string) {
 	countType(&s.count.received, v.Type)
 	if v.Violation {
 		s.count.violations.Add(1)
@@ -35,6 +35,12 @@ func (s *Server) report(ctx context.Context, j *job, v Verdict) {
 		s.count.dropped[v.Reason].Add(1)
 		level = s.silenceLevel(v)
 	}
+	return level, text
+}
+
+// record writes the one line of a message. That can take its time where the log goes to a pipe or a disk, so the client has its
+// answer by then.
+func (s *Server) record(ctx context.Context, j *job, v Verdict, level slog.Level, text string) {
 	if !s.Log.Enabled(ctx, level) {
 		return
 	}
@@ -66,7 +72,7 @@ func (s *Server) report(ctx context.Context, j *job, v Verdict) {
 	if v.Err != nil {
 		attrs = append(attrs, slog.Any("err", v.Err))
 	}
-	s.Log.LogAttrs(ctx, level, text, attrs...) //nolint:sloglint // one of the constants above
+	s.Log.LogAttrs(ctx, level, text, attrs...) //nolint:sloglint // one of the constants in tally
 }
 
 // silenceLevel is debug but for what an administrator has to mend, and that once a minute for each network.

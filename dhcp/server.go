@@ -301,7 +301,8 @@ func (s *Server) handle(ctx context.Context, j *job) {
 		return
 	}
 	reply, v := s.resolve(ctx, j)
-	s.report(ctx, j, v)
+	level, text := s.tally(v)
+	defer s.record(ctx, j, v, level, text)
 	if reply == nil {
 		return
 	}

@@ -346,3 +346,19 @@ func TestPlainListenerCantBroadcast(t *testing.T) {
 		t.Errorf("broadcast: %v, want %v", err, errNoBroadcast)
 	}
 }
+
+// Whoever reads the log is slow; the client has its answer by then.
+func TestAnswerBeforeLog(t *testing.T) {
+	t.Parallel()
+	l := goLive(t, nil)
+	c := l.dial(t, "127.64.0.1:0")
+	l.log.mu.Lock() // nothing can be written
+	free := sync.OnceFunc(l.log.mu.Unlock)
+	defer free()
+	o := ask(t, c, viaSelf(client(phone, discover)))
+	free()
+	if o.MessageType() != offer {
+		t.Errorf("got %s, want an offer", o)
+	}
+	eventually(t, "the line is written", func() bool { return strings.Contains(l.log.String(), `msg="dhcp offer"`) })
+}
