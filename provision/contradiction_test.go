@@ -283,3 +283,29 @@ func TestDoubtIsFresh(t *testing.T) {
 		}
 	}
 }
+
+// What nothing but a request's own word says completes a device's record, but changes nothing in it: else anybody could
+// rewrite it with every request, and tell from the time that takes which devices there are.
+func TestHearsay(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []provision.GuardPolicy{provision.GuardBalanced, provision.GuardLegacy} {
+		w := guarded(t, provision.StateProvisioned)
+		w.policy.Guard = policy
+		for i, version := range []string{"3.2.2", "3.3.1", "3.2.2", "3.3.1"} {
+			before := w.writes.n.Load()
+			_, o := w.ask(t, get(addrP, "6730i.st", aastraAgent(aastraA, version)))
+			wrote := w.writes.n.Load() != before
+			if want := i == 0 || policy == provision.GuardLegacy; wrote != want {
+				t.Errorf("%s, request %d: wrote %t, want %t (%v)", policy, i, wrote, want, o.Changes)
+			}
+		}
+		d, err := w.memory.DeviceByHW(t.Context(), aastraA)
+		if want := policy == provision.GuardLegacy; err != nil || (d.Version == "3.3.1") != want || (d.Plugin == "aastra-67xx-3.3.1") != want {
+			t.Errorf("%s: the record says %s, %s (%v)", policy, d.Version, d.Plugin, err)
+		}
+		w.hold(addrA, aastraA, "")
+		if _, o := w.ask(t, get(addrA, "6730i.st", aastraAgent(aastraA, "3.3.1"))); o.Device.Version != "3.3.1" || o.Device.Plugin != "aastra-67xx-3.3.1" {
+			t.Errorf("%s: the phone itself teaches nothing: %s, %s", policy, o.Device.Version, o.Device.Plugin)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package provision_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -103,7 +102,7 @@ func TestThreat(t *testing.T) {
 	for id, run := range map[string]func(*testing.T){
 		"S01": walkOfMACs, "S01 with a lease": walkWithLease, "S02": clonedPhone, "S02 pinned port": movedPhone, "S03": spoofedLease,
 		"S04": arpFlap, "S07": untrustedRelay, "S26": floodOfClaims, "S27": retiredPhone, "S28": foreignCertificate,
-		"S34": sameRefusal, "stolen token": stolenToken, "replayed token": replayedToken,
+		"stolen token": stolenToken, "replayed token": replayedToken,
 	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
@@ -289,19 +288,6 @@ func foreignCertificate(t *testing.T) {
 	r.Cert = &provision.Cert{Level: provision.CertClaim, HW: aastraA, Note: "signed with SHA-1"}
 	if ok, o := w.secret(t, r); ok || !strings.Contains(explainText(t, o), "only a claim: signed with SHA-1") {
 		t.Errorf("a certificate that is a claim got a secret: %t", ok)
-	}
-}
-
-// What is missing, what is refused and what is held look the same to a front end but for the kind, which all of them
-// tell as a missing file.
-func sameRefusal(t *testing.T) {
-	w := guarded(t, provision.StateNew)
-	for name, r := range map[string]provision.Request{
-		"unknown": tftp(addrP, "00085D778899.cfg"), "held": tftp(addrC, fileA), "missing": tftp(addrP, "nothing.cfg"),
-	} {
-		if body, o := w.ask(t, r); body != "" || !errors.Is(o.Err, provision.ErrNotFound) && !errors.Is(o.Err, provision.ErrForbidden) {
-			t.Errorf("%s: %q, %v", name, body, o.Err)
-		}
 	}
 }
 

@@ -144,8 +144,9 @@ func (u *improvement) product(id *Identity) {
 		u.say("it stays a %s: a provisioned device doesn't become another product by its own word", Printable(u.Vendor+" "+u.Model))
 		return
 	}
+	hearsay := u.hearsay()
 	learns := func(stored, asked string, by Source) bool {
-		return asked != "" && asked != stored && (by > SourcePath || by == SourcePath && stored == "")
+		return asked != "" && asked != stored && (stored == "" && by >= SourcePath || by > SourcePath && !hearsay)
 	}
 	if learns(u.Vendor, id.Vendor, id.VendorBy) {
 		if u.Vendor != "" {
@@ -169,6 +170,12 @@ func (u *improvement) product(id *Identity) {
 	if learns(u.Version, id.Version, id.VersionBy) {
 		u.set(AttrVersion, &u.Version, id.Version, "by "+id.VersionBy.String())
 	}
+}
+
+// hearsay reports whether nothing but the request's own word says that it is of the device: that completes a record, but
+// changes nothing in it, or anybody could rewrite it as often as he likes. In a legacy network a word is all there is.
+func (r *passage) hearsay() bool {
+	return r.device.Rev != 0 && r.out.Identity.Assurance <= SourceHeader && r.out.Policy.Guard != GuardLegacy
 }
 
 // free reports whether no other device has a key that this one is about to get.

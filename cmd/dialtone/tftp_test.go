@@ -14,9 +14,11 @@ import (
 	"github.com/dialtone-project/dialtone/provision/tftpd"
 )
 
-// TestThreat/S24: who is sent more than ten times what it asked with, before it has proven that it is there.
+// TestThreat/S24: who is sent more than ten times what it asked with, before it has proven that it is there. S34: what is
+// refused looks like what there isn't.
 func TestThreat(t *testing.T) {
 	t.Parallel()
+	t.Run("S34", sameRefusals)
 	t.Run("S24", func(t *testing.T) {
 		t.Parallel()
 		hw := hwaddr.MustParse("00:08:5d:11:22:33")
