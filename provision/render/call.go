@@ -11,14 +11,20 @@ import (
 // them, or fails.
 type native struct {
 	least, most int // arguments; most is negative if there may be any number
-	call        func(args []any) (any, bool)
+	// At least one of them is set; of the others, one and two are the quicker way to the same.
+	call func(args []any) (any, bool)
+	one  func(a any) (any, bool)
+	two  func(a, b any) (any, bool)
 }
+
+// known reports whether there is such a function; the zero native is none.
+func (f native) known() bool { return f.call != nil || f.one != nil || f.two != nil }
 
 // natives returns the functions, those of the language included. One with a type that isn't known here is left out.
 func natives(funcs template.FuncMap) map[string]native {
 	all := builtins()
 	for name, f := range funcs {
-		if n := nativeOf(f); n.call != nil {
+		if n := nativeOf(f); n.known() {
 			all[name] = n
 		}
 	}
@@ -28,17 +34,11 @@ func natives(funcs template.FuncMap) map[string]native {
 // builtins are the functions of text/template that ours don't replace; but for and and or, which don't evaluate all
 // their arguments, and for call and slice, for which text/template is asked.
 func builtins() map[string]native {
-	compare := func(of func(a, b any) (bool, bool)) native {
-		return native{2, 2, func(args []any) (any, bool) {
-			v, ok := of(args[0], args[1])
-			return v, ok
-		}}
-	}
 	return map[string]native{
-		"not":   {1, 1, func(args []any) (any, bool) { return !truth(args[0]), true }},
-		"len":   {1, 1, func(args []any) (any, bool) { return size(args[0]) }},
-		"index": {2, 2, func(args []any) (any, bool) { return element(args[0], args[1]) }},
-		"eq": {2, -1, func(args []any) (any, bool) {
+		"not":   {least: 1, most: 1, one: func(v any) (any, bool) { return !truth(v), true }},
+		"len":   {least: 1, most: 1, one: size},
+		"index": {least: 2, most: 2, two: element},
+		"eq": {least: 2, most: -1, two: compared(equal), call: func(args []any) (any, bool) {
 			for _, a := range args[1:] {
 				if same, ok := equal(args[0], a); same || !ok {
 					return same, ok
@@ -46,11 +46,22 @@ func builtins() map[string]native {
 			}
 			return false, true
 		}},
-		"ne": compare(func(a, b any) (bool, bool) { same, ok := equal(a, b); return !same, ok }),
-		"lt": compare(less),
-		"ge": compare(func(a, b any) (bool, bool) { before, ok := less(a, b); return !before, ok }),
-		"le": compare(func(a, b any) (bool, bool) { return lessOrEqual(a, b) }),
-		"gt": compare(func(a, b any) (bool, bool) { v, ok := lessOrEqual(a, b); return !v, ok }),
+		"ne": comparison(func(a, b any) (bool, bool) { same, ok := equal(a, b); return !same, ok }),
+		"lt": comparison(less),
+		"ge": comparison(func(a, b any) (bool, bool) { before, ok := less(a, b); return !before, ok }),
+		"le": comparison(lessOrEqual),
+		"gt": comparison(func(a, b any) (bool, bool) { v, ok := lessOrEqual(a, b); return !v, ok }),
+	}
+}
+
+func comparison(of func(a, b any) (bool, bool)) native {
+	return native{least: 2, most: 2, two: compared(of)}
+}
+
+func compared(of func(a, b any) (bool, bool)) func(a, b any) (any, bool) {
+	return func(a, b any) (any, bool) {
+		v, ok := of(a, b)
+		return v, ok
 	}
 }
 
@@ -58,7 +69,13 @@ func builtins() map[string]native {
 func nativeOf(f any) native {
 	switch f := f.(type) {
 	case func(any) (string, error):
-		return unary(f)
+		return native{least: 1, most: 1, one: func(a any) (any, bool) {
+			v, err := f(a)
+			if s, ok := a.(string); ok && s == v {
+				return a, err == nil // so that nothing is allocated
+			}
+			return v, err == nil
+		}}
 	case func(string) (string, error):
 		return unary(f)
 	case func(any) (int64, error):
@@ -68,7 +85,7 @@ func nativeOf(f any) native {
 	case func(any) (Zone, error):
 		return unary(f)
 	case func(any, any) any:
-		return native{2, 2, func(args []any) (any, bool) { return f(args[0], args[1]), true }}
+		return native{least: 2, most: 2, two: func(a, b any) (any, bool) { return f(a, b), true }}
 	case func(any, any) (int64, error):
 		return binary(f)
 	case func(any, any) ([]int64, error):
@@ -86,7 +103,7 @@ func nativeOf(f any) native {
 	case func(int, any) (string, error):
 		return binary(f)
 	case func(string, string, any) (string, error):
-		return native{3, 3, func(args []any) (any, bool) {
+		return native{least: 3, most: 3, call: func(args []any) (any, bool) {
 			a, ok1 := typed[string](args[0])
 			b, ok2 := typed[string](args[1])
 			if !ok1 || !ok2 {
@@ -103,15 +120,15 @@ func nativeOf(f any) native {
 func variadicOf(f any) native {
 	switch f := f.(type) {
 	case func(...any) any:
-		return native{0, -1, func(args []any) (any, bool) { return f(args...), true }}
+		return native{most: -1, call: func(args []any) (any, bool) { return f(args...), true }}
 	case func(...any) []any:
-		return native{0, -1, func(args []any) (any, bool) { return f(args...), true }}
+		return native{most: -1, call: func(args []any) (any, bool) { return f(args...), true }}
 	case func(...any) (string, error):
-		return native{0, -1, func(args []any) (any, bool) { v, err := f(args...); return v, err == nil }}
+		return native{most: -1, call: func(args []any) (any, bool) { v, err := f(args...); return v, err == nil }}
 	case func(...any) (map[string]any, error):
-		return native{0, -1, func(args []any) (any, bool) { v, err := f(args...); return v, err == nil }}
+		return native{most: -1, call: func(args []any) (any, bool) { v, err := f(args...); return v, err == nil }}
 	case func(string, ...any) (string, error):
-		return native{1, -1, func(args []any) (any, bool) {
+		return native{least: 1, most: -1, call: func(args []any) (any, bool) {
 			a, ok := typed[string](args[0])
 			if !ok {
 				return nil, false
@@ -120,21 +137,26 @@ func variadicOf(f any) native {
 			return v, err == nil
 		}}
 	case func(any, string, ...any) (any, error):
-		return native{2, -1, func(args []any) (any, bool) {
-			key, ok := typed[string](args[1])
+		of := func(a, key any, more ...any) (any, bool) {
+			k, ok := key.(string)
 			if !ok {
 				return nil, false
 			}
-			v, err := f(args[0], key, args[2:]...)
+			v, err := f(a, k, more...)
 			return v, err == nil
-		}}
+		}
+		return native{
+			least: 2, most: -1,
+			call: func(args []any) (any, bool) { return of(args[0], args[1], args[2:]...) },
+			two:  func(a, key any) (any, bool) { return of(a, key) },
+		}
 	}
 	return native{}
 }
 
 func unary[A, R any](f func(A) (R, error)) native {
-	return native{1, 1, func(args []any) (any, bool) {
-		a, ok := typed[A](args[0])
+	return native{least: 1, most: 1, one: func(arg any) (any, bool) {
+		a, ok := typed[A](arg)
 		if !ok {
 			return nil, false
 		}
@@ -144,9 +166,9 @@ func unary[A, R any](f func(A) (R, error)) native {
 }
 
 func binary[A, B, R any](f func(A, B) (R, error)) native {
-	return native{2, 2, func(args []any) (any, bool) {
-		a, ok1 := typed[A](args[0])
-		b, ok2 := typed[B](args[1])
+	return native{least: 2, most: 2, two: func(arg1, arg2 any) (any, bool) {
+		a, ok1 := typed[A](arg1)
+		b, ok2 := typed[B](arg2)
 		if !ok1 || !ok2 {
 			return nil, false
 		}
@@ -169,8 +191,31 @@ func call(name string, f native, args []expr) expr {
 	if (name == "and" || name == "or") && len(args) > 0 {
 		return shortCircuit(name == "or", args)
 	}
-	if f.call == nil || len(args) < f.least || f.most >= 0 && len(args) > f.most {
+	switch {
+	case !f.known(), len(args) < f.least, f.most >= 0 && len(args) > f.most:
 		return giveUp
+	case len(args) == 1 && f.one != nil:
+		arg, of := args[0], f.one
+		return func(m *machine) (any, bool) {
+			v, ok := arg(m)
+			if !ok {
+				return nil, false
+			}
+			return of(unwrapped(v))
+		}
+	case len(args) == 2 && f.two != nil:
+		arg1, arg2, of := args[0], args[1], f.two
+		return func(m *machine) (any, bool) {
+			a, ok := arg1(m)
+			if !ok {
+				return nil, false
+			}
+			b, ok := arg2(m)
+			if !ok {
+				return nil, false
+			}
+			return of(unwrapped(a), unwrapped(b))
+		}
 	}
 	return func(m *machine) (any, bool) {
 		before := len(m.args)
@@ -239,7 +284,7 @@ func formatted(format string, general native) native {
 		}
 		return string(text), true
 	}
-	return native{general.least, general.most, func(args []any) (any, bool) {
+	return native{least: general.least, most: general.most, call: func(args []any) (any, bool) {
 		if v, ok := quick(args[1:]); ok {
 			return v, true
 		}

@@ -76,7 +76,10 @@ func (c *compiler) node(n parse.Node) action {
 		if n.Pipe == nil {
 			return called(c.routines[n.Name], nil)
 		}
-		return called(c.routines[n.Name], c.handed(n.Pipe))
+		if names, values := c.handed(n.Pipe); names != nil {
+			return calledWith(c.routines[n.Name], names, values)
+		}
+		return called(c.routines[n.Name], c.pipe(n.Pipe))
 	case *parse.BreakNode:
 		return func(*machine) flow { return broken }
 	case *parse.ContinueNode:
@@ -95,37 +98,23 @@ func (c *compiler) branch(n *parse.BranchNode, with bool) action {
 	return branch(value, slots, with, c.list(n.List), c.list(n.ElseList))
 }
 
-// handed compiles what a {{template}} is called with. If that is a dict, no map is made of it.
-func (c *compiler) handed(p *parse.PipeNode) expr {
+// handed compiles the dict that a {{template}} is called with; nil: it is something else.
+func (c *compiler) handed(p *parse.PipeNode) (names []string, values []expr) {
 	if len(p.Decl) > 0 || len(p.Cmds) != 1 {
-		return c.pipe(p)
+		return nil, nil
 	}
 	args := p.Cmds[0].Args
 	if f, ok := args[0].(*parse.IdentifierNode); !ok || f.Ident != "dict" || len(args) < 3 || len(args)%2 == 0 {
-		return c.pipe(p)
+		return nil, nil
 	}
-	var (
-		names  []string
-		values []expr
-	)
 	for i := 1; i < len(args); i += 2 {
 		name, ok := args[i].(*parse.StringNode)
 		if !ok || slices.Contains(names, name.Text) {
-			return c.pipe(p)
+			return nil, nil
 		}
 		names, values = append(names, name.Text), append(values, c.operand(args[i+1]))
 	}
-	return func(m *machine) (any, bool) {
-		r := &record{names: names, values: make([]any, len(values))}
-		for i, value := range values {
-			v, ok := value(m)
-			if !ok {
-				return nil, false
-			}
-			r.values[i] = unwrapped(v)
-		}
-		return r, true
-	}
+	return names, values
 }
 
 // declare returns the slots of the variables that a pipeline sets, new ones if it declares them.
@@ -179,6 +168,9 @@ func (c *compiler) commands(cmds []*parse.CommandNode) expr {
 				f = formatted(format.Text, f)
 			}
 			value = call(name.Ident, f, args)
+			if key, ok := cmd.Args[len(cmd.Args)-1].(*parse.StringNode); ok && name.Ident == "get" && i == 0 && len(args) == 2 {
+				value = keyOf(args[0], key.Text, value)
+			}
 			if i == 0 && (name.Ident == "dict" || name.Ident == "list") && literals(cmd.Args[1:]) {
 				value = made(value)
 			}

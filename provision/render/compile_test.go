@@ -94,9 +94,10 @@ func compiledTexts() []string {
 		`{{if and .Params.yes .Params.no}}1{{else if or .Params.nil .Params.n}}2{{end}}{{and 1 .Params.nil}}{{or .Params.nil ""}}`, `{{and .Params.no (fail "x")}}{{or 1 (fail "x")}}`,
 		`{{not .Params.no}}{{eq .Params.nil "a"}}{{eq .Params.text "b" "a_b"}}{{ne 1 2}}{{eq .Params.n 3}}{{eq .Params.nil .Params.nil}}{{eq .Device.Plugin "p"}}`,
 		`{{lt 1 2}}{{le 2 2}}{{gt .Params.n .Params.big}}{{ge "b" "a"}}{{lt 1.5 2.5}}{{lt "a" "b"}}{{eq .Params.name "n"}}`, `{{len .Files}}{{len .Params.text}}{{len .Params.lines}}{{index .Files 1}}{{index .Params.list 0}}{{(index .Params.lines "2").a}}`,
-		`{{.Params.text | upper | printf "%s-%s" "a"}}{{"a" | print "b"}}{{print 1 0x10 'a' 1.5 1e3 true}}`, `{{get (dict "a" 1) "b" "c"}}{{get .Model "x"}}{{(dict "a" .Params.n).a}}{{has .Params "nil"}}`,
+		`{{.Params.text | upper | printf "%s-%s" "a"}}{{"a" | print "b"}}{{print 1 0x10 'a' 1.5 1e3 true}}`, `{{get (dict "a" 1) "b" "c"}}{{eq "" (get .Params "empty")}}{{get .Model "x"}}{{(dict "a" .Params.n).a}}{{has .Params "nil"}}`,
 		`{{with zone .Params.zone}}{{.Name}}{{.Offset}}{{.Saving}}{{.OffsetMinutes}}{{.SavingMinutes}}{{.DST}}{{.Start.Month}}{{.Start.Week}}{{.Start.Weekday}}{{.End.Day}}{{.End.Hour}}{{.End.Minute}}{{.End.Time}}{{end}}`,
 		`{{define "p"}}{{get . "a"}}{{has . "b"}}{{len .}}{{range .}}[{{.}}]{{end}}{{with $}}{{.b}}{{end}}{{.a | printf "%s" | len}}{{end}}{{template "p" dict "b" 1 "a" "x"}}{{template "p" dict "a" "1" "b" .Device.HW}}`,
+		`{{define "q"}}{{.a}}{{.c}}{{end}}{{define "p"}}{{.a}}{{template "q" dict "a" "inner" "c" .b}}{{.a}}{{.b}}{{end}}{{range list 1 2}}{{template "p" dict "a" . "b" "x"}}{{end}}`,
 		`{{define "p"}}{{.a}}{{end}}{{template "p" dict "a" 1 "a" 2}}{{printf "%s%d%s" "a" 1 .Params.name}}{{printf "%d%%" 5}}{{printf "%05d|%v" .Params.n .Params.f}}`,
 		`{{ciscozone .Params.zone}}{{join "," .Params.list}}{{split "_" .Params.text | len}}{{truncate 2 .Params.text}}{{mac .Device.HW "-"}}{{replace "_" "-" .Params.text}}`,
 		`{{default 5 .Params.nil}}{{first .Params.nil .Params.empty 0 "z"}}{{int .Params.num}}{{neg 3}}{{add .Params.n "4"}}{{contains "_" .Params.text}}{{hasprefix "http://" .HTTP}}`,
@@ -224,4 +225,28 @@ func FuzzCompiled(f *testing.F) {
 			same(t, text, k, sights())
 		}
 	})
+}
+
+// What is printed as it is must be what the escapers would leave as it is.
+func TestPlainText(t *testing.T) {
+	t.Parallel()
+	for kind, but := range map[Kind]string{Line: "", XML: "&<>\"'"} {
+		for c := range rune(0x180) {
+			s := "a" + string(c) + "b"
+			want := c >= 0x20 && c < 0x7F && !strings.ContainsRune(but, c)
+			if got, plain := plainText(s, but); plain != want || plain && got != s {
+				t.Errorf("%s: %q is plain: %t, want %t", kind, s, plain, want)
+			}
+			if got, err := kind.escaper()(s); want && (err != nil || got != s) || !want && c < 0x7F && got == s {
+				t.Errorf("%s: %q is printed as %q, %v", kind, s, got, err)
+			}
+		}
+	}
+	long := strings.Repeat("x", maxText)
+	if _, plain := plainText(long, ""); !plain {
+		t.Error("a text of the greatest length isn't plain")
+	}
+	if got, err := escapeLine(long + "x"); err == nil {
+		t.Errorf("%d characters are printed", len(got))
+	}
 }

@@ -39,7 +39,24 @@ func (k Kind) escaper() func(any) (string, error) {
 	return escapeLine
 }
 
+// plainText returns v if it is a short text of printable ASCII without any of some characters, as nearly all values are.
+func plainText(v any, but string) (string, bool) {
+	s, ok := v.(string)
+	if !ok || len(s) > maxText {
+		return "", false
+	}
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c > 0x7E || but != "" && strings.IndexByte(but, c) >= 0 {
+			return "", false
+		}
+	}
+	return s, true
+}
+
 func escapeLine(v any) (string, error) {
+	if s, ok := plainText(v, ""); ok {
+		return s, nil
+	}
 	s, err := scalar(v)
 	if err != nil {
 		return "", err
@@ -69,6 +86,9 @@ func escapeText(v any) (string, error) {
 // escapeXML makes a value fit for element content and for attribute values in either quote. Line breaks and tabulators
 // are written as references, which an attribute's normalisation leaves alone (XML 1.0 §3.3.3).
 func escapeXML(v any) (string, error) {
+	if s, ok := plainText(v, "&<>\"'"); ok {
+		return s, nil
+	}
 	s, err := scalar(v)
 	if err != nil {
 		return "", err

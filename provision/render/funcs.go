@@ -26,7 +26,12 @@ func functions() template.FuncMap {
 		"js":       escapedBy(template.JSEscapeString),
 		"urlquery": escapedBy(url.QueryEscape),
 
-		"default": func(d, v any) any { return first(v, d) },
+		"default": func(d, v any) any {
+			if empty(v) {
+				return first(d)
+			}
+			return v
+		},
 		"first":   first,
 		"get":     get,
 		"has":     func(m any, key string) (bool, error) { v, err := lookup(m, key); return v != nil, err },
@@ -73,6 +78,16 @@ func empty(v any) bool {
 		return true
 	case string:
 		return v == ""
+	case bool:
+		return !v
+	case int:
+		return v == 0
+	case int64:
+		return v == 0
+	case map[string]any:
+		return len(v) == 0
+	case []any:
+		return len(v) == 0
 	}
 	truth, ok := template.IsTrue(v)
 	return ok && !truth

@@ -39,6 +39,7 @@ type machine struct {
 	frame  int   // where the variables of the running template begin
 	vars   []any // of all running templates
 	args   []any // of the functions that are being called
+	spare  []*record
 }
 
 // run runs a template, and reports whether its output is whole.
@@ -56,7 +57,7 @@ func (m *machine) forget() {
 	clear(m.out)
 	clear(m.vars[:cap(m.vars)])
 	clear(m.args[:cap(m.args)])
-	*m = machine{meter: meter{out: m.out[:0]}, vars: m.vars[:0], args: m.args[:0]}
+	*m = machine{meter: meter{out: m.out[:0]}, vars: m.vars[:0], args: m.args[:0], spare: m.spare}
 	if cap(m.out) > 64<<10 {
 		m.out = nil
 	}
@@ -92,9 +93,10 @@ func text(s string) action {
 }
 
 func (m *machine) print(s string) flow {
-	if _, err := m.WriteString(s); err != nil {
+	if m.count(len(s)) != nil {
 		return stopped
 	}
+	m.out = append(m.out, s...)
 	return onward
 }
 
@@ -162,6 +164,31 @@ func called(r *routine, value expr) action {
 			}
 		}
 		return m.enter(r, dot)
+	}
+}
+
+// calledWith is {{template}} with a dict of these names and values, of which no map is made. Nobody has the record any more
+// when the template ends: functions get maps of it.
+func calledWith(r *routine, names []string, values []expr) action {
+	return func(m *machine) flow {
+		var dot *record
+		if n := len(m.spare); n > 0 {
+			dot, m.spare = m.spare[n-1], m.spare[:n-1]
+		} else {
+			dot = &record{}
+		}
+		dot.names, dot.values = names, dot.values[:0]
+		for _, value := range values {
+			v, ok := value(m)
+			if !ok {
+				return stopped
+			}
+			dot.values = append(dot.values, unwrapped(v))
+		}
+		f := m.enter(r, dot)
+		clear(dot.values)
+		m.spare = append(m.spare, dot)
+		return f
 	}
 }
 

@@ -43,15 +43,6 @@ func (m *meter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// WriteString is Write.
-func (m *meter) WriteString(s string) (int, error) {
-	if err := m.count(len(s)); err != nil {
-		return 0, err
-	}
-	m.out = append(m.out, s...)
-	return len(s), nil
-}
-
 // count takes account of so many bytes to come, and tells if they are too many.
 func (m *meter) count(n int) error {
 	if n == 0 {

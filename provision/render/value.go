@@ -108,6 +108,24 @@ func fieldOf(value expr, name string) expr {
 	}
 }
 
+// keyOf is get with a key that stands in the template; what isn't a map as nearly all are is left to general.
+func keyOf(value expr, key string, general expr) expr {
+	return func(m *machine) (any, bool) {
+		v, ok := value(m)
+		if !ok {
+			return nil, false
+		}
+		x, ok := v.(map[string]any)
+		if !ok {
+			return general(m)
+		}
+		if elem := x[key]; elem != "" {
+			return elem, true
+		}
+		return nil, true
+	}
+}
+
 // structField is where a type has the field that was asked for last.
 type structField struct {
 	of    reflect.Type
