@@ -71,10 +71,7 @@ func nativeOf(f any) native {
 	case func(any) (string, error):
 		return native{least: 1, most: 1, one: func(a any) (any, bool) {
 			v, err := f(a)
-			if s, ok := a.(string); ok && s == v {
-				return a, err == nil // so that nothing is allocated
-			}
-			return v, err == nil
+			return kept(a, v), err == nil
 		}}
 	case func(string) (string, error):
 		return unary(f)
@@ -110,10 +107,18 @@ func nativeOf(f any) native {
 				return nil, false
 			}
 			v, err := f(a, b, args[2])
-			return v, err == nil
+			return kept(args[2], v), err == nil
 		}}
 	}
 	return variadicOf(f)
+}
+
+// kept returns v, as what it was made of if that is the same: it is in an interface already.
+func kept(from any, v string) any {
+	if s, ok := from.(string); ok && s == v {
+		return from
+	}
+	return v
 }
 
 // variadicOf adapts a function that takes any number of arguments. It must not keep the slice of them.

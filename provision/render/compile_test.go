@@ -31,12 +31,19 @@ type phone struct {
 	hidden  string
 }
 
+// shown is a map that prints itself.
+type shown map[string]any
+
+func (shown) String() string { return "shown" }
+
 type sight struct {
 	Device phone
 	Params paramMap
 	HTTP   string
 	Files  []string
 	Model  map[string]any
+	Clash  paramMap
+	Shown  shown
 }
 
 func sights() any {
@@ -49,6 +56,7 @@ func sights() any {
 			"maps":  map[string]any{}, "typed": map[string]int{"a": 1}, "quote": `<a href="#">&'`,
 		},
 		HTTP: "http://192.0.2.1", Files: []string{"b.st", "a.st"}, Model: nil,
+		Clash: paramMap{"Clone": "not the method"}, Shown: shown{"a": 1},
 	}
 }
 
@@ -84,7 +92,7 @@ func TestCompiled(t *testing.T) {
 
 func compiledTexts() []string {
 	return []string{
-		"", "x", "{{.Params.text}}{{.Device.Label}}{{.Device.HW}}{{.Device.Plugin}}", "{{/* no */}}{{.Params.nil}}|{{.Params.n}} {{.Params.big}} {{.Params.yes}}",
+		"", "x", "{{.Shown}}", "{{.Params.text}}{{.Device.Label}}{{.Device.HW}}{{.Device.Plugin}}", "{{/* no */}}{{.Params.nil}}|{{.Params.n}} {{.Params.big}} {{.Params.yes}}",
 		"{{with .Params}}{{.n}}{{$.Params.n}}{{end}}", `{{range numeric .Params.lines}}{{.Key}}{{.Number}}{{.Value.a}}{{.Value.b}};{{end}}`,
 		`{{range $i, $e := numeric .Params.lines}}{{$i}}{{$e.Key}}{{if eq $i 1}}{{break}}{{end}}{{end}}`, `{{range $k, $v := .Params.lines}}{{$k}}{{$v.a}}{{end}}`,
 		`{{range $v := .Params.list}}{{if not $v}}{{continue}}{{end}}[{{$v}}{{.}}]{{end}}`, `{{range .Params.nil}}x{{else}}none{{end}}{{range .Params.none}}x{{else}}none{{end}}`,
@@ -110,7 +118,7 @@ func TestNotCompiled(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"{{.Nothing}}", "{{.Params.nothing}}", "{{.Params.nil.a}}", "{{.Params}}", "{{.}}", "{{.Device.hidden}}", "{{.Params.evil}}", "{{.Params.bad}}", `{{fail "x"}}`,
-		`{{index .Files 2}}`, `{{index .Params.lines "a" "b"}}`, `{{slice .HTTP 1 2}}`, `{{eq 1 "a"}}`, `{{lt true false}}`, `{{range 3}}{{.}}{{end}}`, "{{.Params.Clone}}",
+		`{{index .Files 2}}`, `{{index .Params.lines "a" "b"}}`, `{{slice .HTTP 1 2}}`, `{{eq 1 "a"}}`, `{{lt true false}}`, `{{range 3}}{{.}}{{end}}`, "{{.Params.Clone}}", "{{.Clash.Clone}}",
 		`{{if .Params.no}}{{$x := 1}}{{else}}{{$x}}{{end}}`, `{{truncate .Params.big "a"}}`, `{{replace .Params.n "a" "b"}}`, `{{upper}}`, `{{has . "Params"}}`, `{{1i}}`,
 		`{{$x := 1}}{{range $x = .Files}}{{end}}{{$x}}`, `{{default nil .Params.nil}}`, `{{.Params.typed.a}}`, `{{len .Params.typed}}`, `{{eq .Params.u 4}}`,
 		`{{printf "%d" "a"}}`, `{{printf "%s" 1}}`, `{{printf "%s"}}`, `{{printf "%s" .Params.bad}}`, `{{define "p"}}{{.c}}{{end}}{{template "p" dict "a" 1}}`,
@@ -248,5 +256,21 @@ func TestPlainText(t *testing.T) {
 	}
 	if got, err := escapeLine(long + "x"); err == nil {
 		t.Errorf("%d characters are printed", len(got))
+	}
+}
+
+// One set renders data of any type, one after the other.
+func TestCompiledOtherData(t *testing.T) {
+	t.Parallel()
+	s, err := Parse([]Source{{Name: "t", Text: "{{.A}}{{.B}}"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for want, data := range map[string]any{"12": struct{ A, B int }{1, 2}, "ba": struct{ B, A string }{"a", "b"}, "yz": map[string]any{"A": "y", "B": "z"}} {
+			if got, ok := s.compiled(t.Context(), time.Now(), "t", Line, data); !ok || string(got.Data) != want {
+				t.Errorf("of %+v: %q, %t, want %q", data, got.Data, ok, want)
+			}
+		}
 	}
 }

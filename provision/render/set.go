@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"text/template"
 	"text/template/parse"
 	"time"
@@ -38,8 +39,9 @@ type Source struct{ Name, Text string }
 // Set is the templates of one plugin, ready to run. It is immutable and safe for concurrent use.
 type Set struct {
 	byKind   map[Kind]*template.Template
-	routines map[string]*routine // the same in the compiled form
-	machines sync.Pool           // of *machine
+	routines map[string]*routine   // the same in the compiled form
+	machines sync.Pool             // of *machine
+	shape    atomic.Pointer[shape] // of the data that was rendered last
 }
 
 // Output is a rendered file and its SHA-256.
@@ -133,7 +135,7 @@ func (s *Set) compiled(ctx context.Context, start time.Time, name string, kind K
 	defer s.machines.Put(m)
 	defer m.forget()
 	m.ctx, m.start, m.escape = ctx, start, kind.escaper()
-	if !m.run(s.routines[name], recordOf(data)) {
+	if !m.run(s.routines[name], recordOf(data, &s.shape)) {
 		return Output{}, false
 	}
 	out := slices.Clone(m.out)

@@ -16,17 +16,49 @@ type record struct {
 	data   any // the struct; nil: it stands for a map
 }
 
+// shape is what a type of data has, so that it is looked for once.
+type shape struct {
+	of     reflect.Type
+	fields []shapeField
+	names  []string
+}
+
+type shapeField struct {
+	index   int
+	methods []string
+}
+
+// shapeOf returns the shape of a type of struct.
+func shapeOf(t reflect.Type) *shape {
+	s := &shape{of: t}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if !f.IsExported() || f.Anonymous {
+			continue
+		}
+		field := shapeField{index: i}
+		for m := range f.Type.Methods() {
+			field.methods = append(field.methods, m.Name)
+		}
+		s.fields, s.names = append(s.fields, field), append(s.names, f.Name)
+	}
+	return s
+}
+
 // recordOf returns data, or a record of it.
-func recordOf(data any) any {
+func recordOf(data any, seen *atomic.Pointer[shape]) any {
 	v := reflect.ValueOf(data)
 	if v.Kind() != reflect.Struct {
 		return data
 	}
-	r := &record{data: data, names: make([]string, 0, v.NumField()), values: make([]any, 0, v.NumField())}
-	for f, value := range v.Fields() {
-		if f.IsExported() && !f.Anonymous {
-			r.names, r.values = append(r.names, f.Name), append(r.values, bare(value))
-		}
+	s := seen.Load()
+	if s == nil || s.of != v.Type() {
+		s = shapeOf(v.Type())
+		seen.Store(s)
+	}
+	r := &record{data: data, names: s.names, values: make([]any, 0, len(s.fields))}
+	for _, f := range s.fields {
+		r.values = append(r.values, f.bare(v.Field(f.index)))
 	}
 	return r
 }
@@ -58,14 +90,15 @@ func unwrapped(v any) any {
 
 // bare returns a field's value. A map that is a map[string]any in all but name loses its name, which makes access to it
 // quicker; not if a method of it could be meant.
-func bare(v reflect.Value) any {
-	m, ok := asMap(v.Interface())
-	if _, prints := reflect.TypeAssert[fmt.Stringer](v); !ok || prints {
-		return v.Interface()
+func (f shapeField) bare(field reflect.Value) any {
+	v := field.Interface()
+	m, ok := asMap(v)
+	if _, prints := v.(fmt.Stringer); !ok || prints {
+		return v
 	}
-	for method := range v.Type().Methods() {
-		if _, ok := m[method.Name]; ok {
-			return v.Interface()
+	for _, name := range f.methods {
+		if _, ok := m[name]; ok {
+			return v
 		}
 	}
 	return m
