@@ -251,11 +251,10 @@ func (x *exchange) fields(m *dhcpv4.DHCPv4, boot network.Boot) (list []Told) {
 // told describes an option of a reply.
 func (x *exchange) told(code uint8, data []byte, boot network.Boot) Told {
 	t := Told{Code: code, Origin: "derived"}
-	t.Name, t.Value = network.FormatOption(network.Option{Code: code, Data: data})
+	t.Name, t.Value = Describe(code, data)
 	switch level := x.choice.Origin(code, x.v.Addr); {
 	case serverSets(code):
 		t.Origin = "protocol"
-		t.protocol(data)
 	case level != "":
 		t.Origin = level
 	case slices.ContainsFunc(boot.Options, func(o network.Option) bool { return o.Code == code }):
@@ -264,23 +263,26 @@ func (x *exchange) told(code uint8, data []byte, boot network.Boot) Told {
 	return t
 }
 
-// protocol names and spells what nobody can declare.
-func (t *Told) protocol(data []byte) {
+// Describe names an option and spells its value: as [network.FormatOption] does, and those that DHCP itself needs, which
+// nobody can declare.
+func Describe(code uint8, data []byte) (name, value string) {
+	name, value = network.FormatOption(network.Option{Code: code, Data: data})
 	names := map[uint8]string{
 		optLifetime: "lease-time", optT1: "renewal-time", optT2: "rebinding-time", optType: "message-type", optServer: "server-identifier",
 		optClientID: "client-identifier", optAgent: "relay-agent-information", optMessage: "message",
 	}
-	if name, ok := names[t.Code]; ok {
-		t.Name = name
+	if own, ok := names[code]; ok {
+		name = own
 	}
 	switch {
-	case t.Code == optType && len(data) == 1:
-		t.Value = dhcpv4.MessageType(data[0]).String()
-	case t.Code == optServer && len(data) == net.IPv4len:
-		t.Value = fromIP(data).String()
-	case len(data) == 4 && (t.Code == optLifetime || t.Code == optT1 || t.Code == optT2):
-		t.Value = (time.Duration(binary.BigEndian.Uint32(data)) * time.Second).String()
+	case code == optType && len(data) == 1:
+		value = dhcpv4.MessageType(data[0]).String()
+	case code == optServer && len(data) == net.IPv4len:
+		value = fromIP(data).String()
+	case len(data) == 4 && (code == optLifetime || code == optT1 || code == optT2):
+		value = (time.Duration(binary.BigEndian.Uint32(data)) * time.Second).String()
 	}
+	return name, value
 }
 
 // copyTo makes other meters stand as these do now.

@@ -21,10 +21,10 @@ import (
 )
 
 func (a *app) sim() *cobra.Command {
-	return parent("sim", "Simulated phones", a.simBoot())
+	return parent("sim", "Simulated phones", a.simBoot(), a.simDHCP(), a.simFetch("tftp"), a.simFetch("http"))
 }
 
-// simFlags are what `sim boot` is told.
+// simFlags are what a simulated phone is told.
 type simFlags struct {
 	model, mac, plugin, server, relay, iface string
 	tftp, http                               uint16
@@ -32,17 +32,35 @@ type simFlags struct {
 	timeout                                  time.Duration
 }
 
+// howItSpeaks says what all verbs of simulated phones do.
+const howItSpeaks = `Without flags it speaks to the sandbox on this machine (` + "`make run`" + `), as its own relay agent on loopback. With
+--interface it speaks as a real phone on that link; this needs root and an interface that has no address.`
+
+// flags are those of all verbs of simulated phones.
+func (f *simFlags) flags(cmd *cobra.Command) {
+	s := configs.Sandbox()
+	f.count = 1
+	fl := cmd.Flags()
+	fl.StringVar(&f.model, "model", "", "`model` as its plugin spells it, such as 7941G")
+	fl.StringVar(&f.mac, "mac", "", "hardware `address`; left out: a made-up one")
+	fl.StringVar(&f.plugin, "plugin", "", "`plugin` whose boot order is followed; left out: the newest that knows the model")
+	fl.StringVar(&f.server, "server", s.DHCP.Relay[0].String(), "DHCP server's `address:port`")
+	fl.StringVar(&f.relay, "relay", "127.64.0.1", "own `address` to relay from (giaddr)")
+	fl.StringVar(&f.iface, "interface", "", "`interface` to speak on, instead of relaying")
+	fl.Uint16Var(&f.tftp, "tftp-port", s.TFTP.Listen.Port(), "TFTP `port`, where DHCP names none")
+	fl.Uint16Var(&f.http, "http-port", s.HTTP.Listen.Port(), "HTTP `port`, where DHCP names none")
+	fl.DurationVar(&f.timeout, "timeout", 10*time.Second, "`time` for each step")
+}
+
 func (a *app) simBoot() *cobra.Command {
 	var f simFlags
-	s := configs.Sandbox()
 	cmd := &cobra.Command{
 		Use:   "boot --model MODEL",
 		Short: "Boot a simulated phone: get an address, then ask for its files as a real one does",
 		Long: `Boot a simulated phone: it gets an address by DHCP, then asks for its files in the order that its plugin says a
 real one does. Each step is printed with what it got.
 
-Without flags it speaks to the sandbox on this machine (` + "`make run`" + `), as its own relay agent on loopback. With
---interface it speaks as a real phone on that link; this needs root and an interface that has no address.`,
+` + howItSpeaks,
 		Example: "  dialtone sim boot --model 7941G\n  dialtone sim boot --model 6730i --mac 00:08:5d:00:00:01 --json\n  dialtone sim boot --model 7941G --count 300",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -71,18 +89,10 @@ Without flags it speaks to the sandbox on this machine (` + "`make run`" + `), a
 			return nil
 		},
 	}
+	f.flags(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.model, "model", "", "`model` as its plugin spells it, such as 7941G")
-	fl.StringVar(&f.mac, "mac", "", "hardware `address`; left out: a made-up one")
-	fl.StringVar(&f.plugin, "plugin", "", "`plugin` whose boot order is followed; left out: the newest that knows the model")
-	fl.StringVar(&f.server, "server", s.DHCP.Relay[0].String(), "DHCP server's `address:port`")
-	fl.StringVar(&f.relay, "relay", "127.64.0.1", "own `address` to relay from (giaddr)")
-	fl.StringVar(&f.iface, "interface", "", "`interface` to speak on, instead of relaying")
-	fl.Uint16Var(&f.tftp, "tftp-port", s.TFTP.Listen.Port(), "TFTP `port`, where DHCP names none")
-	fl.Uint16Var(&f.http, "http-port", s.HTTP.Listen.Port(), "HTTP `port`, where DHCP names none")
 	fl.IntVar(&f.count, "count", 1, "how `many` phones, with consecutive addresses")
 	fl.IntVar(&f.parallel, "parallel", 50, "how `many` boot at the same time")
-	fl.DurationVar(&f.timeout, "timeout", 10*time.Second, "`time` for each step")
 	return cmd
 }
 

@@ -32,6 +32,9 @@ func (p *Phone) fetch(ctx context.Context, s plugin.BootStep, got *lease, step *
 	}
 	sum := sha256.New()
 	body := &counter{w: sum}
+	if p.Body != nil {
+		body.w = io.MultiWriter(sum, p.Body)
+	}
 	var err error
 	switch s.Ask {
 	case "tftp":

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"time"
@@ -29,6 +30,8 @@ type Phone struct {
 	Timeout time.Duration
 	// Report hears of each step as it ends. May be nil.
 	Report func(Step)
+	// Body gets the files that are fetched, one after the other. May be nil.
+	Body io.Writer
 }
 
 // Wire is how the phone reaches the DHCP server. With an Interface it broadcasts there in raw frames, as a real phone
