@@ -49,8 +49,11 @@ func (g *Gate) raise(a Alarm) {
 
 func (g *Gate) raiseLocked(a Alarm) {
 	key := alarmKey{a.Kind, a.Subject}
-	if old, ok := g.alarms.get(key); ok {
+	old, again := g.alarms.get(key)
+	if again {
 		a.First, a.Count = old.First, old.Count
+	} else {
+		g.changed() // how often it came since may be kept with something else
 	}
 	a.Count++
 	g.alarms.put(key, a)
@@ -82,11 +85,11 @@ func (g *Gate) Quiet(subject string) bool {
 		}
 	}
 	g.pretenders.drop(DeviceID(subject))
+	g.changed()
 	if addr, err := netip.ParseAddr(subject); err == nil {
-		if _, ok := g.sources.get(addr); ok {
-			g.sources.drop(addr)
-			any = true
-		}
+		any = g.remembers(addr) || any
+		g.strikes.drop(addr)
+		g.locks.drop(addr)
 	}
 	return any
 }
@@ -104,9 +107,15 @@ func (g *Gate) About(subject string) (list []Alarm, source bool) {
 		}
 	}
 	if addr, err := netip.ParseAddr(subject); err == nil {
-		_, source = g.sources.get(addr)
+		source = g.remembers(addr)
 	}
 	return list, source
+}
+
+func (g *Gate) remembers(source netip.Addr) bool {
+	_, struck := g.strikes.get(source)
+	_, locked := g.locks.get(source)
+	return struck || locked
 }
 
 // Waiting is a device that an administrator should approve or deny.

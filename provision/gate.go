@@ -25,8 +25,8 @@ type GateStore interface {
 }
 
 // Gate remembers between requests what the guard decides by beyond a request itself: enrolment windows and devices set
-// aside, which are stored; and, in memory only and bounded, sources that ask for too much, devices that have just booted
-// or wait for approval, and alarms. [OpenGate] makes one; nil remembers nothing. It is safe for concurrent use.
+// aside, which are stored; and, in memory and bounded, sources that ask for too much, devices that have just booted
+// or wait for approval, and alarms. What of that must outlive a restart, [Gate.Keep] writes and [Gate.Recall] reads. [OpenGate] makes one; nil remembers nothing. It is safe for concurrent use.
 type Gate struct {
 	store GateStore // nil: nothing outlives the process
 	// Total bounds how many devices that nobody has confirmed may have added themselves in all networks together; 0: no
@@ -36,7 +36,8 @@ type Gate struct {
 	mu      sync.Mutex // guards what follows
 	windows []Window
 	asides  map[string]Aside
-	sources *recent[netip.Addr, *source]
+	strikes *recent[netip.Addr, []strike]  // of sources that claim to be devices without proof
+	locks   *recent[netip.Addr, time.Time] // since when sources are locked: they have no room in common, so none pushes out a lock
 	waiting *recent[DeviceID, Waiting]
 	alarms  *recent[alarmKey, Alarm]
 	boots   *recent[hwaddr.Addr, boot]
@@ -44,6 +45,7 @@ type Gate struct {
 	// pretenders said of themselves that they are others.
 	pretenders *recent[DeviceID, pretences]
 	adding     map[string]*adding // by network
+	news       chan struct{}      // holds one word that there is something to keep
 	counted    time.Time          // when adding was last counted by what the store has
 }
 
@@ -61,8 +63,8 @@ const (
 // OpenGate returns a gate that has what the store has. Without a store nothing is kept.
 func OpenGate(ctx context.Context, store GateStore) (*Gate, error) {
 	g := &Gate{
-		store: store, asides: make(map[string]Aside),
-		sources: newRecent[netip.Addr, *source](maxSources), waiting: newRecent[DeviceID, Waiting](maxWaiting),
+		store: store, asides: make(map[string]Aside), news: make(chan struct{}, 1),
+		strikes: newRecent[netip.Addr, []strike](maxSources), locks: newRecent[netip.Addr, time.Time](maxSources), waiting: newRecent[DeviceID, Waiting](maxWaiting),
 		alarms: newRecent[alarmKey, Alarm](maxAlarms), boots: newRecent[hwaddr.Addr, boot](maxBoots),
 		fetches: newRecent[DeviceID, budget](maxFetches), adding: make(map[string]*adding),
 		pretenders: newRecent[DeviceID, pretences](maxPretenders),
@@ -201,6 +203,9 @@ func (g *Gate) leased(ev lease.Event) string {
 	if port != "" {
 		b.port, b.portAt, b.network = port, ev.At, string(ev.Lease.Network)
 	}
+	if port != "" {
+		g.changed()
+	}
 	g.boots.put(hw, b)
 	return other
 }
@@ -253,6 +258,7 @@ func (g *Gate) spend(id DeviceID, at time.Time) {
 	}
 	b.n++
 	g.fetches.put(id, b)
+	g.changed()
 }
 
 // refill gives a device its budget back, as it has booted.
@@ -262,5 +268,8 @@ func (g *Gate) refill(id DeviceID) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.fetches.drop(id)
+	if _, ok := g.fetches.get(id); ok {
+		g.fetches.drop(id)
+		g.changed()
+	}
 }

@@ -152,7 +152,7 @@ func (r *passage) fetched(ctx context.Context) {
 	if !r.out.Verdict.Secrets || r.out.Request.Head {
 		return
 	}
-	if !r.dry {
+	if !r.dry && r.out.Policy.Guard == GuardStrict { // nowhere else does the budget count
 		r.gate.spend(r.device.ID, r.out.Request.At)
 	}
 	if r.device.State != StateEnrolled {

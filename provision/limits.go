@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -13,12 +14,7 @@ const (
 	lockSpan   = time.Hour
 )
 
-// source is somebody who claimed to be devices without proof of it.
-type source struct {
-	strikes []strike
-	locked  time.Time // when it was locked; zero: it isn't
-}
-
+// strike is a device that a source claimed to be without proof of it.
 type strike struct {
 	who string
 	at  time.Time
@@ -33,30 +29,28 @@ func (g *Gate) strike(o *Outcome, claimed []string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	peer, at := o.Request.Peer, o.Request.At
-	s, ok := g.sources.get(peer)
-	if ok && !s.locked.IsZero() {
-		if at.Sub(s.locked) < lockSpan {
-			return true
-		}
-		*s = source{}
+	if g.lockedAt(peer, at) {
+		return true
 	}
 	if len(claimed) == 0 {
 		return false
 	}
-	if !ok {
-		s = &source{}
-	}
-	s.strikes = slices.DeleteFunc(s.strikes, func(x strike) bool { return at.Sub(x.at) >= strikeSpan })
+	old, _ := g.strikes.get(peer)
+	strikes := slices.DeleteFunc(slices.Clone(old), func(x strike) bool { return !within(x.at, at, strikeSpan) })
 	for _, who := range claimed {
-		if !slices.ContainsFunc(s.strikes, func(x strike) bool { return x.who == who }) {
-			s.strikes = append(s.strikes, strike{who, at})
+		if !slices.ContainsFunc(strikes, func(x strike) bool { return x.who == who }) {
+			strikes = append(strikes, strike{who, at})
 		}
 	}
-	g.sources.put(peer, s)
-	if len(s.strikes) < maxStrikes {
+	if !slices.Equal(old, strikes) {
+		g.changed()
+	}
+	if len(strikes) < maxStrikes {
+		g.strikes.put(peer, strikes)
 		return false
 	}
-	s.locked, s.strikes = at, nil
+	g.strikes.drop(peer)
+	g.locks.put(peer, at)
 	subject := addrText(peer)
 	g.raiseLocked(Alarm{
 		Kind: AlarmLocked, Subject: subject, Network: o.Policy.Network, First: at, Last: at,
@@ -73,9 +67,16 @@ func (g *Gate) lockedNow(o *Outcome) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s, ok := g.sources.get(o.Request.Peer)
-	return ok && !s.locked.IsZero() && o.Request.At.Sub(s.locked) < lockSpan
+	return g.lockedAt(o.Request.Peer, o.Request.At)
 }
+
+func (g *Gate) lockedAt(peer netip.Addr, at time.Time) bool {
+	since, ok := g.locks.get(peer)
+	return ok && within(since, at, lockSpan)
+}
+
+// within reports whether two times are less than a span apart. What the clock has left behind by a jump, either way, is over.
+func within(then, at time.Time, span time.Duration) bool { return at.Sub(then).Abs() < span }
 
 // unproven returns the devices that the request claims to be of without proof: those named by its path or its headers that
 // are others than what the network, a token or a certificate proves.
@@ -107,7 +108,7 @@ func (r *passage) unproven() []string {
 // lock counts what the request claims to be, and decides whether its source is locked. Somebody who is what the network
 // says isn't locked by what others say in its name, as addresses can be forged.
 func (r *passage) lock() {
-	if r.out.Policy.NAT || r.out.Request.Proto == DHCP {
+	if r.out.Policy.NAT || r.out.Policy.Foreign || r.out.Request.Proto == DHCP {
 		return
 	}
 	claimed := r.unproven()

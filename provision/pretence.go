@@ -31,7 +31,7 @@ func (g *Gate) pretend(id DeviceID, at time.Time, over Transport, dry bool) (oft
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p, _ := g.pretenders.get(id)
-	old := func(t time.Time) bool { return at.Sub(t) >= pretenceSpan }
+	old := func(t time.Time) bool { return !within(t, at, pretenceSpan) }
 	p.all, p.sure = slices.DeleteFunc(slices.Clone(p.all), old), slices.DeleteFunc(slices.Clone(p.sure), old)
 	if !dry {
 		p.all = latest(append(p.all, at))
@@ -39,6 +39,7 @@ func (g *Gate) pretend(id DeviceID, at time.Time, over Transport, dry bool) (oft
 			p.sure = latest(append(p.sure, at))
 		}
 		g.pretenders.put(id, p)
+		g.changed()
 	}
 	return len(p.all) >= maxPretences, len(p.sure) >= maxPretences
 }

@@ -47,6 +47,16 @@ func (r *recent[K, V]) drop(key K) {
 	}
 }
 
+// each goes through the keys and values, the latest first.
+func (r *recent[K, V]) each(yield func(K, V) bool) {
+	for e := r.order.Front(); e != nil; e = e.Next() {
+		x := e.Value.(recentEntry[K, V])
+		if !yield(x.key, x.value) {
+			return
+		}
+	}
+}
+
 // all returns the values, the latest first.
 func (r *recent[K, V]) all() []V {
 	out := make([]V, 0, r.order.Len())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -173,5 +174,31 @@ func TestPhoneToken(t *testing.T) {
 	o.steps(step{[]string{"phone", "show", mac}, 0, "remote"})
 	if strings.Contains(o.log.String(), strings.TrimPrefix(token.Path, "/t/")) {
 		t.Error("the token is in the log")
+	}
+}
+
+// Whoever asked for too many phones' files is locked after a restart still, and the administrator told of it.
+func TestLockOverARestart(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil)
+	stranger := o.lease("02:00:5e:10:20:30", "MSFT 5.0")
+	for i := range 3 {
+		o.rrq(stranger, fmt.Sprintf("SEP00112233450%d.cnf.xml", i))
+	}
+	for _, when := range []string{"before", "after"} {
+		if stdout, code := o.cli("problem", "list"); code != 0 || !strings.Contains(stdout, "asked for the files of 3 devices") {
+			t.Errorf("%s the restart: problem list (exit %d):\n%s", when, code, stdout)
+		}
+		if _, out := o.rrq(stranger, "SEP001122334500.cnf.xml"); out || o.last("SEP001122334500.cnf.xml").Decision.Row != "ID-01" {
+			t.Errorf("%s the restart: row %s", when, o.last("SEP001122334500.cnf.xml").Decision.Row)
+		}
+		o.restart()
+	}
+	if stdout, code := o.cli("problem", "quiet", stranger.String()); code != 0 {
+		t.Errorf("problem quiet (exit %d): %s", code, stdout)
+	}
+	o.restart()
+	if stdout, _ := o.cli("problem", "list"); strings.Contains(stdout, "asked for the files of 3 devices") {
+		t.Errorf("what was quieted is back:\n%s", stdout)
 	}
 }

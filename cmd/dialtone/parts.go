@@ -52,6 +52,7 @@ type parts struct {
 	plugins  *plugin.Host
 	pipeline *provision.Pipeline
 	trace    *trace.Log // nil: nothing is kept on disk
+	memory   *trace.Memory
 	hooks    []*hook.Hook
 	tftp     *tftpd.Server // nil: not served
 	http     *httpd.Server // nil: not served
@@ -342,6 +343,7 @@ func (p *parts) tasks() []Task {
 		{Name: "store", Run: p.db.Run},
 		{Name: "leases", Run: p.table.Run},
 		{Name: "neighbours", Run: p.near.Run},
+		{Name: "guard", Run: p.memory.Run},
 		{Name: "observer", Run: func(ctx context.Context) error {
 			return lease.Follow(ctx, p.table, p.db, "observer", p.observe, p.logs.of(logLeases))
 		}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/admin"
+	"github.com/dialtone-project/dialtone/provision/trace"
 )
 
 // outsideRefuse is the setting by which nobody outside of the networks is answered.
@@ -44,7 +46,8 @@ func (p *parts) openGate(ctx context.Context) error {
 	}
 	gate.Total = p.settings.Guard.AddMax
 	p.pipeline.Gate, p.pipeline.Doubt = gate, p.doubtful
-	return nil
+	p.memory = &trace.Memory{Path: filepath.Join(p.settings.State, "guard.json"), Gate: gate, Log: p.logs.of(logStore)}
+	return p.memory.Load(ctx)
 }
 
 // doubtful reports whether somebody else may have been promised the lease's address meanwhile, because the store is an
