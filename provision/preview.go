@@ -24,8 +24,6 @@ type Scene struct {
 	Devices []Device
 	Configs ConfigReader
 	Plugins *PluginSet
-	// Offer tells in text, a line for each option, what a device is told by DHCP. Nil: that isn't compared.
-	Offer func(context.Context, *Device) (string, error)
 }
 
 // Comparison finds out what a change would mean to the phones: it makes every file that the phones' plugins say they ask
@@ -68,7 +66,7 @@ const (
 	FileBroken  FileChange = "broken"  // it can't be made now, and couldn't be then
 )
 
-// FileBlast is what would become of one file. The path of what DHCP says is empty.
+// FileBlast is what would become of one file.
 type FileBlast struct {
 	Proto  Proto
 	Path   string
@@ -225,9 +223,6 @@ func (r *comparing) compare(ctx context.Context, p *pair) []blasted {
 			})
 		}
 	}
-	if r.Before.Offer != nil && r.After.Offer != nil {
-		note(DHCP, "", r.before.offer(ctx, p.before), r.after.offer(ctx, p.after))
-	}
 	if !r.same(ctx, p) {
 		for _, step := range steps(r.before.boot(p.before), r.after.boot(p.after)) {
 			note(step.Proto, step.Path, r.before.make(ctx, p.before, step, nil), r.after.make(ctx, p.after, step, nil))
@@ -305,13 +300,8 @@ func changeOf(x, y made) FileChange {
 
 // tell adds to a file what is to be shown of it.
 func (r *comparing) tell(ctx context.Context, f *blasted) {
-	var x, y made
-	if f.Proto == DHCP {
-		x, y = r.before.offer(ctx, f.before), r.after.offer(ctx, f.after)
-	} else {
-		step := BootStep{Proto: f.Proto, Path: f.Path}
-		x, y = r.before.make(ctx, f.before, step, r.key[:]), r.after.make(ctx, f.after, step, r.key[:])
-	}
+	step := BootStep{Proto: f.Proto, Path: f.Path}
+	x, y := r.before.make(ctx, f.before, step, r.key[:]), r.after.make(ctx, f.after, step, r.key[:])
 	switch {
 	case f.broken && y.err != nil:
 		f.Err = oneLine(y.err)
@@ -394,14 +384,6 @@ func (s *stage) boot(d *Device) []BootStep {
 	}
 	steps, _ := safely(func() []BootStep { return b.BootOrder(*d) })
 	return steps
-}
-
-func (s *stage) offer(ctx context.Context, d *Device) made {
-	if d == nil {
-		return made{}
-	}
-	text, err := s.scene.Offer(ctx, d)
-	return made{there: err == nil && text != "", hash: sha256.Sum256([]byte(text)), text: []byte(text), err: err}
 }
 
 // make makes a file that a device asks for. With a key, be it empty, secrets are masked by it and the text is kept.

@@ -235,47 +235,32 @@ func TestComparisonAssociates(t *testing.T) {
 	}
 }
 
-func TestComparisonOffer(t *testing.T) {
-	t.Parallel()
-	offer := func(text string) func(context.Context, *provision.Device) (string, error) {
-		return func(_ context.Context, d *provision.Device) (string, error) {
-			if d.Label == "odd" {
-				return "", errors.New("no network")
-			}
-			return "1 255.255.255.0\n66 " + text + "\n", nil
-		}
-	}
-	scene := provision.Scene{Devices: []provision.Device{{ID: "a"}, {ID: "b", Label: "odd"}}, Configs: provision.NewMemory()}
-	before, after := scene, scene
-	before.Offer, after.Offer = offer("192.0.2.1"), offer("192.0.2.2")
-	b, err := (&provision.Comparison{Before: before, After: after}).Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"a changed  |-66 192.0.2.1|+66 192.0.2.2", "b broken  no network"}, told(b)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
 func TestComparisonEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var n atomic.Int64
-	scene := provision.Scene{Devices: make([]provision.Device, 500), Configs: provision.NewMemory()}
-	for i := range scene.Devices {
-		scene.Devices[i].ID = provision.DeviceID(strconv.Itoa(i))
+	one := &provisiontest.Plugin{
+		T: t, Name: "one", Boot: []provision.BootStep{{Proto: provision.HTTP, Path: "x"}},
+		OnRoute: func(*provision.Request, provision.Identity) (provision.Route, bool) {
+			if n.Add(1) == 10 {
+				cancel()
+			}
+			return provision.Route{}, false
+		},
 	}
-	scene.Offer = func(context.Context, *provision.Device) (string, error) {
-		if n.Add(1) == 10 {
-			cancel()
-		}
-		return "", nil
+	before := provision.Scene{Configs: provision.NewMemory(), Plugins: provision.NewPluginSet(one)}
+	after := before
+	for i := range 500 {
+		id := provision.DeviceID(strconv.Itoa(i))
+		before.Devices = append(before.Devices, provision.Device{ID: id, Plugin: "one"})
+		after.Devices = append(after.Devices, provision.Device{ID: id, Plugin: "one", Label: "another"})
 	}
-	if _, err := (&provision.Comparison{Before: scene, After: scene}).Run(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := (&provision.Comparison{Before: before, After: after}).Run(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want that it was cancelled", err)
 	}
-	if got := n.Load(); got > 50 {
-		t.Errorf("%d offers were made, of which the tenth was to be the last", got)
+	if got := n.Load(); got < 10 || got > 50 {
+		t.Errorf("%d files were made, of which the tenth was to be the last", got)
 	}
 }
 

@@ -111,8 +111,6 @@ type Service struct {
 	PolicyFor func(netip.Addr) provision.Policy
 	// AskDHCP tells what the DHCP server would offer, without a trace. Nil: DHCP isn't served.
 	AskDHCP func(context.Context, OfferQuery) Offer
-	// Offer tells in text what a phone is told by DHCP, a line for each option; for previews. May be nil.
-	Offer func(context.Context, *provision.Device) (string, error)
 }
 
 // Phone is a device with what the lease table and the journal know of it.

@@ -43,7 +43,7 @@ func asObject(v any) (map[string]any, bool) {
 
 // effects tells what it means to the phones' files that some devices are as before or as after.
 func (s *Service) effects(ctx context.Context, before, after []provision.Device) (PhoneResult, error) {
-	scene := provision.Scene{Devices: before, Configs: s.Configs, Plugins: s.Plugins.Plugins(), Offer: s.Offer}
+	scene := provision.Scene{Devices: before, Configs: s.Configs, Plugins: s.Plugins.Plugins()}
 	c := s.comparison(scene, scene)
 	c.After.Devices = after
 	blast, err := c.Run(ctx)

@@ -19,8 +19,6 @@ type Change struct {
 	// Plugins take the place of those with the same ID, or come to them: edited templates, another version.
 	Plugins       []provision.Plugin
 	RemovePlugins []provision.PluginID
-	// Offer tells in text what a phone would be told by DHCP after the change, a line for each option. Nil: as now.
-	Offer func(context.Context, *provision.Device) (string, error)
 }
 
 // Preview tells what a change would mean to the phones: whose files would be others or couldn't be made. It is ErrInvalid or
@@ -31,13 +29,7 @@ func (s *Service) Preview(ctx context.Context, change Change) (provision.Blast, 
 		return provision.Blast{}, fmt.Errorf("preview: %w", err)
 	}
 	now := provision.Scene{Devices: devices, Configs: s.Configs, Plugins: s.Plugins.Plugins()}
-	if change.Offer != nil && s.Offer != nil {
-		now.Offer = s.Offer
-	}
 	then := now
-	if now.Offer != nil {
-		then.Offer = change.Offer
-	}
 	if then.Configs, err = s.supposed(ctx, change); err != nil {
 		return provision.Blast{}, fmt.Errorf("preview: %w", err)
 	}
