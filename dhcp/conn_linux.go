@@ -54,6 +54,7 @@ type port struct {
 	probe *prober      // nil with arp
 	ear   *packet.Conn // for other servers; nil: not permitted
 	now   atomic.Pointer[portState]
+	flow  *flow          // set before it is read; nil: not counted
 	once  sync.Once      // close
 	begun sync.WaitGroup // its messages that are in hand or wait; who reads adds to it
 }

@@ -64,7 +64,7 @@ func (s *Server) query(ctx context.Context, p *port, b []byte, ing Ingress, work
 	if !isQuery(b) {
 		return false
 	}
-	countType(&s.count.received, dhcpv4.MessageTypeNone)
+	s.heard(p, dhcpv4.MessageTypeNone)
 	src, giaddr := ing.Src.Addr(), fromIP(b[24:28])
 	switch {
 	case !slices.Contains(s.Askers, src), !slices.Contains(s.Askers, giaddr):

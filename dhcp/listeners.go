@@ -229,6 +229,7 @@ func (s *Server) reopen(ctx context.Context, st *station) *port {
 
 // opened tells of a listener, and of what it can't do.
 func (s *Server) opened(ctx context.Context, p *port) {
+	p.flow = s.flowOf(p.spec.String())
 	s.locate()
 	s.Log.InfoContext(ctx, "dhcp listening", "listener", p.spec.String(), "addrs", p.ours())
 	if p.spec.Interface != "" && p.raw == nil {

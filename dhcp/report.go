@@ -8,10 +8,9 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// tally counts what became of a message, and says how it is told: at level info what changes or promises something, else at
+// tally counts what became of a message that was heard, and says how it is told: at level info what changes or promises something, else at
 // debug.
 func (s *Server) tally(v Verdict) (slog.Level, string) {
-	countType(&s.count.received, v.Type)
 	if v.Violation {
 		s.count.violations.Add(1)
 	}

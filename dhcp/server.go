@@ -54,6 +54,7 @@ type Server struct {
 	hands    map[hwaddr.Addr]*hand
 	inHand   int
 	warned   map[string]time.Time
+	flows    map[string]*flow // by listener
 }
 
 const (
@@ -181,7 +182,7 @@ func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, cre
 		s.overheard(ctx, p.spec.Interface, hwaddr.Addr{}, ing.Src.Addr(), b)
 	}
 	if reason != ReasonNone {
-		countType(&s.count.received, dhcpv4.MessageTypeNone)
+		s.heard(p, dhcpv4.MessageTypeNone)
 		s.count.dropped[reason].Add(1)
 		s.Log.DebugContext(ctx, "dhcp not a message", "from", ing.Src, "why", reason.String())
 		return
@@ -194,7 +195,7 @@ func (s *Server) intake(ctx context.Context, p *port, b []byte, ing Ingress, cre
 	}
 	start, reason := s.admit(&job{msg: m, ing: ing, port: p, sum: s.echoes.sum(b)})
 	if reason != ReasonNone {
-		countType(&s.count.received, messageType(m))
+		s.heard(p, messageType(m))
 		s.count.dropped[reason].Add(1)
 		if reason == ReasonBusy {
 			s.passing(ctx, "", Problem{
@@ -295,14 +296,18 @@ func (s *Server) rescue(ctx context.Context) {
 // handle answers one message.
 func (s *Server) handle(ctx context.Context, j *job) {
 	defer s.rescue(ctx)
+	begun := time.Now()
 	if s.echoes.answered(j) {
-		countType(&s.count.received, messageType(j.msg))
+		s.heard(j.port, messageType(j.msg))
 		s.count.dropped[ReasonEcho].Add(1)
 		return
 	}
 	reply, v := s.resolve(ctx, j)
+	s.heard(j.port, v.Type)
 	level, text := s.tally(v)
 	defer s.record(ctx, j, v, level, text)
+	handled := &s.count.handled[counted(v.Type)]
+	defer func() { handled.observe(time.Since(begun)) }() // before the line, which can take its time
 	if reply == nil {
 		return
 	}
@@ -327,7 +332,7 @@ func (s *Server) handle(ctx context.Context, j *job) {
 		return
 	}
 	s.echoes.answer(j)
-	countType(&s.count.sent, v.Reply)
+	s.said(j.port, v.Reply)
 }
 
 // resolve asks Respond, and the wire where Respond wants to know.

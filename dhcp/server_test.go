@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
@@ -148,6 +149,7 @@ func TestRunServesRelays(t *testing.T) {
 	if n := ask(t, c, viaSelf(reboot(phone, ip("203.0.113.1")))); n.MessageType() != nak {
 		t.Fatalf("got %s, want a NAK", n)
 	}
+	at := l.Addrs()[0].String()
 	if err := l.end(); err != nil {
 		t.Errorf("Run: %v", err)
 	}
@@ -155,6 +157,18 @@ func TestRunServesRelays(t *testing.T) {
 	if s.Sent["offer"] != 1 || s.Sent["ack"] != 1 || s.Sent["nak"] != 1 || s.Received["request"] != 2 || s.InHand != 0 ||
 		s.Dropped["short"] != 1 || s.Dropped["no_cookie"] != 1 || s.Dropped["not_a_request"] != 1 || s.Dropped["relay_unlisted"] != 1 {
 		t.Errorf("counters %+v", s)
+	}
+	if diff := cmp.Diff(map[string]Traffic{at: {Received: s.Received, Sent: s.Sent}}, s.Listeners); diff != "" {
+		t.Errorf("by listener: want (-), got (+):\n%s", diff)
+	}
+	for of, want := range map[string]uint64{"discover": 2, "request": 2, "inform": 0} {
+		n := uint64(0)
+		for _, b := range s.Handled[of].Buckets {
+			n += b.N
+		}
+		if n != want || (s.Handled[of].Sum > 0) != (want > 0) {
+			t.Errorf("%s: %d were handled in %s, want %d", of, n, s.Handled[of].Sum, want)
+		}
 	}
 	log := l.log.String()
 	for _, want := range []string{`msg="dhcp offer" mac=00:15:65:aa:bb:01 ip=` + got.String(), `msg="dhcp ack"`, `msg="dhcp nak"`, `vendor=Cisco\nSystems`} {

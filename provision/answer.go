@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // respond makes the file: it renders the template over the device's flattened config, or opens the file.
@@ -38,7 +39,11 @@ func (r *passage) respond(ctx context.Context) error {
 	filled := r.made.view
 	filled.Params = f.complete(r.out.Verdict.Secrets)
 	r.out.Layers = f.res.From
+	begun := time.Now()
 	a, err := plugin.Answer(ctx, r.out.Route, &filled)
+	if r.out.Route.Template != "" {
+		r.counters.rendered(plugin.ID(), time.Since(begun), err)
+	}
 	if err != nil {
 		return fmt.Errorf("plugin %s: %w", plugin.ID(), withoutToken(withoutSecrets(err, f.res.Params), filled.Token))
 	}

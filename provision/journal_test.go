@@ -117,7 +117,7 @@ func TestJournalConcurrently(t *testing.T) {
 	counted := uint64(0)
 	for _, c := range w.Counters.Outcomes() {
 		if c.Proto == provision.TFTP && c.Status == provision.StatusOK {
-			counted = c.N
+			counted += c.N
 		}
 	}
 	if counted != 200 || w.Counters.Created() != 1 {

@@ -51,7 +51,7 @@ var _ Handler = (*Pipeline)(nil)
 func (p *Pipeline) Handle(ctx context.Context, req *Request) (*Answer, *Outcome) {
 	r := p.newPassage(req, p.Devices, p.Configs)
 	r.out.Request.ID = p.Journal.number(req.ID)
-	r.sightings, r.renders, r.flats = p.Sightings, p.Renders, p.Flats
+	r.sightings, r.renders, r.flats, r.counters = p.Sightings, p.Renders, p.Flats, &p.Counters
 	if r.learn(ctx) {
 		r.serve(ctx)
 	}
@@ -210,6 +210,7 @@ type passage struct {
 	sightings  *Sightings // nil in Explain
 	renders    *Renders   // nil in Explain, too
 	flats      *Flats     // so is this
+	counters   *Counters  // and this
 	plugins    *PluginSet
 	http       func(netip.Addr) string
 	https      func(netip.Addr) string

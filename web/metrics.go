@@ -117,39 +117,63 @@ func decimal(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 // tally counts the API's answers.
 type tally struct {
-	mu     sync.Mutex        // guards what follows
-	codes  map[string]uint64 // by status
-	logins map[string]uint64 // by result
+	mu     sync.Mutex                   // guards what follows
+	codes  map[string]uint64            // by status
+	logins map[string]map[string]uint64 // by what a person proves themselves with, and by result
 }
 
 func (t *tally) add(path string, status int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.codes == nil {
-		t.codes, t.logins = make(map[string]uint64), map[string]uint64{"ok": 0, "denied": 0, "throttled": 0, "failed": 0}
-	}
+	t.begin()
 	t.codes[strconv.Itoa(status)]++
-	if path != apiBase+"/login" {
+	results := t.logins[loginMethods()[strings.TrimPrefix(path, apiBase)]]
+	if results == nil {
 		return
 	}
 	switch {
 	case status < http.StatusMultipleChoices:
-		t.logins["ok"]++
+		results["ok"]++
 	case status == http.StatusUnauthorized:
-		t.logins["denied"]++
+		results["denied"]++
 	case status == http.StatusTooManyRequests:
-		t.logins["throttled"]++
+		results["throttled"]++
 	default:
-		t.logins["failed"]++
+		results["failed"]++
 	}
+}
+
+// begin has what is counted be there before it rises. t.mu is held.
+func (t *tally) begin() {
+	if t.codes != nil {
+		return
+	}
+	t.codes, t.logins = map[string]uint64{"200": 0}, make(map[string]map[string]uint64)
+	for _, method := range loginMethods() {
+		t.logins[method] = map[string]uint64{"ok": 0, "denied": 0, "throttled": 0, "failed": 0}
+	}
+}
+
+// loginMethods are what people prove themselves with, by the path.
+func loginMethods() map[string]string {
+	return map[string]string{"/login": "password", "/setup": "setup_code"}
 }
 
 func (t *tally) metrics() []Metric {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.begin()
+	logins := Metric{Name: "dialtone_login_attempts_total", Help: "Attempts of people to sign in, by what they came to.", Kind: Counter}
+	for _, method := range slices.Sorted(maps.Keys(t.logins)) {
+		for _, result := range slices.Sorted(maps.Keys(t.logins[method])) {
+			logins.Samples = append(logins.Samples, Sample{
+				Labels: []string{"method", method, "result", result}, Value: float64(t.logins[method][result]),
+			})
+		}
+	}
 	return []Metric{
 		ByKey("dialtone_api_requests_total", "Answers of the administration API, by HTTP status.", Counter, "code", t.codes),
-		ByKey("dialtone_login_attempts_total", "Attempts of people to sign in, by what they came to.", Counter, "result", t.logins),
+		logins,
 	}
 }
 

@@ -105,7 +105,7 @@ func TestOperationalAccess(t *testing.T) {
 		}
 	}
 	o.ask(t, http.MethodPost, "/login", `{"name": "desk", "password": "wrong"}`, nil)
-	if _, body := get("/metrics", reader); !strings.Contains(body, `dialtone_login_attempts_total{result="denied"} 1`) ||
+	if _, body := get("/metrics", reader); !strings.Contains(body, `dialtone_login_attempts_total{method="password",result="denied"} 1`) ||
 		!strings.Contains(body, `dialtone_api_requests_total{code="401"} 1`) {
 		t.Errorf("a failed sign-in isn't counted:\n%s", body)
 	}

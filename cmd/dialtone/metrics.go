@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dialtone-project/dialtone/dhcp/lease"
@@ -23,7 +25,7 @@ func (p *parts) metrics(ctx context.Context) ([]web.Metric, error) {
 		}},
 		web.One("dialtone_start_time_seconds", "When the program started, in seconds since 1970.", web.Gauge, seconds(p.begun)),
 	}
-	list = slices.Concat(list, p.dhcpMetrics(), p.leaseMetrics(), p.fileMetrics(), p.requestMetrics(), p.pluginMetrics(), p.tlsMetrics(), p.jobMetrics())
+	list = slices.Concat(list, p.dhcpMetrics(), p.leaseMetrics(), p.fileMetrics(), p.requestMetrics(), p.renderMetrics(), p.pluginMetrics(), p.tlsMetrics(), p.jobMetrics())
 	backups, err := p.backupMetrics()
 	if err != nil {
 		return nil, err
@@ -44,6 +46,10 @@ func (p *parts) metrics(ctx context.Context) ([]web.Metric, error) {
 	return append(
 		append(list, phones...),
 		web.One("dialtone_store_size_bytes", "Size of the store's file.", web.Gauge, float64(size)),
+		web.Metric{
+			Name: "dialtone_store_tx_duration_seconds", Help: "How long write transactions took that were committed, until they were on the disk.",
+			Kind: web.Histogram, Samples: []web.Sample{histogram(p.db.Took, "kind", "write")},
+		},
 		web.One("dialtone_store_transactions_total", "Write transactions that were committed.", web.Counter, float64(p.db.Writes())),
 		web.ByKey("dialtone_problems", "What an administrator should look into; dialtone problem list says what.", web.Gauge, "part", problems),
 	), nil
@@ -59,13 +65,25 @@ func (p *parts) dhcpMetrics() []web.Metric {
 	}
 	c := d.Snapshot()
 	messages := web.Metric{Name: "dialtone_dhcp_messages_total", Help: "DHCP messages that were read or sent.", Kind: web.Counter}
-	for _, way := range []struct {
-		name   string
-		counts map[string]uint64
-	}{{"in", c.Received}, {"out", c.Sent}} {
-		for _, t := range slices.Sorted(maps.Keys(way.counts)) {
-			messages.Samples = append(messages.Samples, web.Sample{Labels: []string{"direction", way.name, "type", t}, Value: float64(way.counts[t])})
+	for _, of := range slices.Sorted(maps.Keys(c.Listeners)) {
+		for _, way := range []struct {
+			name   string
+			counts map[string]uint64
+		}{{"in", c.Listeners[of].Received}, {"out", c.Listeners[of].Sent}} {
+			for _, t := range slices.Sorted(maps.Keys(way.counts)) {
+				messages.Samples = append(messages.Samples, web.Sample{
+					Labels: []string{"interface", of, "direction", way.name, "type", t}, Value: float64(way.counts[t]),
+				})
+			}
 		}
+	}
+	handled := web.Metric{Name: "dialtone_dhcp_handle_duration_seconds", Help: "How long a DHCP message was worked on, until its reply was sent.", Kind: web.Histogram}
+	for _, t := range slices.Sorted(maps.Keys(c.Handled)) {
+		took := web.Sample{Labels: []string{"type", t}, Value: c.Handled[t].Sum.Seconds()}
+		for _, b := range c.Handled[t].Buckets {
+			took.Buckets = append(took.Buckets, web.Bucket{Max: b.Max.Seconds(), N: b.N})
+		}
+		handled.Samples = append(handled.Samples, took)
 	}
 	pools := web.Metric{Name: "dialtone_dhcp_pool_addresses", Help: "Addresses of a pool, counted every ten seconds.", Kind: web.Gauge}
 	for _, u := range d.Pools() {
@@ -79,7 +97,7 @@ func (p *parts) dhcpMetrics() []web.Metric {
 		}
 	}
 	return []web.Metric{
-		messages, pools,
+		messages, handled, pools,
 		web.ByKey("dialtone_dhcp_dropped_total", "DHCP messages without the reply that they ask for.", web.Counter, "reason", c.Dropped),
 		web.ByKey("dialtone_dhcp_refused_total", "DHCPNAKs that were sent.", web.Counter, "reason", c.Refused),
 		web.ByKey("dialtone_dhcp_conflicts_total", "Addresses that a stranger was found to use.", web.Counter, "method",
@@ -135,8 +153,22 @@ func (p *parts) fileMetrics() (list []web.Metric) {
 	}
 	if p.http != nil {
 		s := p.http.Stats()
-		list = append(list,
-			web.ByKey("dialtone_http_requests_total", "HTTP requests of phones, by what they came to.", web.Counter, "result", s.Results),
+		requests := web.Metric{Name: "dialtone_http_requests_total", Help: "HTTP requests of phones, by what they came to.", Kind: web.Counter}
+		for _, x := range s.Requests {
+			code := "other"
+			if x.Code > 0 {
+				code = strconv.Itoa(x.Code)
+			}
+			requests.Samples = append(requests.Samples, web.Sample{
+				Labels: []string{"listener", x.Listener, "method", x.Method, "code", code, "result", label(x.Result)}, Value: float64(x.N),
+			})
+		}
+		durations := web.Metric{Name: "dialtone_http_request_duration_seconds", Help: "How long HTTP requests of phones took.", Kind: web.Histogram}
+		for _, x := range s.Took {
+			durations.Samples = append(durations.Samples, histogram(x.Took.Took, "listener", x.Listener, "result", label(x.Result)))
+		}
+		list = append(list, requests, durations,
+			web.One("dialtone_http_unreadable_total", "HTTP requests to the phones' port that could not be read.", web.Counter, float64(s.Results["unreadable"])),
 			web.One("dialtone_http_bytes_total", "Bytes of files that were sent by HTTP.", web.Counter, float64(s.Bytes)),
 			web.One("dialtone_http_requests_in_progress", "HTTP requests of phones that are being answered.", web.Gauge, float64(s.InProgress)),
 			web.One("dialtone_http_connections", "Connections of phones that are open.", web.Gauge, float64(s.Connections)),
@@ -151,28 +183,61 @@ func (p *parts) requestMetrics() []web.Metric {
 	requests := web.Metric{Name: "dialtone_provision_requests_total", Help: "What phones asked, by what it came to.", Kind: web.Counter}
 	var withheld uint64
 	for _, x := range c.Outcomes() {
-		requests.Samples = append(requests.Samples, web.Sample{Labels: []string{"proto", string(x.Proto), "result", string(x.Status)}, Value: float64(x.N)})
+		requests.Samples = append(requests.Samples, web.Sample{
+			Labels: []string{"proto", string(x.Proto), "plugin", string(x.Plugin), "result", string(x.Status)}, Value: float64(x.N),
+		})
 		if x.Status == provision.StatusForbidden {
 			withheld += x.N
 		}
 	}
-	buckets, sum := c.Took()
-	took := web.Sample{Value: sum.Seconds()}
-	for _, b := range buckets {
-		took.Buckets = append(took.Buckets, web.Bucket{Max: b.Max.Seconds(), N: b.N})
+	identified := web.Metric{
+		Name: "dialtone_provision_identify_total", Kind: web.Counter,
+		Help: "Requests by the strongest claim about who asks, and what device they were found to be of.",
+	}
+	for _, x := range c.Identified() {
+		identified.Samples = append(identified.Samples, web.Sample{
+			Labels: []string{"source", label(x.Source.String()), "outcome", x.End}, Value: float64(x.N),
+		})
 	}
 	return []web.Metric{
-		requests,
+		requests, identified,
 		{
 			Name: "dialtone_provision_duration_seconds", Help: "How long the stages worked on a request.",
-			Kind: web.Histogram, Samples: []web.Sample{took},
+			Kind: web.Histogram, Samples: []web.Sample{histogram(c.Took)},
 		},
 		web.One("dialtone_provision_withheld_total", "Files that were withheld from who asked for them.", web.Counter, float64(withheld)),
-		web.One("dialtone_provision_identity_mismatch_total", "Requests that contradict themselves or what is known.", web.Counter, float64(c.Mismatched())),
+		web.ByKey("dialtone_provision_secrets_withheld_total", "Files with secrets that were refused or sent without them, by the guard's row.",
+			web.Counter, "reason", c.Withheld()),
+		web.ByKey("dialtone_provision_identity_mismatch_total", "Requests that contradict themselves or what is known.", web.Counter, "kind", c.Mismatched()),
 		web.One("dialtone_provision_phones_created_total", "Phones that were added by their own requests.", web.Counter, float64(c.Created())),
 		web.One("dialtone_provision_sighted_total", "Requests of phones that were not added.", web.Counter, float64(c.Sighted())),
 	}
 }
+
+// renderMetrics tell how plugins' templates were rendered.
+func (p *parts) renderMetrics() []web.Metric {
+	took := web.Metric{Name: "dialtone_render_duration_seconds", Help: "How long a plugin's templates took; files that were kept are in no count.", Kind: web.Histogram}
+	failed := web.Metric{Name: "dialtone_render_errors_total", Help: "Files that a plugin's templates could not be made into.", Kind: web.Counter}
+	for _, x := range p.pipeline.Counters.Renderings() {
+		of := []string{"plugin", string(x.Plugin)}
+		took.Samples = append(took.Samples, histogram(x.Took.Took, of...))
+		failed.Samples = append(failed.Samples, web.Sample{Labels: of, Value: float64(x.Errors)})
+	}
+	return []web.Metric{took, failed}
+}
+
+// histogram returns what a histogram has counted.
+func histogram(took func() ([]provision.TookBucket, time.Duration), labels ...string) web.Sample {
+	buckets, sum := took()
+	s := web.Sample{Labels: labels, Value: sum.Seconds()}
+	for _, b := range buckets {
+		s.Buckets = append(s.Buckets, web.Bucket{Max: b.Max.Seconds(), N: b.N})
+	}
+	return s
+}
+
+// label is a name of ours as a label's value.
+func label(name string) string { return strings.ReplaceAll(name, " ", "_") }
 
 // phoneMetrics count phones. A vendor that no plugin in force names is "other".
 func (p *parts) phoneMetrics(ctx context.Context) ([]web.Metric, error) {
@@ -210,17 +275,19 @@ func (p *parts) phoneMetrics(ctx context.Context) ([]web.Metric, error) {
 func (p *parts) pluginMetrics() []web.Metric {
 	info := web.Metric{Name: "dialtone_plugin_info", Help: "Plugins in force; always 1.", Kind: web.Gauge}
 	broken := web.Metric{Name: "dialtone_plugin_broken", Help: "Whether the files of a plugin have an error, so that they aren't in force.", Kind: web.Gauge}
+	failed := web.Metric{Name: "dialtone_plugin_errors_total", Help: "Changes of a plugin's files that didn't load.", Kind: web.Counter}
 	for _, s := range p.plugins.Statuses() {
 		if s.InForce {
 			info.Samples = append(info.Samples, web.Sample{Labels: []string{"plugin", string(s.ID), "version", s.Version}, Value: 1})
 		}
+		failed.Samples = append(failed.Samples, web.Sample{Labels: []string{"plugin", string(s.ID)}, Value: float64(s.Errors)})
 		var n float64
 		if s.Problem != "" {
 			n = 1
 		}
 		broken.Samples = append(broken.Samples, web.Sample{Labels: []string{"plugin", string(s.ID)}, Value: n})
 	}
-	return []web.Metric{info, broken}
+	return []web.Metric{info, broken, failed}
 }
 
 // tlsMetrics say when certificates end.

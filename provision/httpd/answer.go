@@ -34,10 +34,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.running.Done()
 	s.count.inProgress.Add(1)
 	defer s.count.inProgress.Add(-1)
-	out := &writer{ResponseWriter: w}
+	out, begun := &writer{ResponseWriter: w}, time.Now()
 	came := resultFailed
 	defer func() {
-		s.count.results[came].Add(1)
+		s.count.add(r, out.status, came, time.Since(begun))
 		s.count.bytes.Add(uint64(out.n)) //nolint:gosec // a sum of lengths
 	}()
 	defer func() {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -315,6 +316,13 @@ func TestSlowReader(t *testing.T) {
 		t.Errorf("delivery: got %d bytes, %v; want an error", d.Bytes, d.Err)
 	}
 	eventually(t, "counted", func() bool { return s.Stats().Results["broken"] == 1 })
+	broken := Count{Listener: "http", Method: http.MethodGet, Code: http.StatusOK, Result: "broken", N: 1}
+	if st := s.Stats(); !slices.Contains(st.Requests, broken) || !slices.ContainsFunc(st.Took, func(x Took) bool {
+		_, sum := x.Took.Took()
+		return x.Listener == "http" && x.Result == "broken" && sum >= 100*time.Millisecond
+	}) {
+		t.Errorf("counted as %v, took %v", st.Requests, st.Took)
+	}
 }
 
 func TestTimeForSize(t *testing.T) {

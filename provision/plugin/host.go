@@ -60,6 +60,7 @@ type entry struct {
 	tried  *parts  // what was last loaded, in force or not; nil: it couldn't be read
 	err    error   // why that isn't in force
 	note   string
+	errors uint64 // how often what was there didn't load
 }
 
 // Status is how a plugin stands.
@@ -73,6 +74,7 @@ type Status struct {
 	// Problem says what keeps the directory's present content out of force, a line for each fault; empty if nothing does.
 	Problem string
 	Faults  []Fault // the same, one by one
+	Errors  uint64  // how often something other that was found there didn't load, since the start
 	// Notes are for the administrator's information: clashes with other plugins, a newer bundled version.
 	Notes []string
 }
@@ -104,7 +106,7 @@ func (h *Host) Statuses() []Status {
 	list := make([]Status, 0, len(s.entries))
 	for _, id := range slices.Sorted(maps.Keys(s.entries)) {
 		e := s.entries[id]
-		st := Status{ID: id, InForce: e.plugin != nil, Faults: Faults(e.err), Notes: slices.Clone(s.clashes[id])}
+		st := Status{ID: id, InForce: e.plugin != nil, Faults: Faults(e.err), Errors: e.errors, Notes: slices.Clone(s.clashes[id])}
 		if p := e.plugin; p != nil {
 			st.Version, st.Vendor, st.Models, st.Firmware = p.manifest.Version, p.manifest.Vendor, p.Models(), p.firmwareFiles()
 		}
@@ -205,7 +207,7 @@ func (h *Host) refresh(ctx context.Context, id provision.PluginID, was *entry) *
 	e := &entry{note: h.notes[id]}
 	var known *parts
 	if was != nil {
-		e.plugin, known = was.plugin, was.tried
+		e.plugin, known, e.errors = was.plugin, was.tried, was.errors
 	}
 	var roots []*os.Root
 	e.tried, roots, e.err = h.read(id, known)
@@ -221,6 +223,7 @@ func (h *Host) refresh(ctx context.Context, id provision.PluginID, was *entry) *
 	case was != nil && e.err != nil && was.err != nil && e.err.Error() == was.err.Error() && was.note == e.note && e.tried == nil:
 		return was
 	case e.err != nil:
+		e.errors++
 		h.log().WarnContext(ctx, "plugin doesn't load", "plugin", id, "in_force", e.plugin != nil, "err", e.err)
 	default:
 		h.log().InfoContext(ctx, "plugin is in force", "plugin", id, "version", e.plugin.manifest.Version)

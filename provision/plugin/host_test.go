@@ -94,6 +94,10 @@ func TestRescan(t *testing.T) {
 		t.Errorf("after a broken edit: got %q, want %q", got, want)
 	}
 	st := status(t, h, "acme-1.0")
+	rescan(t, h)
+	if got := status(t, h, "acme-1.0").Errors; got != 1 {
+		t.Errorf("%d errors, want one for one edit", got)
+	}
 	if !st.InForce || st.Version != "1.0.0" || len(st.Faults) != 1 || st.Faults[0].File != "templates/common.tmpl" || st.Faults[0].Line != 2 {
 		t.Errorf("got status %+v", st)
 	}
@@ -117,8 +121,8 @@ func TestRescan(t *testing.T) {
 	}
 	write(t, h.Overlays, map[string]string{"acme-1.0/templates/common.tmpl": "{{nope}}"})
 	rescan(t, h)
-	if got := status(t, h, "acme-1.0").Faults; len(got) != 1 || got[0].File != "overlays/templates/common.tmpl" {
-		t.Errorf("got faults %v", got)
+	if got := status(t, h, "acme-1.0").Faults; len(got) != 1 || got[0].File != "overlays/templates/common.tmpl" || status(t, h, "acme-1.0").Errors != 2 {
+		t.Errorf("got faults %v, %d errors", got, status(t, h, "acme-1.0").Errors)
 	}
 
 	if err := os.RemoveAll(own); err != nil {

@@ -42,7 +42,8 @@ type DB struct {
 	queue    queue
 	bolt     atomic.Pointer[bbolt.DB] // another one after each reopen
 	writes   atomic.Uint64
-	configs  atomic.Uint64 // counts what may have changed a config
+	took     provision.Histogram // of transactions that were committed
+	configs  atomic.Uint64       // counts what may have changed a config
 	devices  deviceCache
 	ring     atomic.Pointer[ring] // of the secrets; set by Open
 	keyUse   sync.RWMutex         // held for reading by who needs that the key stays, for writing by who rotates it
@@ -80,6 +81,10 @@ func (db *DB) Close() error {
 
 // Writes returns how many write transactions were committed since the store was opened.
 func (db *DB) Writes() uint64 { return db.writes.Load() }
+
+// Took returns how long write transactions took, from their begin until they were on the disk, as
+// [provision.Histogram.Took] does.
+func (db *DB) Took() ([]provision.TookBucket, time.Duration) { return db.took.Took() }
 
 // Size returns how many bytes the store's file has.
 func (db *DB) Size() (n int64, err error) {
@@ -248,6 +253,7 @@ var errUnfinished = errors.New("the transaction did not finish")
 func (db *DB) transact(fn func(*bbolt.Tx, books) (bool, error)) error {
 	db.writing.Lock()
 	defer db.writing.Unlock()
+	begun := time.Now()
 	tx, err := db.beginWrite()
 	if err != nil {
 		return err
@@ -271,6 +277,7 @@ func (db *DB) transact(fn func(*bbolt.Tx, books) (bool, error)) error {
 	db.synced.Store(uint64(id)) //nolint:gosec // never negative
 	db.books = b
 	db.writes.Add(1)
+	db.took.Observe(time.Since(begun))
 	db.trouble(ProblemFull, nil)
 	return nil
 }
