@@ -89,6 +89,9 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("metrics lack two messages of %s", of)
 		}
 	}
+	if strings.Contains(body, `dialtone_store_tx_duration_seconds_count{kind="write"} 0`) {
+		t.Error("no transaction is counted")
+	}
 	for _, name := range wantedMetrics() {
 		if !strings.Contains(body, "\n# TYPE dialtone_"+name+" ") {
 			t.Errorf("metrics lack dialtone_%s", name)
