@@ -119,7 +119,7 @@ func (g *Gate) Login(ctx context.Context, name, password, code, remote, agent st
 			return "", Actor{}, fmt.Errorf("sign in: %w", err)
 		}
 	}
-	g.throttle.succeeded(remote)
+	g.throttle.succeeded(remote, now)
 	secret, id := newSecret()
 	s := &Session{ID: id, User: u.Name, Remote: remote, Agent: agent, Begun: now, Seen: now}
 	g.mu.Lock()

@@ -86,8 +86,76 @@ func TestThreat_S19(t *testing.T) {
 	if evaluated > failBudget+cleanBudget {
 		t.Errorf("%d of 1000 guesses in a minute were looked at, want at most %d", evaluated, failBudget+cleanBudget)
 	}
+	if all := failBudget + cleanBudget + knownBudget; all > 50 {
+		t.Errorf("%d attempts a minute in all, want at most 50", all)
+	}
 	*now = now.Add(time.Minute)
 	login(t, g, "192.0.2.7")
+}
+
+// S19: who signed in before is let in while thousands of fresh addresses guess; but nobody may guess on from there.
+func TestKnownAddress(t *testing.T) {
+	t.Parallel()
+	g, _, now := newGate(t)
+	const home = "192.0.2.7"
+	try := func(remote, password string) error {
+		_, _, err := g.Login(t.Context(), "desk", password, "", remote, "")
+		return err
+	}
+	storm := func() {
+		t.Helper()
+		for n, spent := 0, 0; spent < 2; n++ { // the budget of fresh addresses, then of those that have failed
+			from := n
+			if spent > 0 {
+				from = n % cleanBudget
+			}
+			if err := try(fmt.Sprintf("198.51.100.%d at %d", from, now.Unix()), "wrong wrong wrong"); errors.Is(err, ErrThrottled) {
+				spent++
+			} else if !errors.Is(err, ErrDenied) {
+				t.Fatal(err)
+			}
+		}
+	}
+	login(t, g, home)
+	*now = now.Add(24 * time.Hour)
+	storm()
+	if err := try("192.0.2.8", goodPassword); !errors.Is(err, ErrThrottled) {
+		t.Errorf("from an address that nobody knows: %v; the storm is none", err)
+	}
+	if err := try(home, "mistyped mistyped"); !errors.Is(err, ErrDenied) {
+		t.Errorf("mistyped: %v", err)
+	}
+	if err := try(home, goodPassword); err != nil {
+		t.Errorf("in the storm, from home: %v", err)
+	}
+	*now = now.Add(time.Minute)
+	for n := range freeFailures + 1 {
+		if err := try(home, "wrong wrong wrong"); !errors.Is(err, ErrDenied) {
+			t.Errorf("guess %d from home: %v", n, err)
+		}
+	}
+	if err := try(home, goodPassword); !errors.Is(err, ErrThrottled) {
+		t.Errorf("after %d guesses from home: %v, want to wait", freeFailures+1, err)
+	}
+	*now = now.Add(2 * forgetAfter)
+	storm()
+	for n := range knownBudget + 1 {
+		err := try(home, goodPassword)
+		if want := n == knownBudget; errors.Is(err, ErrThrottled) != want {
+			t.Errorf("sign-in %d of the minute: %v", n, err)
+		}
+	}
+	*now = now.Add(knownFor + time.Hour)
+	storm()
+	if err := try(home, goodPassword); !errors.Is(err, ErrThrottled) {
+		t.Errorf("a month later: %v, want it to be as others", err)
+	}
+	for n := range 2 * maxKnown {
+		g.throttle.succeeded(strconv.Itoa(n), now.Add(time.Duration(n)))
+	}
+	if _, ok := g.throttle.known[strconv.Itoa(maxKnown)]; len(g.throttle.known) != maxKnown || !ok {
+		t.Errorf("%d addresses are known, want the last %d", len(g.throttle.known), maxKnown)
+	}
 }
 
 func TestThrottleForgets(t *testing.T) {

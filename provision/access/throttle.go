@@ -8,23 +8,29 @@ import (
 
 // How attempts are throttled. Who fails waits, from the fourth failure on, twice as long each time; and all addresses
 // that have failed share a budget, so that many of them together guess no faster. Addresses without a failure have a
-// budget of their own: nobody can lock out a person by guessing that person's password from elsewhere.
+// budget of their own: nobody can lock out a person by guessing that person's password from elsewhere. Addresses at which
+// somebody signed in lately have one more, which fresh addresses can't use up, as long as they don't fail too often.
 const (
 	freeFailures = 3
 	firstWait    = time.Second
 	longestWait  = 15 * time.Minute
 	forgetAfter  = time.Hour
-	failBudget   = 30 // attempts a minute, of all addresses that have failed
+	failBudget   = 25 // attempts a minute, of all addresses that have failed
 	cleanBudget  = 20 // attempts a minute, of all others
+	knownBudget  = 5  // attempts a minute more, of those at which somebody signed in
 	maxAddrs     = 4096
+	maxKnown     = 256
+	knownFor     = 30 * 24 * time.Hour
 )
 
 // throttle decides who may try a password now. The zero value is ready.
 type throttle struct {
 	mu    sync.Mutex // guards what follows
 	addrs map[string]*attempts
+	known map[string]time.Time // when somebody last signed in there
 	fails bucket
 	clean bucket
+	own   bucket // of those that are known
 }
 
 // attempts are what an address has tried in vain.
@@ -59,6 +65,11 @@ func (t *throttle) allow(addr string, now time.Time) error {
 	if a != nil && now.Sub(a.last) > forgetAfter {
 		delete(t.addrs, addr)
 		a = nil
+	}
+	if last, ok := t.known[addr]; ok && now.Sub(last) <= knownFor && (a == nil || a.failures <= freeFailures) {
+		if _, ok := t.own.take(knownBudget, now); ok {
+			return nil
+		}
 	}
 	if a == nil {
 		if wait, ok := t.clean.take(cleanBudget, now); !ok {
@@ -99,7 +110,7 @@ func (t *throttle) failed(addr string, now time.Time) {
 	a := t.addrs[addr]
 	if a == nil {
 		if len(t.addrs) >= maxAddrs {
-			t.forgetOldest()
+			forgetOldest(t.addrs, func(a *attempts) time.Time { return a.last })
 		}
 		a = &attempts{}
 		t.addrs[addr] = a
@@ -111,19 +122,28 @@ func (t *throttle) failed(addr string, now time.Time) {
 	}
 }
 
-func (t *throttle) forgetOldest() {
+// forgetOldest drops the address that was heard of longest ago.
+func forgetOldest[V any](addrs map[string]V, last func(V) time.Time) {
 	var oldest string
-	for addr, a := range t.addrs {
-		if o := t.addrs[oldest]; o == nil || a.last.Before(o.last) {
-			oldest = addr
+	var when time.Time
+	for addr, v := range addrs {
+		if at := last(v); when.IsZero() || at.Before(when) {
+			oldest, when = addr, at
 		}
 	}
-	delete(t.addrs, oldest)
+	delete(addrs, oldest)
 }
 
-// succeeded forgets an address's failures.
-func (t *throttle) succeeded(addr string) {
+// succeeded forgets an address's failures, and remembers that somebody signed in there.
+func (t *throttle) succeeded(addr string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.addrs, addr)
+	if t.known == nil {
+		t.known = make(map[string]time.Time)
+	}
+	if _, ok := t.known[addr]; !ok && len(t.known) >= maxKnown {
+		forgetOldest(t.known, func(at time.Time) time.Time { return at })
+	}
+	t.known[addr] = now
 }

@@ -65,7 +65,7 @@ func (g *Gate) Prove(ctx context.Context, name, password, remote string) error {
 		g.throttle.failed(remote, now)
 		return ErrDenied
 	}
-	g.throttle.succeeded(remote)
+	g.throttle.succeeded(remote, now)
 	return nil
 }
 
