@@ -48,7 +48,11 @@ func (o operations) GetJob(_ context.Context, r api.GetJobRequestObject) (api.Ge
 	if err != nil {
 		return nil, err
 	}
-	return api.GetJob200JSONResponse(toJob(j)), nil
+	x := toJob(j)
+	if j.Verdicts != nil {
+		x.Verdicts = toVerdicts(j.Verdicts)
+	}
+	return api.GetJob200JSONResponse(x), nil
 }
 
 // CancelJob cancels one.
@@ -189,7 +193,7 @@ func toJob(j admin.Job) api.Job {
 		ID: j.ID, Kind: api.JobKind(j.Kind), Object: j.Object, State: api.JobState(j.State), Done: j.Done, Total: j.Total, By: j.By,
 		Created: j.Created, Started: j.Started, Ended: j.Ended,
 	}
-	if j.Object != "" && j.State == admin.JobDone {
+	if j.Object != "" && j.State == admin.JobDone && j.Kind != admin.JobImport {
 		x.Result = apiBase + "/backups/" + j.Object
 	}
 	if j.Err != nil {

@@ -31,6 +31,9 @@ func (s *Service) Import(ctx context.Context, format port.Format, files []port.F
 	x := &importing{Found: found, left: make(map[int]bool)}
 	// Each round leaves something out, or is the last.
 	for range len(found.Verdicts) + 1 {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("import: %w", err)
+		}
 		p := sitePlan{Service: s, by: w.By}
 		if err := p.read(ctx); err != nil {
 			return nil, fmt.Errorf("import: %w", err)

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/port"
 )
 
 // Bounds of the jobs.
 const (
-	keptJobs   = 200 // that have ended
-	queuedJobs = 16  // that wait
+	keptJobs    = 200 // that have ended
+	queuedJobs  = 16  // that wait
+	keptImports = 8   // whose verdicts are remembered
 )
 
 // JobState is how far a job is.
@@ -40,6 +42,7 @@ type JobKind string
 const (
 	JobBackup JobKind = "backup"
 	JobVerify JobKind = "verify"
+	JobImport JobKind = "import"
 )
 
 // Job is work that takes too long for whoever asked to wait, as it is at one moment.
@@ -54,11 +57,16 @@ type Job struct {
 	Started     time.Time // zero: it hasn't
 	Ended       time.Time // zero: it hasn't
 	Err         error     // why it failed
+	// Verdicts are what an import that is done said of each thing; nil if it is none of the last ones. They never change.
+	Verdicts []port.Verdict
 }
 
 // Work does a job. It ends soon after its context, with its error. Progress says how far it is and may be called often;
 // what Work returns is the job's Object from then on, if it is any.
 type Work func(ctx context.Context, progress func(done, total int64)) (object string, err error)
+
+// effort does a job of any kind, as [Work] does, and writes what only that kind comes to into its result.
+type effort func(ctx context.Context, progress func(done, total int64), result *Job) (object string, err error)
 
 // Jobs does long work, one job after the other, and remembers the last ones until the program ends. It is safe for
 // concurrent use; make it with NewJobs.
@@ -75,7 +83,7 @@ type Jobs struct {
 // job is one with what does it.
 type job struct {
 	Job
-	work   Work
+	work   effort
 	cancel context.CancelFunc // nil: it doesn't run
 }
 
@@ -92,6 +100,20 @@ func (j *Jobs) Tell(f func(Job)) {
 
 // Start queues work. ErrConflict if too much waits already, or the program is about to end.
 func (j *Jobs) Start(kind JobKind, object, by string, work Work) (Job, error) {
+	return j.start(kind, object, by, func(ctx context.Context, progress func(done, total int64), _ *Job) (string, error) {
+		return work(ctx, progress)
+	})
+}
+
+// StartImport queues an import from a kind of files, as Start does. The job's Verdicts are what it returns.
+func (j *Jobs) StartImport(format port.Format, by string, run func(context.Context) ([]port.Verdict, error)) (Job, error) {
+	return j.start(JobImport, string(format), by, func(ctx context.Context, _ func(done, total int64), result *Job) (_ string, err error) {
+		result.Verdicts, err = run(ctx)
+		return "", err
+	})
+}
+
+func (j *Jobs) start(kind JobKind, object, by string, work effort) (Job, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.ended {
@@ -168,17 +190,35 @@ func (j *Jobs) do(ctx context.Context, x *job) {
 	x.State, x.Started, x.cancel = JobRunning, time.Now(), cancel
 	j.tell(x)
 	j.mu.Unlock()
+	var result Job
 	object, err := x.work(ctx, func(done, total int64) {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		x.Done, x.Total = done, total
-	})
+	}, &result)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil && ctx.Err() != nil {
 		err = context.Canceled // whatever it stumbled over because of that
 	}
+	if err == nil {
+		x.Verdicts = result.Verdicts
+	}
 	j.end(x, object, err)
+	j.forgetVerdicts()
+}
+
+// forgetVerdicts lets go those of all imports but the last; mu is held.
+func (j *Jobs) forgetVerdicts() {
+	kept := 0
+	for _, x := range slices.Backward(j.list) {
+		if x.Verdicts == nil {
+			continue
+		}
+		if kept++; kept > keptImports {
+			x.Verdicts = nil
+		}
+	}
 }
 
 // end writes down what a job came to; mu is held.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/provision/port"
 )
 
 // A job is told of at each step; what waits and what runs can be cancelled; the end of the program cancels the rest.
@@ -106,6 +107,37 @@ func TestJobsBounds(t *testing.T) {
 		}
 		if got, want := p.Items[0].ID, "216"; got != want {
 			t.Errorf("first of the page: got %s, want %s", got, want)
+		}
+	})
+}
+
+// The verdicts of the last imports are remembered; of one that failed there are none.
+func TestJobsForgetVerdicts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		jobs := NewJobs()
+		go jobs.Run(ctx)
+		var fault error
+		for i := range keptImports + 2 {
+			if i == keptImports+1 {
+				fault = provision.ErrInvalid
+			}
+			if _, err := jobs.StartImport(port.FormatCSV, "desk", func(context.Context) ([]port.Verdict, error) {
+				return []port.Verdict{{Line: i}}, fault
+			}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		var got []int
+		for _, j := range jobs.All() {
+			for _, v := range j.Verdicts {
+				got = append(got, v.Line)
+			}
+		}
+		if diff := cmp.Diff([]int{1, 2, 3, 4, 5, 6, 7, 8}, got); diff != "" {
+			t.Errorf("verdicts (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -227,6 +227,7 @@ func (e ImportVerdictAction) Valid() bool {
 // Defines values for JobKind.
 const (
 	JobKindBackup JobKind = "backup"
+	JobKindImport JobKind = "import"
 	JobKindVerify JobKind = "verify"
 )
 
@@ -234,6 +235,8 @@ const (
 func (e JobKind) Valid() bool {
 	switch e {
 	case JobKindBackup:
+		return true
+	case JobKindImport:
 		return true
 	case JobKindVerify:
 		return true
@@ -1236,6 +1239,9 @@ type Job struct {
 
 	// Total Bytes that will be; 0 if nobody knows.
 	Total int64 `json:"total,omitempty,omitzero"`
+
+	// Verdicts Of an import that is done, what became of each thing. Those of the last eight imports are kept; a list of jobs is without them.
+	Verdicts []ImportVerdict `json:"verdicts,omitempty,omitzero"`
 }
 
 // JobKind defines model for Job.Kind.
@@ -2621,6 +2627,9 @@ type FollowEventsParams struct {
 type ImportFilesParams struct {
 	// DryRun Only tell what would become of each thing.
 	DryRun bool `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// Prefer With respond-async (RFC 7240) a job does it, dry or not, and who asks needn't wait.
+	Prefer string `json:"Prefer,omitempty,omitzero"`
 }
 
 // ListJobsParams defines parameters for ListJobs.
@@ -8003,6 +8012,19 @@ func NewImportFilesRequestWithBody(server string, format ImportFormat, params *I
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Prefer", headerParam0)
+
+	}
 
 	return req, nil
 }
@@ -15047,18 +15069,32 @@ func (r ListFirmwareResponse) ContentType() string {
 	return ""
 }
 
+// ImportFilesResponse202Headers the declared response headers of an HTTP 202 response for ImportFiles
+type ImportFilesResponse202Headers struct {
+	Location string
+}
+
 type ImportFilesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *ImportVerdicts
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ImportFilesResponse202Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ImportFilesResponse) GetJSON200() *ImportVerdicts {
 	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ImportFilesResponse) GetJSON202() *Job {
+	return r.JSON202
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
@@ -22261,6 +22297,13 @@ func ParseImportFilesResponse(rsp *http.Response) (*ImportFilesResponse, error) 
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -22268,6 +22311,19 @@ func ParseImportFilesResponse(rsp *http.Response) (*ImportFilesResponse, error) 
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers ImportFilesResponse202Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
 	}
 
 	return response, nil
@@ -26806,6 +26862,27 @@ func (siw *ServerInterfaceWrapper) ImportFiles(w http.ResponseWriter, r *http.Re
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
 		}
 		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = Prefer
+
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -31581,6 +31658,28 @@ func (response ImportFiles200JSONResponse) VisitImportFilesResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportFiles202ResponseHeaders struct {
+	Location string
+}
+
+type ImportFiles202JSONResponse struct {
+	Body    Job
+	Headers ImportFiles202ResponseHeaders
+}
+
+func (response ImportFiles202JSONResponse) VisitImportFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
 }
