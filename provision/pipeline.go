@@ -49,7 +49,7 @@ var _ Handler = (*Pipeline)(nil)
 // Handle implements [Handler]. The request isn't changed. The outcome belongs to the journal: the caller may read it,
 // at any time.
 func (p *Pipeline) Handle(ctx context.Context, req *Request) (*Answer, *Outcome) {
-	r := p.newPassage(req, p.Devices, p.Configs)
+	r := p.newPassage(req, p.Devices, p.Configs, p.PolicyFor)
 	r.out.Request.ID = p.Journal.number(req.ID)
 	r.sightings, r.renders, r.flats, r.counters = p.Sightings, p.Renders, p.Flats, &p.Counters
 	if r.learn(ctx) {
@@ -79,7 +79,7 @@ func (p *Pipeline) Observe(ctx context.Context, ev lease.Event) *Outcome {
 		HW:     ev.Lease.Client.HW,
 		Event:  ev.Kind,
 		Fields: clientFields(ev.Lease.Client, nil),
-	}, p.Devices, p.Configs)
+	}, p.Devices, p.Configs, p.PolicyFor)
 	r.out.Request.ID = p.Journal.number(0)
 	r.sightings = p.Sightings
 	if r.learn(ctx) {
@@ -110,7 +110,12 @@ func (r *passage) observed(ctx context.Context, ev lease.Event) {
 // Explain tells what a request would come to. It runs the code of Handle, but nothing is written, counted or logged.
 // The caller closes the answer's body.
 func (p *Pipeline) Explain(ctx context.Context, req *Request) (*Answer, *Outcome) {
-	return p.explain(ctx, req, newOverlay(p.Devices, p.Configs))
+	return p.explain(ctx, req, newOverlay(p.Devices, p.Configs), p.PolicyFor)
+}
+
+// ExplainBy is Explain as if the policies were others.
+func (p *Pipeline) ExplainBy(ctx context.Context, req *Request, policy func(netip.Addr) Policy) (*Answer, *Outcome) {
+	return p.explain(ctx, req, newOverlay(p.Devices, p.Configs), policy)
 }
 
 // ExplainAs is Explain as if a device's record were another one.
@@ -119,11 +124,11 @@ func (p *Pipeline) ExplainAs(ctx context.Context, req *Request, d Device) (*Answ
 	o.top.mu.Lock()
 	o.top.setDevice(d)
 	o.top.mu.Unlock()
-	return p.explain(ctx, req, o)
+	return p.explain(ctx, req, o, p.PolicyFor)
 }
 
-func (p *Pipeline) explain(ctx context.Context, req *Request, o *overlay) (*Answer, *Outcome) {
-	r := p.newPassage(req, o, o)
+func (p *Pipeline) explain(ctx context.Context, req *Request, o *overlay, policy func(netip.Addr) Policy) (*Answer, *Outcome) {
+	r := p.newPassage(req, o, o, policy)
 	r.dry = true
 	if r.learn(ctx) {
 		r.serve(ctx)
@@ -139,7 +144,7 @@ func (p *Pipeline) Adopt(ctx context.Context, key string) *Outcome {
 	if !ok {
 		return &Outcome{Err: fmt.Errorf("sighting %s: %w", key, ErrNotFound)}
 	}
-	r := p.newPassage(&s.Last, p.Devices, p.Configs)
+	r := p.newPassage(&s.Last, p.Devices, p.Configs, p.PolicyFor)
 	r.sightings = p.Sightings
 	r.adopt = true
 	defer func() { p.Gate.Settle(r.device.ID) }()
@@ -241,7 +246,7 @@ type passage struct {
 	ends  []int     // where those of the stages before it end
 }
 
-func (p *Pipeline) newPassage(req *Request, devices DeviceStore, configs ConfigStore) *passage {
+func (p *Pipeline) newPassage(req *Request, devices DeviceStore, configs ConfigStore, policy func(netip.Addr) Policy) *passage {
 	r, ok := p.passages.Get().(*passage)
 	if !ok {
 		r = &passage{notes: make([]byte, 0, 512), ends: make([]int, 0, maxStages)}
@@ -258,8 +263,8 @@ func (p *Pipeline) newPassage(req *Request, devices DeviceStore, configs ConfigS
 		r.out.Request.At = r.clock
 	}
 	r.out.Policy = Policy{AutoAdd: AddRecognised, Configure: true}
-	if p.PolicyFor != nil {
-		r.out.Policy = p.PolicyFor(r.out.Request.Peer)
+	if policy != nil {
+		r.out.Policy = policy(r.out.Request.Peer)
 	}
 	r.plugins = r.plugins.without(r.out.Policy.PluginsOff)
 	r.cutToken(p.Tokens)

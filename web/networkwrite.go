@@ -151,7 +151,7 @@ func toWarnings(list []admin.Fault) []api.FieldError {
 func toNetworkResult(r admin.NetworkResult) api.NetworkResult {
 	out := api.NetworkResult{
 		Rev: number(r.Rev), Added: texts(r.Added), Changed: texts(r.Changed), Removed: texts(r.Removed), Clashes: []api.ReservationClash{},
-		Outside: []api.Lease{}, Effects: []api.NetworkEffect{}, Unserved: []api.UnservedInterface{}, Warnings: toWarnings(r.Warnings), Settled: r.Settled,
+		Outside: []api.Lease{}, Effects: []api.NetworkEffect{}, Files: []api.FileEffect{}, Unserved: []api.UnservedInterface{}, Warnings: toWarnings(r.Warnings), Settled: r.Settled,
 	}
 	for _, x := range r.Unserved {
 		out.Unserved = append(out.Unserved, api.UnservedInterface{Interface: x.Interface, Why: x.Why})
@@ -164,6 +164,12 @@ func toNetworkResult(r admin.NetworkResult) api.NetworkResult {
 	}
 	for i := range r.Phones {
 		out.Effects = append(out.Effects, toNetworkEffect(&r.Phones[i]))
+	}
+	for _, e := range r.Files {
+		out.Files = append(out.Files, api.FileEffect{
+			Phone: string(e.Device), Mac: e.HW.String(), Request: int64(e.Request), Path: provision.Printable(e.Path), //nolint:gosec // counted from one
+			From: api.FileFate(e.From), To: api.FileFate(e.To), Why: e.Why,
+		})
 	}
 	return out
 }

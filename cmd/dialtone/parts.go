@@ -287,7 +287,7 @@ func (p *parts) admin() *admin.Service {
 	if p.trace != nil {
 		s.History = p.trace
 	}
-	s.Configs, s.HTTP, s.PolicyFor = p.db, p.pipeline.HTTP, p.pipeline.PolicyFor
+	s.Configs, s.HTTP, s.PolicyFor, s.PolicyBy = p.db, p.pipeline.HTTP, p.policy, p.policies
 	s.Networks, s.EndLease, s.RotateKey = declared{p}, p.table.Release, p.rotateKey
 	if p.settings.DHCP.Enabled {
 		s.AskDHCP = p.askDHCP

@@ -19,8 +19,15 @@ import (
 const outsideRefuse = "refuse"
 
 // policy is what the administrator decided for the network that an address is in, or for addresses of none.
-func (p *parts) policy(addr netip.Addr) provision.Policy {
-	if n := p.Networks().Containing(addr); n != nil {
+func (p *parts) policy(addr netip.Addr) provision.Policy { return p.policyBy(p.Networks(), addr) }
+
+// policies is policy as it would be by other networks.
+func (p *parts) policies(set *network.Set) func(netip.Addr) provision.Policy {
+	return func(addr netip.Addr) provision.Policy { return p.policyBy(set, addr) }
+}
+
+func (p *parts) policyBy(set *network.Set, addr netip.Addr) provision.Policy {
+	if n := set.Containing(addr); n != nil {
 		return networkPolicy(n)
 	}
 	out := provision.Policy{

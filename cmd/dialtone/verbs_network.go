@@ -368,6 +368,13 @@ func writeDeclared(w io.Writer, what string, dry bool, r *api.NetworkResult) err
 	for i := range r.Effects {
 		writeNetworkEffect(&b, &r.Effects[i])
 	}
+	for _, e := range r.Files {
+		fmt.Fprintf(&b, "  phone %s %s: %s would be %s, not %s", e.Phone, e.Mac, printable(e.Path), fateText(e.To), fateText(e.From))
+		if e.To != api.FileFateServed {
+			fmt.Fprintf(&b, ": %s", printable(e.Why))
+		}
+		b.WriteString("\n")
+	}
 	for _, x := range r.Unserved {
 		fmt.Fprintf(&b, "  nobody is served on %s yet: %s\n", x.Interface, printable(x.Why))
 	}
@@ -378,6 +385,15 @@ func writeDeclared(w io.Writer, what string, dry bool, r *api.NetworkResult) err
 		return fmt.Errorf("write: %w", err)
 	}
 	return writeWarnings(w, r.Warnings)
+}
+
+// fateText is what becomes of a request for a file.
+func fateText(f api.FileFate) string {
+	texts := map[api.FileFate]string{api.FileFateWithoutSecrets: "served without its secrets", api.FileFateHeld: "held for approval", api.FileFateNoAnswer: "not answered"}
+	if text, ok := texts[f]; ok {
+		return text
+	}
+	return string(f)
 }
 
 // writeNetworkEffect tells what a phone would be told when it next starts.

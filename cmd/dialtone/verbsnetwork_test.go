@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -136,5 +137,40 @@ func TestNetworkEffects(t *testing.T) {
 	)
 	if options, _ := o.cli("option", "list", "--network", id); strings.Contains(options, "192.0.2.1") {
 		t.Errorf("the dry run has changed something: %s", options)
+	}
+}
+
+// What another policy of a network would mean to the phones' files is told before it is in force: of the phone whose last
+// file with secrets it would decide otherwise, and of no other.
+func TestFileEffects(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil)
+	const mac, other = "00:08:5d:00:00:09", "00:08:5d:00:00:0a"
+	o.known(mac)
+	o.known(other)
+	id := string(o.parts.Networks().All()[0].ID)
+	o.get(o.lease(other, aastraClass), "/00085D000009.cfg", "") // refused, and would be
+	addr := o.lease(mac, aastraClass)
+	status, _ := o.get(addr, "/00085D000009.cfg", "Aastra6730i MAC:00-08-5D-00-00-09 V:3.3.1.4365-SIP")
+	o.get(addr, "/aastra.cfg", "") // has no secrets
+	out, code := o.cli("network", "edit", id, "--guard", "strict", "--dry-run", "--json")
+	var r api.NetworkResult
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 {
+		t.Fatalf("exit %d, %v: %s", code, err, out)
+	}
+	want := []api.FileEffect{{Phone: "00085d000009", Mac: mac, Path: "00085D000009.cfg", From: api.FileFateServed, To: api.FileFateHeld}}
+	if len(r.Files) == 1 {
+		want[0].Request, want[0].Why = int64(o.last("00085D000009.cfg").Request.ID), r.Files[0].Why
+	}
+	if status != http.StatusOK || len(r.Files) != 1 || r.Files[0].Why == "" || !slices.Equal(r.Files, want) {
+		t.Errorf("status %d, then %+v, want %+v with a reason", status, r.Files, want)
+	}
+	o.steps(
+		step{[]string{"network", "edit", id, "--guard", "strict", "--dry-run"}, 0, "00085D000009.cfg would be held for approval, not served: "},
+		step{[]string{"network", "edit", id, "--guard", "strict"}, 0, ""},
+		step{[]string{"network", "edit", id, "--guard", "legacy", "--dry-run"}, 0, "00085D000009.cfg would be served, not held for approval\n"},
+	)
+	if out, _ := o.cli("network", "edit", id, "--lease", "20m", "--dry-run"); strings.Contains(out, "00085D") {
+		t.Errorf("what changes no policy: %s", out)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dialtone-project/dialtone/dhcp/hwaddr"
 	"github.com/dialtone-project/dialtone/dhcp/lease"
+	"github.com/dialtone-project/dialtone/dhcp/network"
 	"github.com/dialtone-project/dialtone/provision"
 )
 
@@ -36,6 +37,7 @@ type Devices interface {
 // Pipeline is what they need of the pipeline.
 type Pipeline interface {
 	Explain(context.Context, *provision.Request) (*provision.Answer, *provision.Outcome)
+	ExplainBy(context.Context, *provision.Request, func(netip.Addr) provision.Policy) (*provision.Answer, *provision.Outcome)
 	ExplainAs(context.Context, *provision.Request, provision.Device) (*provision.Answer, *provision.Outcome)
 	Adopt(ctx context.Context, key string) *provision.Outcome
 }
@@ -109,6 +111,8 @@ type Service struct {
 	// HTTP and PolicyFor are the pipeline's; for previews. May be nil.
 	HTTP      func(local netip.Addr) string
 	PolicyFor func(netip.Addr) provision.Policy
+	// PolicyBy is PolicyFor as it would be by other networks; for dry runs of them. May be nil.
+	PolicyBy func(*network.Set) func(netip.Addr) provision.Policy
 	// AskDHCP tells what the DHCP server would offer, without a trace. Nil: DHCP isn't served.
 	AskDHCP func(context.Context, OfferQuery) Offer
 }

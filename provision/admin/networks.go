@@ -54,6 +54,8 @@ type NetworkResult struct {
 	Outside []lease.Lease
 	// Phones are the known phones that would be told something else when they next start; of a dry run only.
 	Phones []NetworkEffect
+	// Files are the known phones whose last request for a file with secrets would come to something else; of a dry run only.
+	Files []FileEffect
 	// Unserved are the interfaces of networks on which DHCP can't be served now. It is as soon as it can be.
 	Unserved []Unserved
 	// Settled is when the last lease of those whose networks change has been renewed or is over: until then, who holds it may
@@ -143,7 +145,9 @@ func (s *Service) tryDeclare(ctx context.Context, c declaring, w Write) (Network
 	r := s.consequences(before, after, set)
 	r.Rev = rev
 	if w.DryRun {
-		r.Phones, err = s.networkEffects(ctx, set)
+		if r.Phones, err = s.networkEffects(ctx, set); err == nil {
+			r.Files, err = s.fileEffects(ctx, set)
+		}
 		return r, err
 	}
 	if err := describe(ctx, c.object, declaredRecord(before, after), declaredRecord(after, before)); err != nil {

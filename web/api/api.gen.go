@@ -170,6 +170,33 @@ func (e EventTopic) Valid() bool {
 	}
 }
 
+// Defines values for FileFate.
+const (
+	FileFateHeld           FileFate = "held"
+	FileFateNoAnswer       FileFate = "no-answer"
+	FileFateRefused        FileFate = "refused"
+	FileFateServed         FileFate = "served"
+	FileFateWithoutSecrets FileFate = "without-secrets"
+)
+
+// Valid indicates whether the value is a known member of the FileFate enum.
+func (e FileFate) Valid() bool {
+	switch e {
+	case FileFateHeld:
+		return true
+	case FileFateNoAnswer:
+		return true
+	case FileFateRefused:
+		return true
+	case FileFateServed:
+		return true
+	case FileFateWithoutSecrets:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ImportFormat.
 const (
 	Csv     ImportFormat = "csv"
@@ -1144,6 +1171,29 @@ type FieldError struct {
 	Pointer string `json:"pointer"`
 }
 
+// FileEffect What a change of networks' policies would mean to a phone that asks once more for the last file with secrets that it asked for.
+type FileEffect struct {
+	// From held: until somebody approves of the phone. no-answer: for another reason than the guard's.
+	From FileFate `json:"from"`
+
+	// Mac Left out if it is not known.
+	Mac   string `json:"mac,omitempty,omitzero"`
+	Path  string `json:"path"`
+	Phone string `json:"phone"`
+
+	// Request The request that is asked again.
+	Request int64 `json:"request"`
+
+	// To held: until somebody approves of the phone. no-answer: for another reason than the guard's.
+	To FileFate `json:"to"`
+
+	// Why Why it would come to that.
+	Why string `json:"why"`
+}
+
+// FileFate held: until somebody approves of the phone. no-answer: for another reason than the guard's.
+type FileFate string
+
 // FileList defines model for FileList.
 type FileList struct {
 	Files []PhoneFile `json:"files"`
@@ -1539,6 +1589,9 @@ type NetworkResult struct {
 
 	// Effects The known phones that would be told something else when they next start; after a dry run only.
 	Effects []NetworkEffect `json:"effects"`
+
+	// Files The known phones whose last request for a file with secrets, as far as it is remembered, would come to something else; after a dry run only.
+	Files []FileEffect `json:"files"`
 
 	// Outside Leases that have no pool or reservation any more. They run out and are not renewed.
 	Outside []Lease  `json:"outside"`
