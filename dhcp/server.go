@@ -265,8 +265,9 @@ func (s *Server) queue(j *job) (start *job, drop Reason) {
 func (s *Server) work(ctx context.Context, j *job) {
 	for j != nil {
 		s.handle(ctx, j)
-		j.port.begun.Done()
+		port := j.port
 		j = s.next(hwaddr.Addr(j.msg.ClientHWAddr))
+		port.begun.Done() // not before it is out of our hands: who waits for it may ask what is in them
 	}
 }
 

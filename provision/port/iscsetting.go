@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dialtone-project/dialtone/dhcp/network"
+	"github.com/dialtone-project/dialtone/provision"
 )
 
 // setting reads a statement without a block.
@@ -120,19 +121,23 @@ func (r *isc) dropOnlyOf() {
 		}
 		id := missing(p.Value.Pool.Only, p.Value.Pool.Not)
 		if id != "" {
-			v := &r.Verdicts[p.Verdict]
-			v.Action, v.Text = Wrong, fmt.Sprintf("it depends on the class %s, which isn't carried over", id)
+			r.lacks(p.Verdict, id)
 		}
 		return id != ""
 	})
 	r.Networks = slices.DeleteFunc(r.Networks, func(n Item[network.Network]) bool {
 		id := missing(n.Value.Only, n.Value.Not)
 		if id != "" {
-			v := &r.Verdicts[n.Verdict]
-			v.Action, v.Text = Wrong, fmt.Sprintf("it depends on the class %s, which isn't carried over", id)
+			r.lacks(n.Verdict, id)
 		}
 		return id != ""
 	})
+}
+
+// lacks makes wrong what depends on a class that isn't there. The class has any name that a file may have.
+func (r *isc) lacks(verdict int, id network.ClassID) {
+	v := &r.Verdicts[verdict]
+	v.Action, v.Text = Wrong, provision.Printable(fmt.Sprintf("it depends on the class %s, which isn't carried over", id))
 }
 
 // option reads the value of an option, and gives it to whom the block is about.
