@@ -111,10 +111,12 @@ func (l *Log) Run(ctx context.Context, j *provision.Journal) error {
 		}
 	}
 	failing := false
+	behind := true // the journal may have more than what comes from now on
 	l.recall(ctx)
 	l.follow(ctx)
 	flush := func() {
-		if sub.Lagged() {
+		if sub.Lagged() || behind {
+			behind = false
 			for _, o := range j.Recent(0) {
 				if _, ok := batch[o.Request.ID]; !ok && o.Request.ID > l.last {
 					take(o)

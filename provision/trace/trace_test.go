@@ -107,6 +107,30 @@ func ids(all []*provision.Outcome) []uint64 {
 	return list
 }
 
+// A phone is faster than a task: what was asked before the log ran is written, too.
+func TestOutcomesBeforeRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Log{Dir: t.TempDir()}
+		s := newSource(t, nil, 0)
+		first := s.ask(1, whole)
+		during(t, l, s.Journal, func() { s.ask(2, whole) })
+		all, _ := load(t, l, 10)
+		if got := ids(all); len(got) != 2 || got[0] != first.Request.ID {
+			t.Fatalf("requests %v were written, want two from %d on", got, first.Request.ID)
+		}
+		next := &Log{Dir: l.Dir}
+		restored, last := load(t, next, 10)
+		s = newSource(t, restored, last)
+		during(t, next, s.Journal, func() {})
+		if again, _ := load(t, &Log{Dir: l.Dir}, 10); !slices.Equal(ids(again), ids(all)) {
+			t.Errorf("after a restart there are %v", ids(again))
+		}
+		if lines, err := next.lines(next.segment(first.Request.ID), nil); err != nil || len(lines) != 2 {
+			t.Errorf("%d lines, %v: what was written already was written again", len(lines), err)
+		}
+	})
+}
+
 func TestOutcomesSurviveARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &Log{Dir: filepath.Join(t.TempDir(), "trace")}
@@ -211,6 +235,7 @@ func TestBounds(t *testing.T) {
 		}
 
 		old := &Log{Dir: l.Dir, MaxAge: time.Hour, Now: func() time.Time { return time.Now().Add(50 * 365 * 24 * time.Hour) }}
+		load(t, old, 1)
 		during(t, old, s.Journal, func() { s.ask(1000, whole) })
 		if all, _ = load(t, old, 1000); len(all) != 1 {
 			t.Errorf("%d outcomes are left, want the one that isn't too old", len(all))
