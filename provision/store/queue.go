@@ -61,8 +61,8 @@ func (db *DB) do(ctx context.Context, plan func(*bbolt.Tx) ([]op, error)) error 
 // lead writes the next group. The deferred parts keep the others from waiting forever if bbolt panics.
 func (db *DB) lead() {
 	// Those whom the last group woke are about to ask again, if they ever do; letting them run first makes groups a
-	// third larger where many clients wait (BenchmarkCommit).
-	if db.queue.crowded() {
+	// third larger where many clients wait (BenchmarkCommit). With one CPU nobody may get to ask while a fast disk writes.
+	if db.queue.crowded() || runtime.GOMAXPROCS(0) == 1 {
 		runtime.Gosched()
 	}
 	group := db.queue.take()
