@@ -16,6 +16,9 @@ const maxPath = 255
 // ErrInvalid, which front ends answer like a missing file: a ".." segment, a control character, text that isn't UTF-8, or
 // more than 255 bytes. Clean decodes nothing: HTTP's %xx is the front end's, before.
 func Clean(raw string) (string, error) {
+	if tidy, ok := trimmed(raw); ok {
+		return tidy, nil
+	}
 	switch {
 	case len(raw) > maxPath:
 		return "", fmt.Errorf("path of %d bytes, more than %d: %w", len(raw), maxPath, ErrInvalid)
@@ -36,4 +39,22 @@ func Clean(raw string) (string, error) {
 		}
 	}
 	return strings.Join(kept, "/"), nil
+}
+
+// trimmed cleans a path that has nothing to clean but slashes around it, as nearly all have. It reports whether this is
+// one.
+func trimmed(raw string) (string, bool) {
+	if len(raw) > maxPath {
+		return "", false
+	}
+	tidy := strings.Trim(raw, "/")
+	last := byte('/')
+	for i := range len(tidy) {
+		c := tidy[i]
+		if c < ' ' || c > '~' || c == '\\' || last == '/' && (c == '/' || c == '.') {
+			return "", false
+		}
+		last = c
+	}
+	return tidy, true
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"text/template"
 	"unicode/utf8"
 )
@@ -250,7 +251,7 @@ func shortCircuit(until bool, args []expr) expr {
 }
 
 // formatted returns printf for one format. If that has only %s and %d, and the values are texts and whole numbers, fmt
-// isn't needed.
+// isn't needed; and what becomes of small numbers is made once.
 func formatted(format string, general native) native {
 	parts := strings.Split(format, "%")
 	for _, p := range parts[1:] {
@@ -258,9 +259,19 @@ func formatted(format string, general native) native {
 			return general
 		}
 	}
+	made := make([]atomic.Pointer[any], numbered(parts[1:]))
 	quick := func(args []any) (any, bool) {
 		if len(args) != len(parts)-1 {
 			return nil, false
+		}
+		at := -1
+		if len(made) > 0 {
+			at = numberOf(args)
+		}
+		if at >= 0 && at < len(made) {
+			if v := made[at].Load(); v != nil {
+				return *v, true
+			}
 		}
 		text := append(make([]byte, 0, 64), parts[0]...)
 		for i, p := range parts[1:] {
@@ -287,6 +298,11 @@ func formatted(format string, general native) native {
 				return nil, false
 			}
 		}
+		if at >= 0 && at < len(made) {
+			v := any(string(text))
+			made[at].Store(&v)
+			return v, true
+		}
 		return string(text), true
 	}
 	return native{least: general.least, most: general.most, call: func(args []any) (any, bool) {
@@ -295,4 +311,49 @@ func formatted(format string, general native) native {
 		}
 		return general.call(args)
 	}}
+}
+
+// Numbers below smallNumber are those of keys; where a format has two, the first of them is of a module that keys are on,
+// and there are fewer of these.
+const (
+	smallNumber = 100
+	fewNumbers  = 16
+)
+
+// numbered returns how many texts of a format are kept, by its verbs: those of one or two small numbers and nothing else,
+// as templates make keys' names of.
+func numbered(verbs []string) int {
+	for _, v := range verbs {
+		if v[0] != 'd' {
+			return 0
+		}
+	}
+	switch len(verbs) {
+	case 1:
+		return smallNumber
+	case 2:
+		return fewNumbers * smallNumber
+	}
+	return 0
+}
+
+// numberOf returns the place of the text of small numbers; -1: they aren't.
+func numberOf(args []any) int {
+	at := 0
+	for _, a := range args {
+		var n int64
+		switch a := a.(type) {
+		case int:
+			n = int64(a)
+		case int64:
+			n = a
+		default:
+			return -1
+		}
+		if n < 0 || n >= smallNumber {
+			return -1
+		}
+		at = at*smallNumber + int(n)
+	}
+	return at
 }

@@ -274,3 +274,29 @@ func TestCompiledOtherData(t *testing.T) {
 		}
 	}
 }
+
+// What is kept of a format's small numbers is what it makes of them, whoever asks first.
+func TestNumberedFormats(t *testing.T) {
+	t.Parallel()
+	numbers := []any{0, 1, 15, 16, 99, 100, 1600, -1, int64(7), int64(99), int64(101), int64(1) << 40}
+	for _, format := range []string{"key%d", "%d", "expmod%d key%d.", "%d%d", "%d-%d-%d"} {
+		n := strings.Count(format, "%")
+		s, err := Parse([]Source{{Name: "t", Text: fmt.Sprintf("{{range .}}{{printf %q %s}}\n{{end}}", format, ".A .B .A"[:3*n-1])}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var data []any
+		var want strings.Builder
+		for _, a := range numbers {
+			for _, b := range numbers {
+				data = append(data, map[string]any{"A": a, "B": b})
+				fmt.Fprintf(&want, format+"\n", []any{a, b, a}[:n]...)
+			}
+		}
+		for range 2 {
+			if got, ok := s.compiled(t.Context(), time.Now(), "t", Line, data); !ok || string(got.Data) != want.String() {
+				t.Fatalf("%s: %t\n got %s\nwant %s", format, ok, got.Data, want.String())
+			}
+		}
+	}
+}
