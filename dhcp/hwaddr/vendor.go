@@ -6,7 +6,7 @@ import (
 )
 
 // ouis has the makers of phones and of what else is found in an office's network by the first six digits of their
-// addresses, a line each, sorted. It is no register: who isn't in it is unknown.
+// addresses, a line each, sorted. It is no register: who isn't in it is unknown. packaging/makers writes it.
 //
 //go:embed oui.txt
 var ouis string
