@@ -83,9 +83,12 @@ func writeDecision(w io.Writer, d *api.Decision, dry bool) error {
 	for _, c := range d.Changes {
 		rows = append(rows, []string{printable(c.Path), printable(c.Old), printable(c.New)})
 	}
-	said := dryly(dry) + "this changes"
-	if len(rows) == 0 {
+	said := "changed"
+	switch {
+	case len(rows) == 0:
 		said = "nothing changes"
+	case dry:
+		said = dryly(dry) + "this would change"
 	}
 	if _, err := fmt.Fprintf(w, "\n%s\n", said); err != nil {
 		return err

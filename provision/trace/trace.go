@@ -108,6 +108,7 @@ func (l *Log) Run(ctx context.Context, j *provision.Journal) error {
 	take := func(o *provision.Outcome) {
 		if worthKeeping(o) {
 			batch[o.Request.ID] = o
+			l.fetches.note(o) // what a phone has is asked for while it boots
 		}
 	}
 	failing := false
@@ -128,9 +129,6 @@ func (l *Log) Run(ctx context.Context, j *provision.Journal) error {
 		}
 		all := sorted(batch)
 		clear(batch)
-		for _, o := range all {
-			l.fetches.note(o)
-		}
 		err := l.write(all)
 		if err != nil && !failing {
 			l.log().ErrorContext(ctx, "the trace of requests can't be written: what phones do now will not be known after a restart", "err", err)

@@ -343,6 +343,10 @@ func TestFetched(t *testing.T) {
 		var o *provision.Outcome
 		during(t, l, s.Journal, func() {
 			o = s.ask(1, whole)
+			synctest.Wait()
+			if got := l.Fetched(o.Device.ID); len(got) != 1 {
+				t.Errorf("fetched %+v before anything is written, want one file", got)
+			}
 			s.body = "two"
 			s.ask(1, provision.Delivery{Bytes: 1})
 			s.ask(1, provision.Delivery{Bytes: 3, Err: errors.New("gone")})
