@@ -43,6 +43,32 @@ func TestImportCSV(t *testing.T) {
 	}
 }
 
+// A phone of a table comes up with the SIP account that stands beside it.
+func TestImportCSVAccount(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil)
+	const mac = "00:08:5d:00:00:31"
+	file := filepath.Join(t.TempDir(), "phones.csv")
+	if err := os.WriteFile(file, []byte("MAC,Name,Extension,Password,Floor\n"+mac+",Reception,4711,s3cret-of-4711,2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, code := o.cli("import", "csv", file)
+	if code != exitOK || !strings.Contains(out, "with line 1") || !strings.Contains(out, "Floor") || strings.Contains(out, "s3cret") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	if _, err := o.phone("6730i", mac).Boot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"4711", "Reception"} {
+		if out, code := o.cli("phone", "render", mac, "00085D000031.cfg"); code != exitOK || !strings.Contains(out, name) {
+			t.Errorf("exit %d, want %q in:\n%s", code, name, out)
+		}
+	}
+	if out, code := o.cli("line", "list"); code != exitOK || !strings.Contains(out, "4711") {
+		t.Errorf("exit %d, want its line in:\n%s", code, out)
+	}
+}
+
 // What other programs have written is read from folders and files, and a second time nothing of it is new.
 func TestImportOfOthers(t *testing.T) {
 	t.Parallel()

@@ -23,9 +23,10 @@ func (a *app) importPhones() *cobra.Command {
 	return parent("import", "Take over phones and networks from other programs",
 		a.importOf(port.FormatCSV, cobra.ExactArgs(1), &cobra.Command{
 			Use: "csv FILE", Short: "Add the phones of a table",
-			Long: `Add the phones of a table with a heading: mac, and any of label, config, sn, vendor, model, in any order. Columns are
-separated by commas, semicolons or tabs; a MAC may be in any spelling. Each row gets its verdict: what is wrong or known already
-is left out, the others are added together, as confirmed phones.`,
+			Long: `Add the phones of a table with a heading: mac, and any of label, config, sn, vendor, model, in any order; and for a phone's
+first SIP line username (or extension), password, display_name, auth_username, number, proxy_ip. Columns are separated by commas,
+semicolons or tabs; a MAC may be in any spelling. Each row gets its verdict, and so does a column of another name, which is left
+out: what is wrong or known already is left out, the others are added together, as confirmed phones.`,
 			Example: "  dialtone import csv phones.csv --dry-run",
 		}),
 		a.importOf(port.FormatProvd, cobra.MinimumNArgs(1), &cobra.Command{

@@ -52,7 +52,7 @@ const (
 type Verdict struct {
 	File   string // empty: the only one
 	Line   int
-	Kind   string // phone, config, parameter, network, pool, reservation, option, class or setting
+	Kind   string // phone, column, config, parameter, network, pool, reservation, option, class or setting
 	Name   string // by which people know it
 	Action Action
 	Text   string // why, or how; may be empty where something was added or carried
