@@ -13,7 +13,7 @@ func TestVendor(t *testing.T) {
 		{"00:04:13:12:34:56", "Snom"},
 		{"4c:5e:0c:12:34:56", "MikroTik"},
 		{"00:1b:54:12:34:56", "Cisco"},
-		{"00:08:5d:12:34:56", "Aastra"}, // as the phone says; the register has who bought the maker
+		{"00:08:5d:12:34:56", "Aastra"},   // as the phone says; the register has who bought the maker
 		{"52:54:00:12:34:56", "QEMU/KVM"}, // made up, but by an agreed rule
 		{"02:42:ac:11:00:02", VendorLocal},
 		{"00:00:5e:00:53:01", VendorUnknown},
