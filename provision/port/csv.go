@@ -136,7 +136,7 @@ func field(fields []string, place map[string]int, name string) string {
 }
 
 // accountOf returns the parameters of a row's SIP line, nil if it has none. Who isn't named otherwise is named as the
-// phone is, or as the account.
+// phone is, or as the account; an account of digits is an extension, and so the number.
 func accountOf(fields []string, place map[string]int, label string) (provision.Params, error) {
 	line := provision.Params{}
 	for name := range place {
@@ -152,6 +152,9 @@ func accountOf(fields []string, place map[string]int, label string) (provision.P
 	}
 	if _, ok := line["display_name"]; !ok {
 		line["display_name"] = cmp.Or(label, field(fields, place, "username"))
+	}
+	if _, ok := line["number"]; !ok && strings.Trim(field(fields, place, "username"), "0123456789") == "" {
+		line["number"] = line["username"]
 	}
 	return line, provision.CheckLayer(override(line))
 }

@@ -43,7 +43,7 @@ func TestCSV(t *testing.T) {
 }
 
 const accounts = "MAC;Name;Extension;SIP_Password;Display-Name;Proxy\n" +
-	"001565aabb01;Reception;101;s3cret one;Front desk;192.0.2.9\n001565aabb02;Hall;102;;;\n001565aabb03;;103;;;\n001565aabb04;;;;;\n" +
+	"001565aabb01;Reception;101;s3cret one;Front desk;192.0.2.9\n001565aabb02;Hall;102;;;\n001565aabb03;;103x;;;\n001565aabb04;;;;;\n" +
 	"001565aabb05;;;lonely;;\n001565aabb06;;1 0 6;hidden;;\n001565aabb07;;107;;;not a host\n"
 
 // What a table says of a SIP line is the phone's own; a line that can't be is the row's fault, and no password is told.
@@ -54,9 +54,9 @@ func TestCSVAccounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]provision.Params{
-		"001565aabb01": override(provision.Params{"username": "101", "password": "s3cret one", "display_name": "Front desk", "proxy_ip": "192.0.2.9"}),
-		"001565aabb02": override(provision.Params{"username": "102", "display_name": "Hall"}),
-		"001565aabb03": override(provision.Params{"username": "103", "display_name": "103"}),
+		"001565aabb01": override(provision.Params{"username": "101", "number": "101", "password": "s3cret one", "display_name": "Front desk", "proxy_ip": "192.0.2.9"}),
+		"001565aabb02": override(provision.Params{"username": "102", "number": "102", "display_name": "Hall"}),
+		"001565aabb03": override(provision.Params{"username": "103x", "display_name": "103x"}),
 		"001565aabb04": nil,
 	}
 	if len(found.Phones) != len(want) {
