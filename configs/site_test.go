@@ -67,7 +67,7 @@ devices:
 				Authoritative: true, Rivals: "allow", AutoAdd: "any", Line: 2,
 				Provisioning: usual,
 			},
-			{Name: "far", Prefix: prefix("198.51.100.0/24"), ShortenAt: 80, NoAutoConfigure: true, Rivals: "refuse", Probe: true, AutoAdd: "recognised", Configure: true, Line: 24, Provisioning: usual},
+			{Name: "far", Prefix: prefix("198.51.100.0/24"), ShortenAt: 80, NoAutoconfigure: true, Rivals: "refuse", Probe: true, AutoAdd: "recognised", Configure: true, Line: 24, Provisioning: usual},
 		},
 		Configs: []SiteConfig{
 			{ID: "base", Label: "All", Role: "default", Locked: true, Line: 26, Params: map[string]any{

@@ -45,7 +45,7 @@ type SiteNetwork struct {
 	Lease           SiteLease         `yaml:"lease"`
 	Authoritative   bool              `yaml:"authoritative"`
 	ShortenAt       int               `yaml:"shorten_at"`
-	NoAutoConfigure bool              `yaml:"no_autoconfigure"`
+	NoAutoconfigure bool              `yaml:"no_autoconfigure"`
 	Rivals          string            `yaml:"rivals"`    // left out: refuse
 	Probe           bool              `yaml:"probe"`     // left out: true
 	AutoAdd         string            `yaml:"auto_add"`  // left out: recognised

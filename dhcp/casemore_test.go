@@ -43,7 +43,7 @@ func moreStateCases() map[string]func(*caseT) {
 			l.lease(phone)
 			l.say(client(phone2, discover, auto), direct()).want(t, silence).because(t, ReasonExhausted)
 			nets := tiny(1)
-			nets[0].NoAutoConfigure = true
+			nets[0].NoAutoconfigure = true
 			l.networks(nets...)
 			a := l.say(client(phone2, discover, auto), direct()).want(t, offer)
 			a.has(t, 116, 0)

@@ -105,7 +105,7 @@ func FuzzRespond(f *testing.F) {
 func declaredForFuzz(how byte) network.Declared {
 	nets := site()
 	nets[0].Authoritative, nets[0].Probe = how&8 == 0, how&16 != 0
-	nets[1].NoAutoConfigure, nets[1].ShortenAt = how&8 == 0, int(how)&64
+	nets[1].NoAutoconfigure, nets[1].ShortenAt = how&8 == 0, int(how)&64
 	nets[1].Pools[0].Last = nets[1].Pools[0].First
 	nets[0].Pools[0].Last = nets[0].Pools[0].First // so that the next is wanted soon
 	nets[0].Reservations = append(nets[0].Reservations, network.Reservation{ClientID: "\x01\x02", Circuit: "c", Addr: ip("192.0.2.201")})

@@ -47,7 +47,7 @@ const (
 // whether it may make up one, by a no (RFC 2563 §2.3).
 func (x *exchange) exhausted() (*dhcpv4.DHCPv4, Verdict) {
 	may := x.msg.Options[optAutoConfigure]
-	if !x.net.NoAutoConfigure || len(may) != 1 || may[0] != autoConfigure {
+	if !x.net.NoAutoconfigure || len(may) != 1 || may[0] != autoConfigure {
 		return x.silence(ReasonExhausted)
 	}
 	x.v.Reason = ReasonExhausted

@@ -98,7 +98,7 @@ func (r *reader) network(n *api.Network) network.Network {
 		ID: network.ID(n.ID), Interface: n.Interface, Server: r.addr("/server", n.Server), Relays: r.addrs("/relays", n.Relays),
 		Options: r.options("/options", n.Options), Lease: fromTimes(n.Lease), Shared: n.Shared, Only: fromClassIDs(n.Only), Not: fromClassIDs(n.Not),
 		Next: r.addr("/next", n.Next), Sname: n.Sname, File: n.File, Authoritative: n.Authoritative,
-		Rivals: cmp.Or(network.Rivals(n.Rivals), network.RivalsRefuse), ShortenAt: int(n.ShortenAt), NoAutoConfigure: n.NoAutoconfigure,
+		Rivals: cmp.Or(network.Rivals(n.Rivals), network.RivalsRefuse), ShortenAt: int(n.ShortenAt), NoAutoconfigure: n.NoAutoconfigure,
 		Probe: isTrue(n.Probe), AutoAdd: cmp.Or(network.AutoAdd(n.AutoAdd), network.AddRecognised), Configure: isTrue(n.Configure),
 		Provisioning: fromProvisioning(&n.Provisioning),
 	}

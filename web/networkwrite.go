@@ -56,7 +56,7 @@ func ToNetwork(n *network.Network) api.Network {
 	out := api.Network{
 		ID: string(n.ID), Prefix: n.Prefix.String(), Interface: n.Interface, Server: addrText(n.Server), Relays: addrTexts(n.Relays),
 		Shared: n.Shared, Only: texts(n.Only), Not: texts(n.Not), Options: toOptions(n.Options), Next: addrText(n.Next), Sname: n.Sname, File: n.File,
-		Lease: toTimes(n.Lease), Authoritative: n.Authoritative, ShortenAt: int32(n.ShortenAt), NoAutoconfigure: n.NoAutoConfigure, //nolint:gosec // percent
+		Lease: toTimes(n.Lease), Authoritative: n.Authoritative, ShortenAt: int32(n.ShortenAt), NoAutoconfigure: n.NoAutoconfigure, //nolint:gosec // percent
 		Rivals: api.NetworkRivals(n.Rivals), Probe: &n.Probe, AutoAdd: api.NetworkAutoAdd(n.AutoAdd), Configure: &n.Configure,
 		Provisioning: api.Provisioning{
 			Guard: api.ProvisioningGuard(p.Guard), Associate: &associate, Ignore: p.Ignore, PluginsOff: p.PluginsOff, PluginsFirst: p.PluginsFirst,

@@ -113,7 +113,7 @@ func fromNetwork(n *network.Network) configs.SiteNetwork {
 	out := configs.SiteNetwork{
 		Name: string(n.ID), Prefix: n.Prefix, Interface: n.Interface, Server: n.Server, Relays: n.Relays, Shared: n.Shared,
 		Only: fromClassIDs(n.Only), Not: fromClassIDs(n.Not), Options: fromOptions(n.Options), Next: n.Next, Sname: n.Sname, File: n.File,
-		Lease: configs.SiteLease(n.Lease), Authoritative: n.Authoritative, ShortenAt: n.ShortenAt, NoAutoConfigure: n.NoAutoConfigure,
+		Lease: configs.SiteLease(n.Lease), Authoritative: n.Authoritative, ShortenAt: n.ShortenAt, NoAutoconfigure: n.NoAutoconfigure,
 		Rivals: string(n.Rivals), Probe: n.Probe, AutoAdd: string(n.AutoAdd), Configure: n.Configure,
 		Provisioning: configs.SiteProvisioning{
 			Guard: string(p.Guard), Associate: !p.KeepPlugins, Ignore: p.Ignore, PluginsOff: p.PluginsOff, PluginsFirst: p.PluginsFirst,

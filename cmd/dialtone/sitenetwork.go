@@ -116,7 +116,7 @@ func (f *siteFaults) network(n *configs.SiteNetwork) network.Network {
 	out := network.Network{
 		ID: network.ID(n.Name), Prefix: n.Prefix, Interface: n.Interface, Server: n.Server, Relays: n.Relays,
 		Options: f.options(n.Options, what), Lease: network.Lifetime(n.Lease), Authoritative: n.Authoritative, Probe: n.Probe,
-		ShortenAt: n.ShortenAt, NoAutoConfigure: n.NoAutoConfigure, Rivals: network.Rivals(n.Rivals), AutoAdd: network.AutoAdd(n.AutoAdd), Configure: n.Configure, Shared: n.Shared, Only: toClassIDs(n.Only),
+		ShortenAt: n.ShortenAt, NoAutoconfigure: n.NoAutoconfigure, Rivals: network.Rivals(n.Rivals), AutoAdd: network.AutoAdd(n.AutoAdd), Configure: n.Configure, Shared: n.Shared, Only: toClassIDs(n.Only),
 		Not: toClassIDs(n.Not), Next: n.Next, Sname: n.Sname, File: n.File, Provisioning: toProvisioning(&n.Provisioning),
 	}
 	for _, p := range n.Pools {

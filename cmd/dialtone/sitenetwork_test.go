@@ -21,8 +21,8 @@ func TestExampleNetworks(t *testing.T) {
 		t.Errorf("warning: %s", w.Text)
 	}
 	voice := s.Get("voice")
-	if voice.ShortenAt != 80 || !voice.NoAutoConfigure {
-		t.Errorf("leases are shortened at %d %%, and who gets none is told so: %t", voice.ShortenAt, voice.NoAutoConfigure)
+	if voice.ShortenAt != 80 || !voice.NoAutoconfigure {
+		t.Errorf("leases are shortened at %d %%, and who gets none is told so: %t", voice.ShortenAt, voice.NoAutoconfigure)
 	}
 	choice := s.Choose(voice, network.Facts{HW: hwaddr.MustParse("00:08:5d:aa:bb:01"), Interface: "eth0"})
 	var got string

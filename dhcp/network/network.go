@@ -45,8 +45,8 @@ type Network struct {
 	// ShortenAt is a part of the pools in percent. While more of those that are for a client is in use, it gets an address
 	// for no longer than Lease.Min, or than it was promised the address already. Zero: never.
 	ShortenAt int
-	// NoAutoConfigure tells clients that ask, and that there is no address for, not to make one up (RFC 2563).
-	NoAutoConfigure bool
+	// NoAutoconfigure tells clients that ask, and that there is no address for, not to make one up (RFC 2563).
+	NoAutoconfigure bool
 	// Probe asks the wire whether an address is in use before it is offered for the first time (RFC 2131 §3.1 step 2).
 	Probe bool
 	// AutoAdd says which unknown devices of this network are added by their first request.

@@ -26,7 +26,7 @@ type SiteChange struct {
 	Action string   `json:"action"`           // add, change or remove
 	Kind   string   `json:"kind"`             // config, phone, network, class, shared or all networks
 	Name   string   `json:"name"`             // may be empty
-	Fields []string `json:"fields,omitempty"` // of a config or phone that changes
+	Fields []string `json:"fields,omitempty"` // of what changes, as the site's file names them
 }
 
 // ExportSite returns the whole site, secrets included. Configs come after their parents.
@@ -239,8 +239,8 @@ func (p *sitePlan) planNetworks(ctx context.Context) error {
 	changesOf(p, "shared", before.Shared, after.Shared, func(l network.Shared) string { return l.Name })
 	changesOf(p, "network", before.Networks, after.Networks, func(n network.Network) string { return string(n.ID) })
 	all := func(d network.Declared) network.Declared { d.Classes, d.Shared, d.Networks = nil, nil, nil; return d }
-	if !same(all(before), all(after)) {
-		p.change("change", "all networks", "")
+	if list := differing(all(before), all(after)); len(list) > 0 {
+		p.change("change", "all networks", "", list...)
 	} else if len(p.changes) == known {
 		p.change("change", "all networks", "", "order")
 	}
@@ -270,7 +270,7 @@ func changesOf[T any](p *sitePlan, kind string, before, after []T, name func(T) 
 		case i < 0:
 			p.change("add", kind, name(x))
 		case !same(before[i], x):
-			p.change("change", kind, name(x))
+			p.change("change", kind, name(x), differing(before[i], x)...)
 		}
 	}
 	for _, x := range before {

@@ -21,8 +21,11 @@ import (
 func described(n int) admin.Site {
 	s := admin.Site{
 		Networks: network.Declared{
-			Options:  []network.Option{{Code: 42, Data: []byte{192, 0, 2, 1}}},
-			Classes:  []network.Class{{ID: "boot", Match: []network.Match{{VendorClass: []string{"PXE*"}}}, Refuse: true}},
+			Options: []network.Option{{Code: 42, Data: []byte{192, 0, 2, 1}}},
+			Classes: []network.Class{
+				{ID: "boot", Match: []network.Match{{VendorClass: []string{"PXE*"}}}, Refuse: true},
+				{ID: "old", Match: []network.Match{{VendorClass: []string{"AB?"}}}},
+			},
 			Networks: []network.Network{{ID: "voice", Prefix: netip.MustParsePrefix("192.0.2.0/24"), Probe: true, Configure: true}},
 		},
 		Configs: []provision.Config{
@@ -102,13 +105,19 @@ func TestApplySiteChangesAndPrunes(t *testing.T) {
 	s.Configs[0].Parents = nil
 	s.Configs[3].Role = provision.RoleNone
 	s.Configs = append(s.Configs[:1:1], s.Configs[3])
-	s.Networks.Classes = nil
+	s.Networks.Classes = s.Networks.Classes[:1]
+	s.Networks.Classes[0].NUL, s.Networks.Classes[0].Refuse = true, false
+	s.Networks.Options, s.Networks.File = nil, "boot"
+	s.Networks.Networks[0].NoAutoconfigure, s.Networks.Networks[0].ShortenAt = true, 80
 	want := []admin.SiteChange{
 		{"change", "config", "child", []string{"parents", "role"}},
 		{"change", "config", "site", []string{"role"}},
 		{"remove", "config", "lobby", nil},
 		{"remove", "config", "office", nil},
-		{"remove", "class", "boot", nil},
+		{"change", "class", "boot", []string{"refuse", "nul"}},
+		{"remove", "class", "old", nil},
+		{"change", "network", "voice", []string{"shorten_at", "no_autoconfigure"}},
+		{"change", "all networks", "", []string{"options", "file"}},
 		{"change", "phone", "001565010000", []string{"label"}},
 		{"remove", "phone", "001565010002", nil},
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/dialtone-project/dialtone/provision"
 )
@@ -134,6 +136,25 @@ func alike(a, b reflect.Value) bool {
 	default:
 		return a.Equal(b)
 	}
+}
+
+// differing names the fields in which two structs aren't the same: NoAutoconfigure is no_autoconfigure.
+func differing[T any](a, b T) (names []string) {
+	x, y := reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem()
+	for i, f := range reflect.VisibleFields(x.Type()) {
+		if alike(x.Field(i), y.Field(i)) {
+			continue
+		}
+		var name strings.Builder
+		for j, c := range f.Name {
+			if j > 0 && unicode.IsUpper(c) && unicode.IsLower(rune(f.Name[j-1])) {
+				name.WriteByte('_')
+			}
+			name.WriteRune(unicode.ToLower(c))
+		}
+		names = append(names, name.String())
+	}
+	return names
 }
 
 // unnamed is a value as a plain map where it is Params.

@@ -69,7 +69,7 @@ type (
 		Lease           lifetimeRecord      `json:"lease,omitzero"`
 		Authoritative   bool                `json:"authoritative,omitempty"`
 		ShortenAt       int                 `json:"shorten_at,omitempty"`
-		NoAutoConfigure bool                `json:"no_autoconfigure,omitempty"`
+		NoAutoconfigure bool                `json:"no_autoconfigure,omitempty"`
 		Rivals          network.Rivals      `json:"rivals,omitempty"`
 		Probe           bool                `json:"probe,omitempty"`
 		AutoAdd         network.AutoAdd     `json:"auto_add,omitempty"`
@@ -196,7 +196,7 @@ func encodeNetwork(n *network.Network) networkRecord {
 	r := networkRecord{
 		ID: n.ID, Prefix: n.Prefix, Interface: n.Interface, Server: n.Server, Relays: n.Relays, Options: encodeOptions(n.Options),
 		Lease: lifetimeRecord(n.Lease), Authoritative: n.Authoritative,
-		ShortenAt: n.ShortenAt, NoAutoConfigure: n.NoAutoConfigure, Rivals: n.Rivals, Probe: n.Probe, AutoAdd: n.AutoAdd, Configure: n.Configure,
+		ShortenAt: n.ShortenAt, NoAutoconfigure: n.NoAutoconfigure, Rivals: n.Rivals, Probe: n.Probe, AutoAdd: n.AutoAdd, Configure: n.Configure,
 		Shared: n.Shared, Only: n.Only, Not: n.Not, Next: n.Next, Sname: n.Sname, File: n.File,
 		Provisioning: provisioningRecord(n.Provisioning),
 	}
@@ -245,7 +245,7 @@ func decodeNetwork(r networkRecord) network.Network {
 	n := network.Network{
 		ID: r.ID, Prefix: r.Prefix, Interface: r.Interface, Server: r.Server, Relays: r.Relays, Options: decodeOptions(r.Options),
 		Lease: network.Lifetime(r.Lease), Authoritative: r.Authoritative,
-		ShortenAt: r.ShortenAt, NoAutoConfigure: r.NoAutoConfigure, Rivals: r.Rivals, Probe: r.Probe, AutoAdd: r.AutoAdd, Configure: r.Configure,
+		ShortenAt: r.ShortenAt, NoAutoconfigure: r.NoAutoconfigure, Rivals: r.Rivals, Probe: r.Probe, AutoAdd: r.AutoAdd, Configure: r.Configure,
 		Shared: r.Shared, Only: r.Only, Not: r.Not, Next: r.Next, Sname: r.Sname, File: r.File,
 		Provisioning: network.Provisioning(r.Provisioning),
 	}

@@ -125,7 +125,7 @@ func elder(c content) content {
 	}
 	for i := range c.Declared.Networks {
 		n := &c.Declared.Networks[i]
-		n.Provisioning, n.ShortenAt, n.NoAutoConfigure = network.Provisioning{}, 0, false
+		n.Provisioning, n.ShortenAt, n.NoAutoconfigure = network.Provisioning{}, 0, false
 	}
 	return c
 }

@@ -101,7 +101,7 @@ func declared() network.Declared {
 					Next: addr("198.51.100.1"), Sname: "pbx", File: "boot",
 				}},
 				Options: options, Lease: times, Authoritative: true,
-				ShortenAt: 80, NoAutoConfigure: true, Rivals: network.RivalsAllow, Probe: true, AutoAdd: network.AddAny, Configure: true,
+				ShortenAt: 80, NoAutoconfigure: true, Rivals: network.RivalsAllow, Probe: true, AutoAdd: network.AddAny, Configure: true,
 				Shared: "floor", Only: phones, Not: phones, Next: addr("198.51.100.1"), Sname: "pbx", File: "boot",
 				Provisioning: network.Provisioning{
 					Guard: network.GuardLegacy, KeepPlugins: true, Ignore: []string{"header"}, PluginsOff: some, PluginsFirst: []string{"other"},

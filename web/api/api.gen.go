@@ -2359,7 +2359,7 @@ type SightingList struct {
 type SiteChange struct {
 	Action SiteChangeAction `json:"action"`
 
-	// Fields Of a config or a phone that changes.
+	// Fields Of what changes, as the site's file names them.
 	Fields []string `json:"fields"`
 
 	// Kind config, phone, network, class, shared or all networks
