@@ -71,7 +71,7 @@ func TestImport(t *testing.T) {
 			},
 			map[string]string{
 				"network voice": "known: it is the network voice, whose own settings stay as they are", "reservation 192.0.2.31": "known",
-				"class yealink": "known", "option 150": "carried: with the pools of tag voice", "option 42": "known",
+				"class yealink": "known", "option 150": "carried: with the pools of tag voice; phones will go there for their files; remove it if they should come here", "option 42": "known",
 			},
 			func(s admin.Site) bool {
 				return len(s.Networks.Networks) == 3 && len(s.Networks.Networks[0].Reservations) == 9 && len(s.Networks.Networks[0].Pools) == 2 && len(s.Networks.Options) == 5

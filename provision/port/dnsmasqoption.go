@@ -34,6 +34,7 @@ func (r *dnsmasq) option(d directive) {
 	if b != nil {
 		kind, name = "setting", d.key
 	}
+	known := len(r.Verdicts)
 	switch {
 	case err != nil:
 		r.say(d.at, kind, name, Dropped, "%s", err)
@@ -43,6 +44,10 @@ func (r *dnsmasq) option(d directive) {
 		r.Parts = append(r.Parts, Item[Part]{Part{Prefix: prefix, Option: o, Boot: b}, r.say(d.at, kind, name, Added, "")})
 	default:
 		r.tagged(d, kind, name, tags[0], o, b)
+	}
+	elsewhere := tellsWhere(o) || b != nil && (b.Next.IsValid() || b.Sname != "")
+	if elsewhere && len(r.Verdicts) > known && r.Verdicts[len(r.Verdicts)-1].Action != Dropped {
+		r.away()
 	}
 }
 

@@ -39,7 +39,10 @@ func (r *isc) setting(s *stmt, in *scope) {
 		*map[string]*time.Duration{"default-lease-time": &in.leases, "max-lease-time": &in.mostLeases, "min-lease-time": &in.leastLeases}[strings.ToLower(s.word(0))] = d
 		kept(err)
 	case s.is("next-server"), s.is("filename"), s.is("server-name"):
-		kept(r.boot(s, in))
+		err := r.boot(s, in)
+		if kept(err); err == nil && !s.is("filename") {
+			r.away()
+		}
 	case s.is("use-host-decl-names"):
 		in.hostNames = slices.Contains([]string{"on", "true"}, s.word(1))
 		kept(nil)
@@ -163,9 +166,12 @@ func (r *isc) option(s *stmt, in *scope) {
 	if in.inGroup {
 		in.options = addOption(in.options, o)
 		r.say(s.at, "option", name, Carried, "with what is in its block")
-		return
+	} else {
+		r.Parts = append(r.Parts, Item[Part]{Part{Prefix: in.prefix, Option: &o}, r.say(s.at, "option", name, Added, "")})
 	}
-	r.Parts = append(r.Parts, Item[Part]{Part{Prefix: in.prefix, Option: &o}, r.say(s.at, "option", name, Added, "")})
+	if tellsWhere(&o) {
+		r.away()
+	}
 }
 
 // optionValue makes an option of its name and the words of its value.

@@ -159,6 +159,22 @@ func (f *Found) say(p at, kind, name string, a Action, format string, args ...an
 	return len(f.Verdicts) - 1
 }
 
+// away adds to the newest verdict, of something that is taken over, that it has phones fetch their files from some server:
+// most people who move here mean to have them fetched from this one.
+func (f *Found) away() {
+	v := &f.Verdicts[len(f.Verdicts)-1]
+	if v.Text != "" {
+		v.Text += "; "
+	}
+	v.Text += "phones will go there for their files; remove it if they should come here"
+}
+
+// tellsWhere reports whether an option tells clients where the files are that they boot of: the names and addresses of
+// servers of RFC 2132 and RFC 5859, and what vendors use besides.
+func tellsWhere(o *network.Option) bool {
+	return o != nil && !o.Never && slices.Contains([]uint8{66, 150, 159, 160, 161}, o.Code)
+}
+
 // lookup finds a file by a name that another refers to it by: the one that has most of the last parts of its path.
 func lookup(files []File, name string) (File, bool) {
 	best, length := -1, 0
