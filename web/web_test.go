@@ -119,13 +119,12 @@ func newServer(t *testing.T, fail error) *web.Server {
 			t.Errorf("close the store: %v", err)
 		}
 	})
+	rogue := []admin.Problem{{Part: "dhcp", Kind: "rogue-server", Network: "office", Text: "another server", Since: time.Now()}}
 	return &web.Server{
 		Admin: &admin.Service{
 			Leases: leases{}, Devices: devices{memory, fail}, Pipeline: pipeline, Plugins: noPlugins{},
-			Problems: func() []admin.Problem {
-				return []admin.Problem{{Part: "dhcp", Kind: "rogue-server", Network: "office", Text: "another server", Since: time.Now()}}
-			},
-			Journal: pipeline.Journal, Sightings: pipeline.Sightings, Local: func(netip.Addr) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
+			Problems: func() []admin.Problem { return rogue },
+			Journal:  pipeline.Journal, Sightings: pipeline.Sightings, Local: func(netip.Addr) netip.Addr { return netip.MustParseAddr("192.0.2.1") },
 		},
 		Build: api.Version{Version: "v0", Go: "go"}, Socket: filepath.Join(dir, "api.sock"), Console: "127.0.0.1:0",
 		Access: &access.Gate{Store: db}, Audit: db, Log: slog.New(slog.DiscardHandler),
