@@ -64,3 +64,20 @@ func TestRender(t *testing.T) {
 		step{[]string{"phone", "render", "00:08:5d:00:00:99"}, exitNotFound, ""},
 	)
 }
+
+// The files of a phone that is known and has yet to ask for anything are those that it gets when it does.
+func TestRenderBeforeItAsks(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, nil)
+	const mac, file = "00:08:5d:00:00:09", "00085D000009.cfg"
+	o.steps(
+		step{[]string{"phone", "add", mac, "--plugin", "aastra-67xx-3.3.1", "--model", "6730i"}, 0, ""},
+		step{[]string{"phone", "render", mac}, 0, file},
+	)
+	before, _ := o.cli("phone", "render", mac, file)
+	status, _ := o.get(o.lease(mac, aastraClass), "/"+file, agent("3.3.1.4365", mac))
+	after, code := o.cli("phone", "render", mac, file)
+	if status != http.StatusOK || code != 0 || before != after {
+		t.Errorf("the phone gets %d; before it, its file was\n%s\nafter it\n%s", status, before, after)
+	}
+}

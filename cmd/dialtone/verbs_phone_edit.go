@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -300,7 +301,7 @@ func (a *app) phoneChanged(status int, problem *api.Problem, r *api.PhoneResult,
 func writeChanges(w io.Writer, changes []api.Change, effects *api.Effects) error {
 	var b strings.Builder
 	for _, c := range changes {
-		fmt.Fprintf(&b, "  %s: %s -> %s\n", c.Path, strconv.Quote(c.Old), strconv.Quote(c.New))
+		fmt.Fprintf(&b, "  %s: %s -> %s\n", printable(c.Path), cmp.Or(printable(c.Old), "-"), cmp.Or(printable(c.New), "-"))
 	}
 	for _, p := range effects.Changed {
 		for _, f := range p.Files {

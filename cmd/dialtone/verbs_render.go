@@ -15,7 +15,8 @@ func (a *app) phoneRender() *cobra.Command {
 	return &cobra.Command{
 		Use: "render PHONE [PATH]", Short: "Make a phone's files as it would get them now, or show one of them", Args: usage(cobra.RangeArgs(1, 2)),
 		Long: `Make the files that a phone would get now if it proved who it is, and list them; or print one of them, with [secret] in
-the place of each password. Nothing is sent to the phone.`,
+the place of each password. A phone without a config is taken for one that is given one by asking. Nothing is sent to the
+phone.`,
 		Example: "  dialtone phone render 192.0.2.23\n  dialtone phone render 00:08:5d:00:00:01 00085D000001.cfg",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()

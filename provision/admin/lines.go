@@ -13,7 +13,8 @@ import (
 	"github.com/dialtone-project/dialtone/provision"
 )
 
-// Line is a SIP line of a phone, as the phone's files have it: with all that its config inherits.
+// Line is a SIP line of a phone, as the phone's files have it: with all that its config inherits. Those of a phone that has
+// no config yet are its own, with what it will inherit as a new one.
 type Line struct {
 	Phone      provision.DeviceID
 	HW         hwaddr.Addr
@@ -40,15 +41,24 @@ func (s *Service) ListLines(ctx context.Context, p Page) (List[Line], error) {
 		err    error
 	}
 	known := make(map[provision.ConfigID]shared) // of the phones without an override, most of them
+	given, err := s.configOfNew(ctx)
+	if err != nil {
+		return List[Line]{}, fmt.Errorf("list lines: %w", err)
+	}
 	var lines []Line
 	for i := range devices {
 		d := &devices[i]
-		got, ok := known[d.Config]
+		as := *d
+		as.Config = cmp.Or(d.Config, given)
+		got, ok := known[as.Config]
 		if !ok || len(d.Override) > 0 {
-			r, _, err := provision.Resolve(ctx, s.Configs, d, provision.ClassDevice)
+			r, _, err := provision.Resolve(ctx, s.Configs, &as, provision.ClassDevice)
 			got = shared{r.Params, err}
+			if errors.Is(err, provision.ErrNotFound) {
+				got = shared{params: d.Override}
+			}
 			if len(d.Override) == 0 {
-				known[d.Config] = got
+				known[as.Config] = got
 			}
 		}
 		if errors.Is(got.err, context.Canceled) || errors.Is(got.err, context.DeadlineExceeded) {
@@ -57,6 +67,20 @@ func (s *Service) ListLines(ctx context.Context, p Page) (List[Line], error) {
 		lines = append(lines, linesOf(d, got.params)...)
 	}
 	return lineTable().page(lines, p)
+}
+
+// configOfNew returns the config that new phones are given, or that theirs inherit from; empty: none.
+func (s *Service) configOfNew(ctx context.Context) (provision.ConfigID, error) {
+	for _, role := range []provision.Role{provision.RoleAutocreate, provision.RoleDefault} {
+		c, err := s.Configs.ConfigByRole(ctx, role)
+		if err == nil {
+			return c.ID, nil
+		}
+		if !errors.Is(err, provision.ErrNotFound) {
+			return "", err
+		}
+	}
+	return "", nil
 }
 
 // linesOf reads the lines that params have.

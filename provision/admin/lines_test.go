@@ -22,6 +22,7 @@ func TestListLines(t *testing.T) {
 	}
 	for _, c := range []provision.Config{
 		{ID: "site", Role: provision.RoleBase, Params: provision.Params{"sip_proxy_ip": "192.0.2.5"}},
+		{ID: "new", Role: provision.RoleDefault},
 		{ID: "hall", Params: provision.Params{"sip_lines": map[string]any{
 			"1": line("amy", "number", "101"), "2": line("hall", "enabled", false), "10": line("door", "registrar_ip", "192.0.2.6"),
 		}}},
@@ -38,13 +39,14 @@ func TestListLines(t *testing.T) {
 		{ID: "c", Config: "lobby"},
 		{ID: "d", Config: "gone"},
 		{ID: "e"},
+		{ID: "f", Override: provision.Params{"sip_lines": map[string]any{"1": line("fay")}}}, // it has yet to ask for anything
 	} {
 		if _, err := x.memory.PutDevice(t.Context(), d); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, c := range []struct{ sort, filter, want string }{
-		{"", "", "a1 amy 192.0.2.5 true; a2 hall 192.0.2.5 false; a10 door 192.0.2.6 true; b1 bea 192.0.2.7 true; b2 hall 192.0.2.5 false; b10 door 192.0.2.6 true"},
+		{"", "", "a1 amy 192.0.2.5 true; a2 hall 192.0.2.5 false; a10 door 192.0.2.6 true; b1 bea 192.0.2.7 true; b2 hall 192.0.2.5 false; b10 door 192.0.2.6 true; f1 fay 192.0.2.5 true"},
 		{"-position", "phone:a", "a10 door 192.0.2.6 true; a2 hall 192.0.2.5 false; a1 amy 192.0.2.5 true"},
 		{"", "registrar:192.0.2.7", "b1 bea 192.0.2.7 true"},
 		{"", "bell", "b10 door 192.0.2.6 true"},

@@ -3584,7 +3584,7 @@ type ClientInterface interface {
 	// Corresponds with POST /leases/{address}/reserve (the `ReserveLease` operationId).
 	ReserveLease(ctx context.Context, address Address, params *ReserveLeaseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListLines The SIP lines of all phones, as their files have them, without passwords.
+	// ListLines The SIP lines of all phones, as their files have them or will have them, without passwords.
 	//
 	// Corresponds with GET /lines (the `ListLines` operationId).
 	ListLines(ctx context.Context, params *ListLinesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3931,7 +3931,7 @@ type ClientInterface interface {
 	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 	ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListFiles The files that a phone would get now, without secrets.
+	// ListFiles The files that a phone would get now, without secrets; one without a config as if it was given one by asking.
 	//
 	// Corresponds with GET /phones/{phone}/files (the `ListFiles` operationId).
 	ListFiles(ctx context.Context, phone PhoneKey, params *ListFilesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4935,7 +4935,7 @@ func (c *Client) ReserveLease(ctx context.Context, address Address, params *Rese
 	return c.Client.Do(req)
 }
 
-// ListLines The SIP lines of all phones, as their files have them, without passwords.
+// ListLines The SIP lines of all phones, as their files have them or will have them, without passwords.
 //
 // Corresponds with GET /lines (the `ListLines` operationId).
 func (c *Client) ListLines(ctx context.Context, params *ListLinesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5802,7 +5802,7 @@ func (c *Client) ListDrift(ctx context.Context, phone PhoneKey, reqEditors ...Re
 	return c.Client.Do(req)
 }
 
-// ListFiles The files that a phone would get now, without secrets.
+// ListFiles The files that a phone would get now, without secrets; one without a config as if it was given one by asking.
 //
 // Corresponds with GET /phones/{phone}/files (the `ListFiles` operationId).
 func (c *Client) ListFiles(ctx context.Context, phone PhoneKey, params *ListFilesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -13027,7 +13027,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /leases/{address}/reserve (the `ReserveLease` operationId).
 	ReserveLeaseWithResponse(ctx context.Context, address Address, params *ReserveLeaseParams, reqEditors ...RequestEditorFn) (*ReserveLeaseResponse, error)
 
-	// ListLinesWithResponse The SIP lines of all phones, as their files have them, without passwords.
+	// ListLinesWithResponse The SIP lines of all phones, as their files have them or will have them, without passwords.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -13410,7 +13410,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /phones/{phone}/drift (the `ListDrift` operationId).
 	ListDriftWithResponse(ctx context.Context, phone PhoneKey, reqEditors ...RequestEditorFn) (*ListDriftResponse, error)
 
-	// ListFilesWithResponse The files that a phone would get now, without secrets.
+	// ListFilesWithResponse The files that a phone would get now, without secrets; one without a config as if it was given one by asking.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -19968,7 +19968,7 @@ func (c *ClientWithResponses) ReserveLeaseWithResponse(ctx context.Context, addr
 	return ParseReserveLeaseResponse(rsp)
 }
 
-// ListLinesWithResponse The SIP lines of all phones, as their files have them, without passwords.
+// ListLinesWithResponse The SIP lines of all phones, as their files have them or will have them, without passwords.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -20663,7 +20663,7 @@ func (c *ClientWithResponses) ListDriftWithResponse(ctx context.Context, phone P
 	return ParseListDriftResponse(rsp)
 }
 
-// ListFilesWithResponse The files that a phone would get now, without secrets.
+// ListFilesWithResponse The files that a phone would get now, without secrets; one without a config as if it was given one by asking.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -25636,7 +25636,7 @@ type ServerInterface interface {
 	// ReserveLease Keeps an address for the client that holds it now. A reservation that does so already stays as it is.
 	// (POST /leases/{address}/reserve)
 	ReserveLease(w http.ResponseWriter, r *http.Request, address Address, params ReserveLeaseParams)
-	// ListLines The SIP lines of all phones, as their files have them, without passwords.
+	// ListLines The SIP lines of all phones, as their files have them or will have them, without passwords.
 	// (GET /lines)
 	ListLines(w http.ResponseWriter, r *http.Request, params ListLinesParams)
 	// ListLogLevels How much each part of the program logs.
@@ -25741,7 +25741,7 @@ type ServerInterface interface {
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	// (GET /phones/{phone}/drift)
 	ListDrift(w http.ResponseWriter, r *http.Request, phone PhoneKey)
-	// ListFiles The files that a phone would get now, without secrets.
+	// ListFiles The files that a phone would get now, without secrets; one without a config as if it was given one by asking.
 	// (GET /phones/{phone}/files)
 	ListFiles(w http.ResponseWriter, r *http.Request, phone PhoneKey, params ListFilesParams)
 	// GetOffer What a phone would be told by DHCP if it started now. Nothing is changed.
@@ -35555,7 +35555,7 @@ type StrictServerInterface interface {
 	// ReserveLease Keeps an address for the client that holds it now. A reservation that does so already stays as it is.
 	// (POST /leases/{address}/reserve)
 	ReserveLease(ctx context.Context, request ReserveLeaseRequestObject) (ReserveLeaseResponseObject, error)
-	// ListLines The SIP lines of all phones, as their files have them, without passwords.
+	// ListLines The SIP lines of all phones, as their files have them or will have them, without passwords.
 	// (GET /lines)
 	ListLines(ctx context.Context, request ListLinesRequestObject) (ListLinesResponseObject, error)
 	// ListLogLevels How much each part of the program logs.
@@ -35660,7 +35660,7 @@ type StrictServerInterface interface {
 	// ListDrift What a phone was last sent, file by file, compared with what it would be sent now.
 	// (GET /phones/{phone}/drift)
 	ListDrift(ctx context.Context, request ListDriftRequestObject) (ListDriftResponseObject, error)
-	// ListFiles The files that a phone would get now, without secrets.
+	// ListFiles The files that a phone would get now, without secrets; one without a config as if it was given one by asking.
 	// (GET /phones/{phone}/files)
 	ListFiles(ctx context.Context, request ListFilesRequestObject) (ListFilesResponseObject, error)
 	// GetOffer What a phone would be told by DHCP if it started now. Nothing is changed.
