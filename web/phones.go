@@ -142,7 +142,7 @@ func fromPhoneFields(f *api.PhoneFields) admin.PhoneFields {
 	return admin.PhoneFields{
 		Label: f.Label, MAC: f.Mac, Serial: f.Sn, UUID: f.UUID, Vendor: f.Vendor, Model: f.Model, Version: f.Version,
 		Plugin: provision.PluginID(f.Plugin), Pinned: f.Pinned, Config: provision.ConfigID(f.Config),
-		Override: fromValues(f.Override), Options: fromValues(f.Options), Remote: f.Remote, Static: f.Static,
+		Override: FromValues(f.Override), Options: FromValues(f.Options), Remote: f.Remote, Static: f.Static,
 	}
 }
 
@@ -161,11 +161,11 @@ func fromPhonePatch(raw json.RawMessage) (p admin.PhonePatch, err error) {
 		patched(m, "remote", &p.Remote), patched(m, "static", &p.Static),
 	)
 	if override != nil {
-		params := provision.Params(fromValues(*override))
+		params := provision.Params(FromValues(*override))
 		p.Override = &params
 	}
 	if options != nil {
-		values := fromValues(*options)
+		values := FromValues(*options)
 		p.Options = &values
 	}
 	return p, err
@@ -184,8 +184,8 @@ func patched[T any](m map[string]json.RawMessage, name string, to **T) error {
 	return nil
 }
 
-// fromValues makes the numbers of JSON those that params have: whole ones are integers.
-func fromValues(m map[string]any) map[string]any {
+// FromValues makes the numbers of JSON those that params have: whole ones are integers. The map itself stays.
+func FromValues(m map[string]any) map[string]any {
 	if m == nil {
 		return nil
 	}

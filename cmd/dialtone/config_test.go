@@ -43,7 +43,7 @@ func TestConfigVerbs(t *testing.T) {
 		}
 	}
 	line := func(user, password string) string {
-		return "parents: [base]\nparams: {sip_lines: {'1': {username: " + user + ", password: '" + password + "'}}}\n"
+		return "parents: [base]\nparams: {vlan_id: 30, sip_lines: {'1': {username: " + user + ", password: '" + password + "'}}}\n"
 	}
 	set(line("kim", "[secret]"), exitInvalid, "") // there is none yet
 	set("params: {sip_lines: {'1': {usrname: kim}}}", exitInvalid, "")
@@ -66,6 +66,7 @@ func TestConfigVerbs(t *testing.T) {
 	run([]string{"config", "list"}, 0, "reception")
 	run([]string{"config", "list", "--json"}, 0, `"id": "reception"`)
 	run([]string{"config", "show", "reception"}, 0, "username: lee")
+	run([]string{"config", "show", "reception"}, 0, "vlan_id: 30\n")
 	run([]string{"config", "resolved", "reception"}, 0, "sip_lines.1.username")
 	run([]string{"config", "history", "reception"}, 0, "a new desk")
 	run([]string{"config", "diff", "reception"}, 0, `"kim"`)

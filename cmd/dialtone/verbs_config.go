@@ -13,6 +13,7 @@ import (
 
 	"github.com/dialtone-project/dialtone/configs"
 	"github.com/dialtone-project/dialtone/provision"
+	"github.com/dialtone-project/dialtone/web"
 	"github.com/dialtone-project/dialtone/web/api"
 )
 
@@ -83,7 +84,7 @@ func (a *app) configShow() *cobra.Command {
 			return a.print(r.JSON200, func(w io.Writer) error {
 				x := r.JSON200
 				data, err := configs.FormatConfig(&configs.SiteConfig{
-					ID: x.ID, Label: x.Label, Parents: x.Parents, Role: x.Role, Params: x.Params, Transient: x.Transient, Locked: x.Locked,
+					ID: x.ID, Label: x.Label, Parents: x.Parents, Role: x.Role, Params: web.FromValues(x.Params), Transient: x.Transient, Locked: x.Locked,
 				})
 				if err != nil {
 					return err
@@ -115,8 +116,9 @@ func (a *app) configResolved() *cobra.Command {
 			}
 			return a.print(r.JSON200, func(w io.Writer) error {
 				var rows [][]string
+				params := web.FromValues(r.JSON200.Params)
 				for _, path := range slices.SortedFunc(maps.Keys(r.JSON200.From), provision.CompareVersions) {
-					rows = append(rows, []string{printable(path), printable(valueAt(r.JSON200.Params, path)), r.JSON200.From[path]})
+					rows = append(rows, []string{printable(path), printable(valueAt(params, path)), r.JSON200.From[path]})
 				}
 				return table(w, []string{"VALUE", "IS", "FROM"}, rows)
 			})
