@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,14 +53,16 @@ func (a *app) poolAdd() *cobra.Command {
 		dry bool
 	)
 	cmd := &cobra.Command{
-		Use: "add NETWORK FIRST LAST", Short: "Give a network more addresses to lease", Args: usage(cobra.ExactArgs(3)),
-		Example: "  dialtone pool add voice 192.0.2.100 192.0.2.199 --exclude 192.0.2.150\n  dialtone pool add voice 192.0.2.20 192.0.2.29 --only phones --dry-run",
+		Use: "add NETWORK FIRST-LAST", Short: "Give a network more addresses to lease", Args: usage(cobra.RangeArgs(2, 3)),
+		Long:    "Give a network more addresses to lease: a range, or its first and its last address.",
+		Example: "  dialtone pool add voice 192.0.2.100-192.0.2.199 --exclude 192.0.2.150\n  dialtone pool add voice 192.0.2.20 192.0.2.29 --only phones --dry-run",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			p.First, p.Last = args[1], args[2]
+			between := toPool(strings.Join(args[1:], "-"))
+			p.First, p.Last = between.First, between.Last
 			r, err := c.AddPoolWithResponse(cmd.Context(), args[0], &api.AddPoolParams{DryRun: dry, IfMatch: ifMatch(rev)}, p)
 			if err != nil {
 				return fmt.Errorf("add pool: %w", err)

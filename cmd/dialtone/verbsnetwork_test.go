@@ -32,6 +32,10 @@ func TestNetworkVerbs(t *testing.T) {
 
 		step{[]string{"pool", "add", "voice", "192.0.2.120", "192.0.2.129", "--exclude", "192.0.2.125"}, 0, "network voice leases 192.0.2.120 to 192.0.2.129"},
 		step{[]string{"pool", "add", "voice", "192.0.2.125", "192.0.2.130"}, exitInvalid, ""},
+		step{[]string{"pool", "add", "voice", "192.0.2.131-192.0.2.139"}, 0, "network voice leases 192.0.2.131 to 192.0.2.139"},
+		step{[]string{"pool", "add", "voice", "192.0.2.140"}, 0, "network voice leases 192.0.2.140 to 192.0.2.140"},
+		step{[]string{"pool", "rm", "voice", "192.0.2.140"}, 0, ""},
+		step{[]string{"pool", "rm", "voice", "192.0.2.131"}, 0, ""},
 		step{[]string{"pool", "list", "--columns", "first,size,free", "--no-headers"}, 0, "192.0.2.120  9      9"},
 		step{[]string{"pool", "rm", "voice", "192.0.2.120"}, 0, "is none of network voice any more"},
 		step{[]string{"pool", "rm", "voice", "192.0.2.120"}, exitNotFound, ""},
