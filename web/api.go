@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -26,8 +27,7 @@ const (
 
 // apiHandler answers the operations of openapi.yaml to whom the rules let in; who says who asks.
 func (s *Server) apiHandler(who func(*http.Request) (access.Actor, error)) (http.Handler, error) {
-	contract, err := api.ReadContract()
-	if err != nil {
+	if err := s.readContract(); err != nil {
 		return nil, err
 	}
 	unreadable := func(w http.ResponseWriter, r *http.Request, err error) {
@@ -38,19 +38,29 @@ func (s *Server) apiHandler(who func(*http.Request) (access.Actor, error)) (http
 	})
 	mux := http.NewServeMux()
 	api.HandlerWithOptions(strict, api.StdHTTPServerOptions{
-		BaseURL: apiBase, BaseRouter: mux, ErrorHandlerFunc: unreadable, Middlewares: []api.MiddlewareFunc{s.checkBody(contract)},
+		BaseURL: apiBase, BaseRouter: mux, ErrorHandlerFunc: unreadable, Middlewares: []api.MiddlewareFunc{s.checkBody(s.contract)},
 	})
 	return s.counted(http.MaxBytesHandler(s.guarded(mux, who), maxBody)), nil
 }
 
-// serveDocument serves what the API promises, to whoever reaches it: it is no secret.
-func serveDocument(e *echo.Echo) error {
-	document, err := api.DocumentJSON()
-	if err != nil {
-		return err
+// readContract reads what the API promises, once.
+func (s *Server) readContract() (err error) {
+	if s.contract == nil {
+		s.contract, err = api.ReadContract()
 	}
-	e.GET(apiBase+"/openapi.json", func(c echo.Context) error { return c.JSONBlob(http.StatusOK, document) })
-	return nil
+	return err
+}
+
+// serveDocument serves what the API promises, to whoever reaches it: it is no secret. Few ever ask.
+func serveDocument(e *echo.Echo) {
+	read := sync.OnceValues(api.DocumentJSON)
+	e.GET(apiBase+"/openapi.json", func(c echo.Context) error {
+		document, err := read()
+		if err != nil {
+			return err
+		}
+		return c.JSONBlob(http.StatusOK, document)
+	})
 }
 
 // socketHandler is the API for the unix socket, whose file permissions have let in who may do everything.
@@ -61,9 +71,7 @@ func (s *Server) socketHandler() (http.Handler, error) {
 		return nil, err
 	}
 	e := s.newEcho()
-	if err := serveDocument(e); err != nil {
-		return nil, err
-	}
+	serveDocument(e)
 	e.Any(apiBase+"/*", echo.WrapHandler(numbered(h)))
 	s.operational(e, s.serveMetrics(who))
 	return e, nil

@@ -39,9 +39,7 @@ func (s *Server) consoleHandler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := serveDocument(e); err != nil {
-		return nil, err
-	}
+	serveDocument(e)
 	e.Any(apiBase+"/*", echo.WrapHandler(numbered(s.fenced(operations))))
 	s.operational(e, numbered(s.fenced(s.serveMetrics(s.visitor))))
 	e.GET("/", func(c echo.Context) error {

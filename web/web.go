@@ -65,12 +65,13 @@ type Server struct {
 	socket, console net.Listener
 	tally           tally
 	bus             *bus
+	contract        *api.Contract // set by readContract
 	answers         answers
 }
 
 // Open starts to listen, so that what stands in the way is known before anything is served.
 func (s *Server) Open(ctx context.Context) error {
-	if err := removeDead(ctx, s.Socket); err != nil {
+	if err := errors.Join(s.readContract(), removeDead(ctx, s.Socket)); err != nil {
 		return err
 	}
 	var lc net.ListenConfig

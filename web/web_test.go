@@ -198,6 +198,30 @@ func TestAPI(t *testing.T) {
 	}
 }
 
+// What the API promises is there for whoever reaches it, as often as it is asked for.
+func TestDocumentIsServed(t *testing.T) {
+	t.Parallel()
+	_, socket, console := start(t, nil)
+	for _, url := range []string{"http://dialtone/api/v1/openapi.json", "http://dialtone/api/v1/openapi.json", "http://" + console + "/api/v1/openapi.json"} {
+		client := http.DefaultClient
+		if strings.Contains(url, "dialtone/") {
+			client = socket
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), `"openapi":"3.1.0"`) {
+			t.Errorf("%s: %d, %v, %.80s", url, resp.StatusCode, err, body)
+		}
+	}
+}
+
 func TestAPIProblems(t *testing.T) {
 	t.Parallel()
 	c, socket, _ := start(t, errors.New("the disk has a secret name"))
