@@ -30,15 +30,13 @@ func (s *Server) apiHandler(who func(*http.Request) (access.Actor, error)) (http
 	if err := s.readContract(); err != nil {
 		return nil, err
 	}
-	unreadable := func(w http.ResponseWriter, r *http.Request, err error) {
-		s.problem(w, r, fmt.Errorf("%w: %w", provision.ErrInvalid, err))
-	}
+	refuse := func(w http.ResponseWriter, r *http.Request, err error) { s.problem(w, r, unreadable(err)) }
 	strict := api.NewStrictHandlerWithOptions(operations{admin: s.Admin, keys: s.Keys, build: s.Build, server: s}, nil, api.StrictHTTPServerOptions{
-		RequestErrorHandlerFunc: unreadable, ResponseErrorHandlerFunc: s.problem,
+		RequestErrorHandlerFunc: refuse, ResponseErrorHandlerFunc: s.problem,
 	})
 	mux := http.NewServeMux()
 	api.HandlerWithOptions(strict, api.StdHTTPServerOptions{
-		BaseURL: apiBase, BaseRouter: mux, ErrorHandlerFunc: unreadable, Middlewares: []api.MiddlewareFunc{s.checkBody(s.contract)},
+		BaseURL: apiBase, BaseRouter: mux, ErrorHandlerFunc: refuse, Middlewares: []api.MiddlewareFunc{s.checkBody(s.contract)},
 	})
 	return s.counted(http.MaxBytesHandler(s.guarded(mux, who), maxBody)), nil
 }

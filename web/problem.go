@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/dialtone-project/dialtone/provision"
@@ -58,6 +59,34 @@ func (s *Server) checkBody(contract *api.Contract) api.MiddlewareFunc {
 			next.ServeHTTP(w, r)
 		})
 	}
+}
+
+// unreadable words what the generated code says of a request that it can't read, of its parameters above all.
+func unreadable(err error) error {
+	name, text := "", ""
+	if e, ok := errors.AsType[*api.InvalidParamFormatError](err); ok {
+		name, text = e.ParamName, "it is given more than once, or isn't what is wanted there"
+	}
+	if e, ok := errors.AsType[*api.TooManyValuesForParamError](err); ok {
+		name, text = e.ParamName, "it is given more than once"
+	}
+	if e, ok := errors.AsType[*api.RequiredParamError](err); ok {
+		name, text = e.ParamName, "it is missing"
+	}
+	if e, ok := errors.AsType[*strconv.NumError](err); ok {
+		switch {
+		case e.Func == "ParseBool":
+			text = "want true or false, not " + strconv.Quote(e.Num)
+		case errors.Is(e, strconv.ErrRange):
+			text = e.Num + " is out of bounds"
+		default:
+			text = "want a whole number, not " + strconv.Quote(e.Num)
+		}
+	}
+	if name == "" {
+		return fmt.Errorf("%w: %w", provision.ErrInvalid, err)
+	}
+	return violations([]api.Violation{{Pointer: "/" + name, Text: text}})
 }
 
 var errMediaType = errors.New("unsupported media type")

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -261,6 +262,13 @@ func TestAPIProblems(t *testing.T) {
 			t.Errorf("explain %s: %d %+v", body, status, p)
 		}
 	}
+	for path, want := range map[string]string{
+		"/requests/many/replay": `want a whole number, not "many"`, "/requests/9223372036854775808/replay": "9223372036854775808 is out of bounds",
+	} {
+		if status, p := post(path, ``); status != http.StatusBadRequest || len(p.Errors) != 1 || p.Errors[0].Pointer != "/number" || p.Errors[0].Detail != want {
+			t.Errorf("POST %s: %d %+v, want %q", path, status, p, want)
+		}
+	}
 	for path, want := range map[string]int{
 		"/nothing": http.StatusNotFound, "/phones/x/nothing": http.StatusNotFound, "/version": http.StatusMethodNotAllowed, "/../docs": http.StatusNotFound,
 	} {
@@ -336,4 +344,5 @@ func TestOpenTwice(t *testing.T) {
 	if err := second.Open(t.Context()); err == nil || !strings.Contains(err.Error(), "another dialtone") {
 		t.Errorf("a second server on the socket: %v", err)
 	}
+	runtime.KeepAlive(first) // else its socket may be closed before
 }

@@ -2573,9 +2573,10 @@ type TakeBackParams struct {
 
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {
+	// Limit How many there are at most; 0 means 50.
 	Limit int32 `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// Before Only entries before the one of this number.
+	// Before Only entries before the one of this number; 0 means the newest.
 	Before int64 `form:"before,omitempty" json:"before,omitempty,omitzero"`
 }
 
@@ -2687,7 +2688,7 @@ type ImportFilesParams struct {
 
 // ListJobsParams defines parameters for ListJobs.
 type ListJobsParams struct {
-	// Limit How many items a page has at most.
+	// Limit How many items a page has at most; 0 means 100.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
 	// Cursor The page before's next; without it, the first page is given.
@@ -2712,7 +2713,7 @@ type ListLeasesParams struct {
 	// Active Only leases whose client holds the address now.
 	Active bool `form:"active,omitempty" json:"active,omitempty,omitzero"`
 
-	// Limit How many items a page has at most.
+	// Limit How many items a page has at most; 0 means 100.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
 	// Cursor The page before's next; without it, the first page is given.
@@ -2740,7 +2741,7 @@ type ReserveLeaseParams struct {
 
 // ListLinesParams defines parameters for ListLines.
 type ListLinesParams struct {
-	// Limit How many items a page has at most.
+	// Limit How many items a page has at most; 0 means 100.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
 	// Cursor The page before's next; without it, the first page is given.
@@ -2855,7 +2856,7 @@ type PutOptionsParams struct {
 
 // ListPhonesParams defines parameters for ListPhones.
 type ListPhonesParams struct {
-	// Limit How many items a page has at most.
+	// Limit How many items a page has at most; 0 means 100.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
 	// Cursor The page before's next; without it, the first page is given.
@@ -2982,6 +2983,7 @@ type IssuePhoneTokenParams struct {
 
 // ListRequestsParams defines parameters for ListRequests.
 type ListRequestsParams struct {
+	// Limit How many there are at most; 0 means 50.
 	Limit int32 `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
 	// Phone Only those of this phone, as far back as the trace reaches; all in one page, in their own order.
@@ -3000,7 +3002,7 @@ type ListRequestsParams struct {
 
 // ListReservationsParams defines parameters for ListReservations.
 type ListReservationsParams struct {
-	// Limit How many items a page has at most.
+	// Limit How many items a page has at most; 0 means 100.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
 	// Cursor The page before's next; without it, the first page is given.
@@ -3055,7 +3057,7 @@ type RevokeSessionParams struct {
 
 // ListSightingsParams defines parameters for ListSightings.
 type ListSightingsParams struct {
-	// Limit How many items a page has at most.
+	// Limit How many items a page has at most; 0 means 100.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
 	// Cursor The page before's next; without it, the first page is given.

@@ -45,9 +45,10 @@ type operation struct {
 }
 
 type parameter struct {
-	Ref  string `yaml:"$ref"`
-	Name string `yaml:"name"`
-	In   string `yaml:"in"`
+	Ref    string  `yaml:"$ref"`
+	Name   string  `yaml:"name"`
+	In     string  `yaml:"in"`
+	Schema *schema `yaml:"schema"`
 }
 
 type response struct {
@@ -132,25 +133,28 @@ func (c *Contract) Request(operation string, body []byte) []Violation {
 	return nil
 }
 
-// Query returns which parameters of a query the document has not of the operation: one that is misspelt, such as dryrun,
+// Query returns in what a query differs from what the document has of the operation. One that is misspelt, such as dryrun,
 // mustn't pass for none.
-func (c *Contract) Query(operation string, query url.Values) (list []Violation) {
-	var known []string
+func (c *Contract) Query(operation string, query url.Values) []Violation {
+	known := make(map[string]*schema)
 	for _, p := range c.operations[operation].Parameters {
 		if name, ok := strings.CutPrefix(p.Ref, "#/components/parameters/"); ok {
 			p = c.components.Parameters[name]
 		}
 		if p.In == "query" {
-			known = append(known, p.Name)
+			known[p.Name] = p.Schema
 		}
 	}
-	slices.Sort(known)
+	checking := checker{schemas: c.components.Schemas}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if !slices.Contains(known, name) {
-			list = append(list, Violation{Text: fmt.Sprintf("there is no parameter %q; there are %s", name, cmp.Or(choice(known), "none"))})
+		at := "/" + escape(name)
+		if s, ok := known[name]; !ok {
+			checking.note(at, "there is no such parameter; there are %s", cmp.Or(strings.Join(slices.Sorted(maps.Keys(known)), ", "), "none"))
+		} else {
+			checking.parameter(at, query[name], s)
 		}
 	}
-	return list
+	return checking.found
 }
 
 // Takes reports whether a body of a media type is one that the operation takes. What has no type, or isn't asked for, is
@@ -290,6 +294,32 @@ func (c *checker) value(at string, v any, s *schema) {
 		if s.Minimum != nil && x < *s.Minimum || s.Maximum != nil && x > *s.Maximum {
 			c.note(at, "%v is out of bounds: want %s", x, s.bounds())
 		}
+	}
+}
+
+// parameter looks at what a query has under one name.
+func (c *checker) parameter(at string, values []string, s *schema) {
+	if slices.Contains(typeNames(s.Type), "array") {
+		return // what is in the list is for who reads it
+	}
+	if len(values) != 1 {
+		c.note(at, "it is given more than once")
+		return
+	}
+	text := values[0]
+	switch {
+	case slices.Contains(typeNames(s.Type), "integer"):
+		if x, err := strconv.ParseInt(text, 10, 64); err != nil {
+			c.note(at, "want a whole number, not %q", text)
+		} else {
+			c.value(at, float64(x), s)
+		}
+	case slices.Contains(typeNames(s.Type), "boolean"):
+		if _, err := strconv.ParseBool(text); err != nil {
+			c.note(at, "want true or false, not %q", text)
+		}
+	default:
+		c.value(at, text, s)
 	}
 }
 

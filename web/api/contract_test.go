@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,11 +45,18 @@ func TestQueryAndType(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ operation, query, want string }{
-		{"POST /phones/{phone}/retire", "dry_run=true", ""},
-		{"POST /phones/{phone}/retire", "dryrun=true", `there is no parameter "dryrun"; there are dry_run`},
-		{"GET /phones", "limit=1&sort=mac&cursor=x&filter=y", ""},
-		{"GET /version", "x=1", `there is no parameter "x"; there are none`},
+	for _, c := range []struct{ operation, query, pointer, want string }{
+		{"POST /phones/{phone}/retire", "dry_run=true", "", ""},
+		{"POST /phones/{phone}/retire", "dryrun=true", "/dryrun", "there is no such parameter; there are dry_run"},
+		{"POST /phones/{phone}/retire", "dry_run=perhaps", "/dry_run", `want true or false, not "perhaps"`},
+		{"GET /phones", "limit=1&sort=mac&cursor=x&filter=y", "", ""},
+		{"GET /phones", "limit=1001", "/limit", "1001 is out of bounds: want 0 to 1000"},
+		{"GET /phones", "limit=many", "/limit", `want a whole number, not "many"`},
+		{"GET /phones", "limit=9223372036854775808", "/limit", `want a whole number, not "9223372036854775808"`},
+		{"GET /phones", "limit=1&limit=2", "/limit", "it is given more than once"},
+		{"GET /phones", "sort=" + strings.Repeat("x", 65), "/sort", "want at most 64 characters"},
+		{"GET /phones/{phone}/offer", "params=1&params=66", "", ""},
+		{"GET /version", "x=1", "/x", "there is no such parameter; there are none"},
 	} {
 		values, err := url.ParseQuery(c.query)
 		if err != nil {
@@ -56,7 +64,7 @@ func TestQueryAndType(t *testing.T) {
 		}
 		var want []api.Violation
 		if c.want != "" {
-			want = []api.Violation{{Text: c.want}}
+			want = []api.Violation{{Pointer: c.pointer, Text: c.want}}
 		}
 		if diff := cmp.Diff(want, contract.Query(c.operation, values)); diff != "" {
 			t.Errorf("%s?%s (-want +got):\n%s", c.operation, c.query, diff)
