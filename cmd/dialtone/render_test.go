@@ -71,6 +71,8 @@ func TestRenderBeforeItAsks(t *testing.T) {
 	o := newOffice(t, nil)
 	const mac, file = "00:08:5d:00:00:09", "00085D000009.cfg"
 	o.steps(
+		step{[]string{"phone", "add", "00:08:5d:00:00:10"}, 0, ""},
+		step{[]string{"phone", "render", "00:08:5d:00:00:10"}, 0, "It has no plugin yet"},
 		step{[]string{"phone", "add", mac, "--plugin", "aastra-67xx-3.3.1", "--model", "6730i"}, 0, ""},
 		step{[]string{"phone", "render", mac}, 0, file},
 	)

@@ -39,6 +39,9 @@ phone.`,
 					_, err := io.WriteString(w, r.JSON200.Files[0].Text)
 					return err
 				}
+				if len(r.JSON200.Files) == 0 {
+					return empty(w, "It has no plugin yet, or one that says of no file that the phone asks for it.")
+				}
 				var rows [][]string
 				for _, f := range r.JSON200.Files {
 					size := ""
