@@ -2,6 +2,7 @@ package provision
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -21,6 +22,8 @@ func StatusOf(err error) Status {
 		return StatusForbidden
 	case errors.Is(err, ErrInvalid):
 		return StatusInvalid
+	case errors.Is(err, context.Canceled):
+		return StatusGone
 	}
 	return StatusFailed
 }
@@ -31,7 +34,7 @@ const maxCountedPlugins = 1000
 //nolint:gochecknoglobals // constants
 var (
 	countedProtos   = [...]Proto{DHCP, TFTP, HTTP, SIP}
-	countedStatuses = [...]Status{StatusOK, StatusMissing, StatusForbidden, StatusInvalid, StatusFailed}
+	countedStatuses = [...]Status{StatusOK, StatusMissing, StatusForbidden, StatusInvalid, StatusGone, StatusFailed}
 	countedKinds    = [...]string{AttrMAC, AttrSerial, AttrUUID}
 )
 
@@ -229,10 +232,14 @@ func (c *Counters) counted() (list []countedPlugin) {
 	return list
 }
 
-// rendered counts that a plugin has made a file of a template, or failed to. Nil doesn't count.
+// rendered counts that a plugin has made a file of a template, or failed to; not that it was stopped because nobody waits
+// for it any more. Nil doesn't count.
 func (c *Counters) rendered(id PluginID, took time.Duration, err error) {
 	if c == nil {
 		return
+	}
+	if errors.Is(err, context.Canceled) {
+		return // it was stopped: neither how long nor how well is known
 	}
 	p := c.of(id)
 	p.render.Observe(took)

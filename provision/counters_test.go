@@ -1,7 +1,10 @@
 package provision_test
 
 import (
+	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +43,33 @@ func TestRenderingsAreCounted(t *testing.T) {
 		if c.N != want {
 			t.Errorf("%s of %q that came to %s: got %d, want %d", c.Proto, c.Plugin, c.Status, c.N, want)
 		}
+	}
+}
+
+// A phone that hangs up while its file is made is no fault of the plugin's, nor of ours.
+func TestHangingUpIsNoFailure(t *testing.T) {
+	t.Parallel()
+	w := renderWorld(t)
+	ctx, hangUp := context.WithCancel(t.Context())
+	count := 0
+	p := telling(t, "3.2.2", 0, &count)
+	p.OnAnswer = func(ctx context.Context, _ provision.Route, _ *provision.View) (*provision.Answer, error) {
+		hangUp()
+		return nil, fmt.Errorf("labels.tmpl: line 3: %w", ctx.Err())
+	}
+	w.plugins.Set(p)
+	req := get(addrA, "labels.cfg", aastraAgent(aastraA, "3.2.2"))
+	if _, o := w.Handle(ctx, &req); o.Status() != provision.StatusGone || !strings.Contains(o.Err.Error(), "hung up") {
+		t.Errorf("status %s (%v), want that it hung up", o.Status(), o.Err)
+	}
+	for _, r := range w.Counters.Renderings() {
+		if r.Errors != 0 || r.Took != nil && observed(r.Took) != 0 {
+			t.Errorf("got %+v, want no rendering", r)
+		}
+	}
+	gone := slices.IndexFunc(w.Counters.Outcomes(), func(c provision.Count) bool { return c.Status == provision.StatusGone && c.N == 1 })
+	if gone < 0 {
+		t.Errorf("got %+v, want one that is gone", w.Counters.Outcomes())
 	}
 }
 

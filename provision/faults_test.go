@@ -151,8 +151,8 @@ func TestEndedContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := tftp(addrA, "x")
-	if _, o := w.Handle(ctx, &r); !errors.Is(o.Err, context.Canceled) || o.Status() != provision.StatusFailed {
-		t.Errorf("error = %v, want %v", o.Err, context.Canceled)
+	if _, o := w.Handle(ctx, &r); !errors.Is(o.Err, context.Canceled) || o.Status() != provision.StatusGone || !strings.Contains(o.Err.Error(), "hung up") {
+		t.Errorf("error = %v (%s), want that whoever asked hung up", o.Err, o.Status())
 	}
 }
 

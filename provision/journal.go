@@ -213,6 +213,7 @@ const (
 	StatusMissing   Status = "missing"   // there is no such file
 	StatusForbidden Status = "forbidden" // there is, but not for this one; the phone is told that it's missing
 	StatusInvalid   Status = "invalid"
+	StatusGone      Status = "gone"   // whoever asked had hung up before there was an answer
 	StatusFailed    Status = "failed" // our fault
 )
 

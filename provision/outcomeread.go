@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -159,6 +160,8 @@ func errorOf(s Status, text string) error {
 		return told{text, ErrForbidden}
 	case StatusInvalid:
 		return told{text, ErrInvalid}
+	case StatusGone:
+		return told{text, context.Canceled}
 	case StatusOK, StatusFailed:
 	}
 	return told{text, nil}

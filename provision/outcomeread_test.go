@@ -56,6 +56,19 @@ func TestOutcomeSurvivesJSON(t *testing.T) {
 	}
 }
 
+// What a request came to is the same after a restart.
+func TestStatusSurvivesJSON(t *testing.T) {
+	for _, s := range countedStatuses {
+		text := ""
+		if s != StatusOK {
+			text = "why"
+		}
+		if got := StatusOf(errorOf(s, text)); got != s {
+			t.Errorf("%s is read back as %s", s, got)
+		}
+	}
+}
+
 func generic(t *testing.T, data []byte) map[string]any {
 	t.Helper()
 	var m map[string]any

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -304,6 +305,9 @@ func (r *passage) stage(ctx context.Context, name string, run func(context.Conte
 	err := ctx.Err()
 	if err == nil {
 		err = run(ctx)
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = goneError{}
 	}
 	if err != nil {
 		r.out.Err = fmt.Errorf("%s: %w", name, err)

@@ -188,6 +188,8 @@ func stageState(o *Outcome) (StageState, string) {
 		return StageMissing, oneLine(o.Err)
 	case StatusForbidden:
 		return StageRefused, oneLine(o.Err)
+	case StatusGone:
+		return StageBroken, oneLine(o.Err)
 	case StatusFailed:
 		return StageFailed, oneLine(o.Err)
 	}

@@ -1,6 +1,7 @@
 package provision_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -41,6 +42,8 @@ func story(t *testing.T, text string) (all []*provision.Outcome, at func(seconds
 			o.Err = provision.ErrNotFound
 		case "refused":
 			o.Err = fmt.Errorf("nobody vouches for it: %w", provision.ErrForbidden)
+		case "gone":
+			o.Err = fmt.Errorf("answer: hung up: %w", context.Canceled)
 		case "failed":
 			o.Err = errors.New("template x: line 3")
 		case "broken":
@@ -107,6 +110,11 @@ func TestTimeline(t *testing.T) {
 			"0 bound\n4 SEP.cnf.xml broken", 5,
 			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=broken RINGLIST.XML=waiting"},
 			"10 of 100 bytes",
+		},
+		"hung up": {
+			"0 bound\n4 SEP.cnf.xml gone", 5,
+			[]string{"stuck SEP.cnf.xml: dhcp=done CTLSEP.tlv=waiting SEP.cnf.xml=broken RINGLIST.XML=waiting"},
+			"hung up",
 		},
 		"tried again with success": {
 			"0 bound\n4 SEP.cnf.xml broken\n8 SEP.cnf.xml", 9,

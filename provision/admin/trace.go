@@ -215,7 +215,7 @@ func driftState(f trace.Fetch, now *provision.Outcome) DriftState {
 		return DriftChanged
 	case provision.StatusMissing:
 		return DriftGone
-	case provision.StatusForbidden, provision.StatusInvalid, provision.StatusFailed:
+	case provision.StatusForbidden, provision.StatusInvalid, provision.StatusGone, provision.StatusFailed:
 	}
 	return DriftUnknown
 }

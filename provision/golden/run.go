@@ -180,7 +180,7 @@ func (o outcome) status() string {
 		return "403"
 	case provision.StatusMissing, provision.StatusInvalid:
 		return "404"
-	case provision.StatusFailed:
+	case provision.StatusGone, provision.StatusFailed:
 	}
 	return "500"
 }

@@ -89,8 +89,11 @@ func (s *Server) answer(w *writer, r *http.Request) result {
 	if answer == nil {
 		status := statusFor(out.Err)
 		refuse(w, status)
-		if status == http.StatusNotFound {
+		switch {
+		case status == http.StatusNotFound:
 			return resultNotFound
+		case out.Status() == provision.StatusGone:
+			return resultBroken
 		}
 		return resultFailed
 	}

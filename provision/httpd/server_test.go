@@ -191,6 +191,7 @@ func TestErrorKinds(t *testing.T) {
 		{"forbidden", provision.ErrForbidden, 404},
 		{"invalid", provision.ErrInvalid, 404},
 		{"conflict", provision.ErrConflict, 503},
+		{"hung up", context.Canceled, 503},
 		{"other", errors.New("too many open files"), 503},
 		{"panic", nil, 503},
 	} {
@@ -219,6 +220,16 @@ func TestErrorKinds(t *testing.T) {
 		}
 		if got, want := s.Stats().Panics == 1, c.err == nil; got != want {
 			t.Errorf("%s: panic counted: got %v, want %v", c.name, got, want)
+		}
+		came := "failed"
+		switch {
+		case c.status == 404:
+			came = "not found"
+		case errors.Is(c.err, context.Canceled):
+			came = "broken" // no fault of ours
+		}
+		if got := s.Stats().Results; got[came] != 1 {
+			t.Errorf("%s: counted as %v, want %s", c.name, got, came)
 		}
 	}
 }
