@@ -197,7 +197,7 @@ func Default() Settings {
 		Console: Console{Enabled: true, Listen: netip.MustParseAddrPort("127.0.0.1:8080"), Names: []string{}},
 		Plugins: Plugins{Watch: true},
 		Guard:   Guard{Outside: "strict", AddMax: 50_000},
-		Journal: Journal{Size: 2000, Disk: 64, Days: 30},
+		Journal: Journal{Size: 1000, Disk: 64, Days: 30},
 		Backup:  Backup{Every: 24 * time.Hour, Keep: 7},
 		Log:     Log{Level: slog.LevelInfo, Format: FormatText},
 	}

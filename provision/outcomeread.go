@@ -13,10 +13,28 @@ import (
 
 // UnmarshalJSON reads what [Outcome.MarshalJSON] wrote. Errors keep their text and their kind; what isn't in the JSON
 // form, such as the names of templates, is empty.
-func (o *Outcome) UnmarshalJSON(data []byte) error {
-	var in outcomeJSON
+func (o *Outcome) UnmarshalJSON(data []byte) error { return new(OutcomeReader).Read(data, o) }
+
+// OutcomeReader reads outcomes of which there are many: what they have in common, such as the layers of a config, is in
+// memory once, as it is of outcomes that the pipeline makes. The zero value is ready. It isn't safe for concurrent use.
+type OutcomeReader struct {
+	layers map[string]map[string]ConfigID // by their JSON text
+	words  map[string]string
+}
+
+// Read reads an outcome as [Outcome.UnmarshalJSON] does. If there is an error, o is as it was.
+func (m *OutcomeReader) Read(data []byte, o *Outcome) error {
+	var in struct {
+		outcomeJSON
+
+		Layers json.RawMessage `json:"layers"` // in place of those in outcomeJSON
+	}
 	if err := json.Unmarshal(data, &in); err != nil {
 		return err
+	}
+	layers, err := m.layersOf(in.Layers)
+	if err != nil {
+		return fmt.Errorf("outcome %d: %w", in.ID, err)
 	}
 	req, err := in.Request.request(in.ID)
 	if err != nil {
@@ -32,7 +50,7 @@ func (o *Outcome) UnmarshalJSON(data []byte) error {
 	}
 	out := Outcome{
 		Request: req, Policy: policy, Remarks: in.Remarks, Identity: id, Lookups: in.Lookups, Created: in.Created, Sighted: in.Sighted,
-		Plugin: in.Plugin, Layers: in.Layers, Err: errorOf(in.Status, in.Error),
+		Plugin: in.Plugin, Layers: layers, Err: errorOf(in.Status, in.Error),
 	}
 	for _, c := range in.Claims {
 		claim, err := c.claim()
@@ -80,8 +98,73 @@ func (o *Outcome) UnmarshalJSON(data []byte) error {
 	if d := in.Delivery; d != nil {
 		out.Delivery = &Delivery{Bytes: d.Bytes, Took: seconds(d.Took), Err: errorOf(StatusFailed, d.Error)}
 	}
+	m.share(&out)
 	*o = out
 	return nil
+}
+
+// layersOf returns what the JSON text says, for the same text always the same map: nobody writes to it.
+func (m *OutcomeReader) layersOf(text []byte) (map[string]ConfigID, error) {
+	if len(text) == 0 {
+		return nil, nil
+	}
+	if layers, ok := m.layers[string(text)]; ok {
+		return layers, nil
+	}
+	var layers map[string]ConfigID
+	if err := json.Unmarshal(text, &layers); err != nil {
+		return nil, err
+	}
+	if m.layers == nil {
+		m.layers = make(map[string]map[string]ConfigID)
+	}
+	m.layers[string(text)] = layers
+	return layers, nil
+}
+
+// share replaces the texts that outcomes are likely to have in common by those of earlier ones.
+func (m *OutcomeReader) share(o *Outcome) {
+	if m.words == nil {
+		m.words = make(map[string]string)
+	}
+	for i := range o.Claims {
+		c := &o.Claims[i]
+		shareWords(m, &c.Attr, &c.Value, &c.By)
+	}
+	for i := range o.Scores {
+		shareWords(m, &o.Scores[i].Plugin)
+		shareWords(m, &o.Scores[i].Why)
+	}
+	for i := range o.Steps {
+		shareWords(m, &o.Steps[i].Stage, &o.Steps[i].Note)
+	}
+	for k, v := range o.Request.Fields {
+		o.Request.Fields[m.word(k)] = m.word(v)
+	}
+	d, id := &o.Device, &o.Identity
+	shareWords(m, &d.Serial, &d.UUID, &d.Vendor, &d.Model, &d.Version, &d.Label, &id.Serial, &id.UUID, &id.Vendor, &id.Model, &id.Version)
+	shareWords(m, &o.Request.Path, &o.Request.Raw, &o.Policy.Network, &o.Route.Rule, &o.Verdict.Rule, &o.Verdict.Why, &o.Type)
+	shareWords(m, &o.Plugin, &d.Plugin)
+	shareWords(m, &d.ID)
+	shareWords(m, &d.Config)
+	shareWords(m, &o.Request.Proto)
+	for i := range o.Lookups {
+		shareWords(m, &o.Lookups[i])
+	}
+}
+
+func shareWords[S ~string](m *OutcomeReader, words ...*S) {
+	for _, w := range words {
+		*w = S(m.word(string(*w)))
+	}
+}
+
+func (m *OutcomeReader) word(s string) string {
+	if w, ok := m.words[s]; ok {
+		return w
+	}
+	m.words[s] = s
+	return s
 }
 
 func (r *requestJSON) request(id uint64) (Request, error) {

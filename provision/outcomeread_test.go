@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -53,6 +54,46 @@ func TestOutcomeSurvivesJSON(t *testing.T) {
 	var answer struct{ Answer *answerJSON }
 	if err := json.Unmarshal(got, &answer); err != nil || answer.Answer == nil || *answer.Answer != *full.Answer {
 		t.Errorf("answer %+v, %v; want %+v", answer.Answer, err, full.Answer)
+	}
+}
+
+// Outcomes that are read together are as when each is read alone, and have in memory only once what is the same in all.
+func TestReaderShares(t *testing.T) {
+	var full outcomeJSON
+	fill(t, reflect.ValueOf(&full).Elem(), "")
+	full.Status, full.Error = StatusOK, ""
+	full.Scores = []scoreJSON{{"p-1", SupportComplete.String(), int(SupportComplete), "why"}}
+	line, err := json.Marshal(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var alone, first, second Outcome
+	if err := json.Unmarshal(line, &alone); err != nil {
+		t.Fatal(err)
+	}
+	var reader OutcomeReader
+	for _, o := range []*Outcome{&first, &second} {
+		if err := reader.Read(line, o); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(*o, alone) {
+			t.Errorf("read with others it is %+v, want %+v", *o, alone)
+		}
+	}
+	if len(first.Layers) == 0 || reflect.ValueOf(first.Layers).Pointer() != reflect.ValueOf(second.Layers).Pointer() {
+		t.Error("the layers are in memory twice")
+	}
+	if a, b := first.Claims[0].Value, second.Claims[0].Value; a == "" || unsafe.StringData(a) != unsafe.StringData(b) {
+		t.Error("a claim's value is in memory twice")
+	}
+	for name, text := range map[string]string{"an array": `["x"]`, "a number": `{"x":1}`} {
+		o := second
+		if err := reader.Read([]byte(`{"id":7,"layers":`+text+`}`), &o); err == nil || !strings.Contains(err.Error(), "outcome 7") {
+			t.Errorf("layers that are %s: %v", name, err)
+		}
+		if !reflect.DeepEqual(o, second) {
+			t.Errorf("layers that are %s: the outcome has changed", name)
+		}
 	}
 }
 

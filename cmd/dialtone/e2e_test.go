@@ -431,7 +431,7 @@ func TestForeignFile(t *testing.T) {
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, nil)
-	addr := o.lease("00:1b:54:00:00:01", ciscoClass)
+	addr := o.knownAs("00:1b:54:00:00:01", ciscoClass)
 	out, code := o.cli("explain", "RRQ", "SEP001B54000001.cnf.xml", "--from", addr.String())
 	for _, want := range []string{
 		"extract", "retrieve", "update", "route", "guard", "answer",

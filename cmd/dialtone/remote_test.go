@@ -7,13 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,17 +46,17 @@ func (o *office) tokenFile(role string, scopes ...string) string {
 	return write("token", created.Secret)
 }
 
-// known leases an address to a phone and waits until it is among the phones, which is a moment later.
-func (o *office) known(mac string) {
+// known leases an address to an Aastra and waits until it is among the phones, which is a moment later.
+func (o *office) known(mac string) netip.Addr { return o.knownAs(mac, aastraClass) }
+
+// knownAs is known for a phone of any class.
+func (o *office) knownAs(mac, class string) netip.Addr {
 	o.t.Helper()
-	o.lease(mac, aastraClass)
-	for range 500 {
-		if slices.ContainsFunc(o.phones(), func(p api.Phone) bool { return p.Mac == mac }) {
-			return
-		}
-		<-time.After(10 * time.Millisecond)
-	}
-	o.t.Fatalf("%s isn't among the phones", mac)
+	addr := o.lease(mac, class)
+	waitFor(o.t, mac+" is among the phones", func() bool {
+		return slices.ContainsFunc(o.phones(), func(p api.Phone) bool { return p.Mac == mac })
+	})
+	return addr
 }
 
 // away runs a verb as another machine does, without the daemon's folder.

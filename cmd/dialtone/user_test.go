@@ -84,7 +84,7 @@ func TestUserVerbs(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &created); err != nil || !strings.HasPrefix(created.Secret, "dialtone_pat_") {
 		t.Fatalf("token: %s, %v", out, err)
 	}
-	o.lease("00:08:5d:00:00:07", aastraClass)
+	o.known("00:08:5d:00:00:07")
 	o.steps(
 		step{[]string{"session", "list"}, 0, "desk"},
 		step{[]string{"session", "revoke", sessions.Sessions[0].ID}, 0, ""},

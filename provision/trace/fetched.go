@@ -37,36 +37,53 @@ func (f *fetches) note(o *provision.Outcome) {
 	if d := o.Delivery; d == nil || d.Err != nil || d.Bytes < o.Size {
 		return
 	}
-	x := Fetch{
+	f.add(o.Device.ID, Fetch{
 		Path: o.Request.Path, Proto: o.Request.Proto, UserAgent: o.Request.Fields[provision.FieldUserAgent],
 		Hash: o.Hash, At: o.Request.At, Request: o.Request.ID,
-	}
+	})
+}
+
+// add remembers a fetch, unless a later one of the same file is known, or as many later ones as are remembered.
+func (f *fetches) add(id provision.DeviceID, x Fetch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.byDevice == nil {
 		f.byDevice = make(map[provision.DeviceID][]Fetch)
 	}
-	list := f.byDevice[o.Device.ID]
-	switch i := slices.IndexFunc(list, func(y Fetch) bool { return y.Path == x.Path }); {
-	case i >= 0 && list[i].Request > x.Request:
-	case i >= 0:
-		list[i] = x
-	case len(list) == maxFetches:
-		oldest := 0
+	list := f.byDevice[id]
+	at := slices.IndexFunc(list, func(y Fetch) bool { return y.Path == x.Path })
+	if at < 0 {
+		if len(list) < maxFetches {
+			f.byDevice[id] = append(list, x)
+			return
+		}
+		at = 0 // the oldest
 		for i := range list {
-			if list[i].At.Before(list[oldest].At) {
-				oldest = i
+			if list[i].Request < list[at].Request {
+				at = i
 			}
 		}
-		list[oldest] = x
-	default:
-		f.byDevice[o.Device.ID] = append(list, x)
+	}
+	if list[at].Request <= x.Request {
+		list[at] = x
 	}
 }
 
-// recall takes in what the files say, which is why a start doesn't wait for it.
+// has reports whether a fetch of a file is remembered. It may say no of one whose names have backslashes in JSON.
+func (f *fetches) has(id, path []byte) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.ContainsFunc(f.byDevice[provision.DeviceID(id)], func(x Fetch) bool { return x.Path == string(path) })
+}
+
+// recall takes in what the files say, which is why a start doesn't wait for it. They are read from their end, and a phone
+// mostly fetches the same files again and again: what is about one of those is passed over unread.
 func (l *Log) recall(ctx context.Context) {
-	err := l.scan(ctx, []byte(`"answer":`), func(o *provision.Outcome) bool {
+	known := func(line []byte) bool {
+		id, path := quoted(line, ofDevice), quoted(line, ofPath)
+		return id != nil && path != nil && l.fetches.has(id[1:len(id)-1], path[1:len(path)-1])
+	}
+	err := l.scan(ctx, []byte(`"answer":`), known, func(o *provision.Outcome) bool {
 		l.fetches.note(o)
 		return true
 	})

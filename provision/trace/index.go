@@ -34,8 +34,11 @@ type line struct {
 	length int32
 }
 
-// ofDevice begins a device in an outcome's line. In a text of a client's the quotes would have backslashes.
-const ofDevice = `"device":{"id":`
+// What begins a device, and a request's path, in an outcome's line. In a text of a client's the quotes would have backslashes.
+const (
+	ofDevice = `"device":{"id":`
+	ofPath   = `,"path":`
+)
 
 // follow takes in what the segments have got, and forgets those that are gone.
 func (x *index) follow(names []string) error {
@@ -92,25 +95,26 @@ func (s *segment) follow(name string) error {
 func (s *segment) add(text []byte) {
 	l := line{at: s.read, length: int32(len(text))} //nolint:gosec // a line is of one outcome, whose parts are bounded
 	s.read += int64(len(text))
-	_, rest, ok := bytes.Cut(text, []byte(ofDevice))
+	if id := quoted(text, ofDevice); id != nil {
+		s.lines[string(id)] = append(s.lines[string(id)], l)
+	}
+}
+
+// quoted returns the JSON string that follows the first occurrence of a text, with its quotes; nil: there is none.
+func quoted(line []byte, after string) []byte {
+	_, rest, ok := bytes.Cut(line, []byte(after))
 	if !ok {
-		return
+		return nil
 	}
 	for i := 1; i < len(rest); i++ {
 		switch rest[i] {
 		case '\\':
 			i++
 		case '"':
-			id := rest[:i+1]
-			list, ok := s.lines[string(id)]
-			if !ok {
-				s.lines[string(id)] = []line{l}
-				return
-			}
-			s.lines[string(id)] = append(list, l)
-			return
+			return rest[:i+1]
 		}
 	}
+	return nil
 }
 
 // of returns where a device's lines stand in a segment.
@@ -165,13 +169,14 @@ func (l *Log) read(ctx context.Context, name string, lines []line, yield func(*p
 	}
 	defer f.Close()
 	var text []byte
+	var reader provision.OutcomeReader
 	for _, at := range slices.Backward(lines) {
 		text = slices.Grow(text[:0], int(at.length))[:at.length]
 		if _, err := f.ReadAt(text, at.at); err != nil {
 			return fmt.Errorf("trace: %w", err)
 		}
 		o := new(provision.Outcome)
-		if err := o.UnmarshalJSON(text); err != nil { // json.Unmarshal would go through it all once more
+		if err := reader.Read(text, o); err != nil {
 			l.log().WarnContext(ctx, "a line of the trace can't be read and is left out", "file", name, "err", err)
 			continue
 		}

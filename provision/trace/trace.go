@@ -7,14 +7,11 @@
 package trace
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -68,7 +65,7 @@ func (l *Log) Load(ctx context.Context, n int) ([]*provision.Outcome, uint64, er
 		return nil, 0, fmt.Errorf("trace: %w", err)
 	}
 	newest := make(map[uint64]*provision.Outcome, n)
-	err := l.scan(ctx, nil, func(o *provision.Outcome) bool {
+	err := l.scan(ctx, nil, nil, func(o *provision.Outcome) bool {
 		l.last = max(l.last, o.Request.ID)
 		if _, ok := newest[o.Request.ID]; ok || len(newest) < n {
 			if !ok { // of two lines about one request the newer one, which is met first, has more to tell
@@ -294,7 +291,7 @@ func (l *Log) Get(ctx context.Context, id uint64) (*provision.Outcome, bool, err
 	}
 	var found *provision.Outcome
 	look := func(names []string) error {
-		return l.scanIn(ctx, names, []byte(`"id":`+strconv.FormatUint(id, 10)+`,`), func(o *provision.Outcome) bool {
+		return l.scanIn(ctx, names, []byte(`"id":`+strconv.FormatUint(id, 10)+`,`), nil, func(o *provision.Outcome) bool {
 			if o.Request.ID == id {
 				found = o
 			}
@@ -316,33 +313,41 @@ func (l *Log) Get(ctx context.Context, id uint64) (*provision.Outcome, bool, err
 	return found, found != nil, err
 }
 
-// scan yields the outcomes whose line has the text, the newest first, until yield says that it is enough.
-func (l *Log) scan(ctx context.Context, text []byte, yield func(*provision.Outcome) bool) error {
+// scan yields the outcomes whose line has the text and isn't to be skipped (nil: none is), the newest first, until yield
+// says that it is enough.
+func (l *Log) scan(ctx context.Context, text []byte, skip func(line []byte) bool, yield func(*provision.Outcome) bool) error {
 	l.mu.Lock()
 	names, err := l.names()
 	l.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
-	return l.scanIn(ctx, names, text, yield)
+	return l.scanIn(ctx, names, text, skip, yield)
 }
 
 // scanIn is scan of some segments, the oldest first.
-func (l *Log) scanIn(ctx context.Context, names []string, text []byte, yield func(*provision.Outcome) bool) error {
+func (l *Log) scanIn(
+	ctx context.Context, names []string, text []byte, skip func(line []byte) bool, yield func(*provision.Outcome) bool,
+) error {
+	var buf bytes.Buffer
 	for _, name := range slices.Backward(names) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		lines, err := l.lines(name, text)
+		lines, err := linesOf(name, text, &buf)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // dropped meanwhile
 		}
 		if err != nil {
 			return fmt.Errorf("trace: %w", err)
 		}
+		var reader provision.OutcomeReader
 		for _, line := range slices.Backward(lines) {
+			if skip != nil && skip(line) {
+				continue
+			}
 			o := new(provision.Outcome)
-			if err := json.Unmarshal(line, o); err != nil {
+			if err := reader.Read(line, o); err != nil {
 				l.log().WarnContext(ctx, "a line of the trace can't be read and is left out", "file", name, "err", err)
 				continue
 			}
@@ -354,35 +359,29 @@ func (l *Log) scanIn(ctx context.Context, names []string, text []byte, yield fun
 	return nil
 }
 
-// lines returns the complete lines of a segment that have the text.
-func (l *Log) lines(name string, text []byte) ([][]byte, error) {
+// linesOf returns the complete lines of a segment that have the text. They stand in the buffer, which is made larger if it
+// must be.
+func linesOf(name string, text []byte, buf *bytes.Buffer) ([][]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	buf.Reset()
+	if info, err := f.Stat(); err == nil {
+		buf.Grow(int(info.Size()) + bytes.MinRead) // else it would grow by doubling
+	}
+	if _, err := buf.ReadFrom(f); err != nil {
+		return nil, err
+	}
 	var lines [][]byte
-	var begun []byte // of a line that is longer than the reader's buffer
-	r := bufio.NewReaderSize(f, 64<<10)
-	for {
-		line, err := r.ReadSlice('\n')
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-			begun = append(begun, line...)
-			continue
-		case errors.Is(err, io.EOF): // what follows the last newline isn't written to its end
-			return lines, nil
-		case err != nil:
-			return nil, err
-		}
-		if len(begun) > 0 {
-			line = append(begun, line...)
-			begun = begun[:0]
-		}
-		if line = bytes.TrimSpace(line); len(line) > 0 && bytes.Contains(line, text) {
-			lines = append(lines, bytes.Clone(line))
+	for line := range bytes.Lines(buf.Bytes()) {
+		whole := line[len(line)-1] == '\n' // what follows the last newline isn't written to its end
+		if line = bytes.TrimSpace(line); whole && len(line) > 0 && bytes.Contains(line, text) {
+			lines = append(lines, line)
 		}
 	}
+	return lines, nil
 }
 
 func (l *Log) close() {

@@ -1,8 +1,10 @@
 package trace
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -125,7 +127,7 @@ func TestOutcomesBeforeRun(t *testing.T) {
 		if again, _ := load(t, &Log{Dir: l.Dir}, 10); !slices.Equal(ids(again), ids(all)) {
 			t.Errorf("after a restart there are %v", ids(again))
 		}
-		if lines, err := next.lines(next.segment(first.Request.ID), nil); err != nil || len(lines) != 2 {
+		if lines, err := linesOf(next.segment(first.Request.ID), nil, new(bytes.Buffer)); err != nil || len(lines) != 2 {
 			t.Errorf("%d lines, %v: what was written already was written again", len(lines), err)
 		}
 	})
@@ -373,19 +375,72 @@ func TestFetched(t *testing.T) {
 	})
 }
 
+// Whether they come in their order or, as those of a start do, the newest first.
 func TestFetchesAreBounded(t *testing.T) {
-	var f fetches
 	at := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
-	for n := range 2 * maxFetches {
-		f.note(&provision.Outcome{
-			Request: provision.Request{ID: uint64(n + 1), At: at.Add(time.Duration(n) * time.Second), Path: strconv.Itoa(n)},
-			Device:  provision.Device{ID: "d"}, Route: provision.Route{Rule: "r"}, Delivery: &provision.Delivery{},
-		})
+	for _, order := range []string{"rising", "falling"} {
+		var l Log
+		for i := range 2 * maxFetches {
+			n := i
+			if order == "falling" {
+				n = 2*maxFetches - 1 - i
+			}
+			l.fetches.note(&provision.Outcome{
+				Request: provision.Request{ID: uint64(n + 1), At: at.Add(time.Duration(n) * time.Second), Path: strconv.Itoa(n)},
+				Device:  provision.Device{ID: "d"}, Route: provision.Route{Rule: "r"}, Delivery: &provision.Delivery{},
+			})
+		}
+		got := l.Fetched("d")
+		if len(got) != maxFetches || slices.ContainsFunc(got, func(x Fetch) bool { return x.Request <= maxFetches }) {
+			t.Errorf("%s: %d files are remembered, want the %d newest", order, len(got), maxFetches)
+		}
 	}
-	l := Log{fetches: fetches{byDevice: f.byDevice}}
-	got := l.Fetched("d")
-	if len(got) != maxFetches || slices.ContainsFunc(got, func(x Fetch) bool { return x.Request <= maxFetches }) {
-		t.Errorf("%d files are remembered, want the %d newest", len(got), maxFetches)
+}
+
+// Of each file the last fetch counts, of lines that are passed over unread and of others: a name with characters that JSON
+// escapes is always read. A later line that is no fetch hides no earlier one that is.
+func TestRecall(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var lines []string
+	for i, x := range []struct{ device, path, more string }{
+		{"a", "x.cfg", ""},
+		{"a", "y.cfg", ""},
+		{"b", "x.cfg", ""},
+		{"a", `q"&é.cfg`, ""},
+		{"a", "x.cfg", ""},
+		{"a", `q"&é.cfg`, ""},
+		{"b", "x.cfg", `,"error":"gone"`},
+		{"a", "none.cfg", `,"error":"gone"`},
+	} {
+		device, err := json.Marshal(x.device)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := json.Marshal(x.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, fmt.Sprintf(`{"id":%d,"status":"ok","request":{"proto":"http","at":"2026-01-02T03:04:05Z","path":%s},"device":{"id":%s},`+
+			`"route":{"rule":"r","class":"site"},"answer":{"type":"text/plain","size":3,"sha256":"%064x"},"delivery":{"bytes":3,"took_seconds":0.1%s}}`+"\n",
+			i+1, path, device, i+1, x.more))
+	}
+	for i, part := range [][]string{lines[:3], lines[3:]} {
+		name := filepath.Join(dir, fmt.Sprintf("%020d%s", 1+3*i, suffix))
+		if err := os.WriteFile(name, []byte(strings.Join(part, "")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := &Log{Dir: dir}
+	l.recall(t.Context())
+	for device, want := range map[provision.DeviceID]string{"a": `q"&é.cfg 6, x.cfg 5, y.cfg 2`, "b": "x.cfg 3"} {
+		var got []string
+		for _, x := range l.Fetched(device) {
+			got = append(got, fmt.Sprint(x.Path, " ", x.Request))
+		}
+		if got := strings.Join(got, ", "); got != want {
+			t.Errorf("%s fetched %s, want %s", device, got, want)
+		}
 	}
 }
 
