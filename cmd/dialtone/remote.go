@@ -70,11 +70,23 @@ func (a *app) transport(timeout time.Duration) (*api.Client, error) {
 		// The API sends nobody elsewhere, and a token is for the one that it was written for.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	c, err := api.NewClient(base, append(options, api.WithHTTPClient(client))...)
+	c, err := api.NewClient(base, append(options, api.WithHTTPClient(plainly{client}))...)
 	if err != nil {
 		return nil, fmt.Errorf("daemon's client: %w", err)
 	}
 	return c, nil
+}
+
+// plainly does requests whose errors don't begin with the method and the URL, which mean nothing to who gave a verb.
+type plainly struct{ *http.Client }
+
+// Do implements [api.HttpRequestDoer].
+func (c plainly) Do(r *http.Request) (*http.Response, error) {
+	resp, err := c.Client.Do(r)
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	return resp, err
 }
 
 // distantServer is the URL of a daemon elsewhere; empty: the one of the state folder is meant.

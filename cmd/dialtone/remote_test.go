@@ -114,6 +114,9 @@ func TestAnotherMachine(t *testing.T) {
 			if code != tt.code || !strings.Contains(stdout+stderr, tt.want) {
 				t.Errorf("got exit %d, %s%s; want %d, %q", code, stdout, stderr, tt.code, tt.want)
 			}
+			if strings.Contains(stderr, apiPath) {
+				t.Errorf("%s tells of URLs that nobody has typed", stderr)
+			}
 			if strings.Contains(stdout+stderr, strings.TrimSpace(string(secret))) {
 				t.Error("the token is in the output")
 			}
