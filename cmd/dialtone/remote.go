@@ -77,7 +77,8 @@ func (a *app) transport(timeout time.Duration) (*api.Client, error) {
 	return c, nil
 }
 
-// plainly does requests whose errors don't begin with the method and the URL, which mean nothing to who gave a verb.
+// plainly does requests whose errors don't begin with the method and the URL, which mean nothing to whoever gave a verb, and
+// have a remedy.
 type plainly struct{ *http.Client }
 
 // Do implements [api.HttpRequestDoer].
@@ -85,6 +86,9 @@ func (c plainly) Do(r *http.Request) (*http.Response, error) {
 	resp, err := c.Client.Do(r)
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		err = fmt.Errorf("%w; if it is the right daemon, name the file with its authority: --ca", err)
 	}
 	return resp, err
 }

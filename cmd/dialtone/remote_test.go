@@ -101,7 +101,7 @@ func TestAnotherMachine(t *testing.T) {
 		{"loopback", nil, []string{"phone", "list", "--server", console, "--token-file", token}, 0, "00:08:5d:00:00:07"},
 		{"environment", map[string]string{"DIALTONE_SERVER": front.URL + "/", "DIALTONE_TOKEN": string(secret), "DIALTONE_CA": ca}, []string{"phone", "show", "00-08-5D-00-00-07"}, 0, "00:08:5d"},
 		{"beyond the token", nil, []string{"phone", "retire", "00:08:5d:00:00:07", "--server", console, "--token-file", token}, exitForbidden, ""},
-		{"unknown authority", nil, []string{"phone", "list", "--server", front.URL, "--token-file", token}, exitFailure, "certificate"},
+		{"unknown authority", nil, []string{"phone", "list", "--server", front.URL, "--token-file", token}, exitFailure, "its authority: --ca"},
 		{"no token", nil, []string{"phone", "list", "--server", front.URL, "--ca", ca}, exitUsage, "dialtone token create"},
 		{"wrong token", map[string]string{"DIALTONE_TOKEN": "dialtone_pat_wrong"}, []string{"phone", "list", "--server", console}, exitForbidden, ""},
 		{"in the clear", nil, []string{"phone", "list", "--server", "http://192.0.2.1:8080", "--token-file", token}, exitUsage, "use https"},
