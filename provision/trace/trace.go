@@ -284,8 +284,12 @@ func (l *Log) names() ([]string, error) {
 // Get returns the outcome of a request; false: the trace doesn't have it, or has it no longer.
 func (l *Log) Get(ctx context.Context, id uint64) (*provision.Outcome, bool, error) {
 	l.mu.Lock()
+	last := l.last
 	names, err := l.names()
 	l.mu.Unlock()
+	if id > last {
+		return nil, false, nil // a number that nobody has yet isn't looked for in all files
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("trace: %w", err)
 	}

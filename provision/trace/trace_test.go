@@ -473,6 +473,7 @@ func TestGet(t *testing.T) {
 	if err := os.WriteFile(l.segment(10), []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	load(t, l, 1)
 	quick := 0
 	for id := uint64(9); id < n+2; id++ {
 		o := near(l.segment(10), id)
@@ -495,5 +496,14 @@ func TestGet(t *testing.T) {
 		if err != nil || ok != tt.ok || ok && (o.Request.ID != tt.id || o.Request.Path != tt.path) {
 			t.Errorf("%d: got %v, %v, %v", tt.id, o, ok, err)
 		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := l.Get(t.Context(), 9999); ok || err != nil {
+		t.Errorf("a number beyond the last: got %v, %v; want that no file is looked at", ok, err)
+	}
+	if _, _, err := l.Get(t.Context(), 10); err == nil {
+		t.Error("files that can't be read are taken for empty")
 	}
 }
