@@ -1,5 +1,11 @@
 package provision
 
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
 // Wrap returns a copy of params in the form in which they are kept: the values of secret keys are Secrets, whole
 // numbers int64s, nested maps map[string]any. Values of the wrong type are left for [Check] to find.
 func Wrap(p Params) Params { return wrap(p, vocabulary) }
@@ -121,4 +127,58 @@ func filled(m map[string]any, rows *level) Params {
 		out[k] = full
 	}
 	return out
+}
+
+// ParamAt returns the row of the vocabulary for a path such as "sip_lines.1.username"; nil: there is none. An entry of a
+// table has its table's.
+func ParamAt(path string) *Param {
+	var row *Param
+	rows, inTable := vocabulary, false
+	for key := range strings.SplitSeq(path, ".") {
+		if inTable { // this is the number of an entry
+			inTable, rows = false, row.entry
+			continue
+		}
+		if row = rows.find(key); row == nil {
+			return nil
+		}
+		inTable, rows = row.Type == TypeTable, nil
+	}
+	return row
+}
+
+// Parse returns the value that a text means, such as one that is typed: a list has commas between its items. Whether the
+// value is allowed is left for [CheckLayer] to say. ErrInvalid: it can be none of the type.
+func (p *Param) Parse(text string) (any, error) {
+	switch p.Type {
+	case TypeBool:
+		v, err := strconv.ParseBool(text)
+		if err != nil {
+			return nil, fmt.Errorf("want true or false, not %q: %w", text, ErrInvalid)
+		}
+		return v, nil
+	case TypeInt:
+		v, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("want a whole number, not %q: %w", text, ErrInvalid)
+		}
+		return v, nil
+	case TypeList:
+		list := []any{}
+		for item := range strings.SplitSeq(text, ",") {
+			if text == "" {
+				break
+			}
+			v, err := p.Item.Parse(strings.TrimSpace(item))
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		return list, nil
+	case TypeTable:
+		return nil, fmt.Errorf("it is a table: name a field of an entry, such as %s.1.%s: %w", p.Name, p.Fields[0].Name, ErrInvalid)
+	case TypeString, TypeEnum, TypeHost, TypeURL, TypeTimezone, TypeLocale, TypeSecret, TypePEM:
+	}
+	return text, nil
 }

@@ -78,6 +78,7 @@ func rules() map[string]rule {
 		"GET /configs":                     {"listConfigs", access.Read, looks},
 		"GET /configs/{config}":            {"getConfig", access.Read, looks},
 		"PUT /configs/{config}":            {"putConfig", access.ConfigsWrite, changes},
+		"PATCH /configs/{config}":          {"patchConfig", access.ConfigsWrite, changes},
 		"DELETE /configs/{config}":         {"deleteConfig", access.ConfigsWrite, changes},
 		"GET /configs/{config}/resolved":   {"resolveConfig", access.Read, looks},
 		"GET /configs/{config}/history":    {"listRevisions", access.Read, looks},

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/dialtone-project/dialtone/provision"
@@ -66,24 +67,81 @@ func (o operations) PutConfig(ctx context.Context, r api.PutConfigRequestObject)
 		return nil, err
 	}
 	c := provision.Config{
-		ID: provision.ConfigID(r.Config), Rev: uint64(max(b.Rev, 0)), Label: b.Label, Role: provision.Role(b.Role), Params: b.Params,
+		ID: provision.ConfigID(r.Config), Rev: uint64(max(b.Rev, 0)), Label: b.Label, Params: b.Params,
 		Transient: b.Transient, Locked: b.Locked,
 	}
 	if rev != 0 {
 		c.Rev = rev
 	}
-	if c.Role == "none" {
-		c.Role = provision.RoleNone
-	}
-	for _, p := range b.Parents {
-		c.Parents = append(c.Parents, provision.ConfigID(p))
-	}
+	c.Role, c.Parents = toRole(b.Role), toConfigIDs(b.Parents)
 	result, err := o.admin.PutConfig(ctx, c, write(ctx, r.Params.DryRun, r.Params.Why))
 	if err != nil {
 		return nil, err
 	}
 	x, err := toConfigChange(result, r.Params.DryRun)
 	return api.PutConfig200JSONResponse{Body: x, Headers: api.PutConfig200ResponseHeaders{ETag: etag(result.Config.Rev)}}, err
+}
+
+// PatchConfig changes some fields of a config, or tells what would come of it.
+func (o operations) PatchConfig(ctx context.Context, r api.PatchConfigRequestObject) (api.PatchConfigResponseObject, error) {
+	rev, err := fromMatch(r.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	patch, err := fromConfigPatch(*r.Body)
+	if err != nil {
+		return nil, err
+	}
+	result, err := o.admin.PatchConfig(ctx, provision.ConfigID(r.Config), rev, patch, write(ctx, r.Params.DryRun, r.Params.Why))
+	if err != nil {
+		return nil, err
+	}
+	x, err := toConfigChange(result, r.Params.DryRun)
+	return api.PatchConfig200JSONResponse{Body: x, Headers: api.PatchConfig200ResponseHeaders{ETag: etag(result.Config.Rev)}}, err
+}
+
+// fromConfigPatch reads a merge patch that is as the document has it.
+func fromConfigPatch(raw json.RawMessage) (p admin.ConfigPatch, err error) {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return p, fmt.Errorf("read the patch: %w: %w", err, provision.ErrInvalid)
+	}
+	var (
+		role    *string
+		parents *[]string
+		params  *map[string]any
+	)
+	err = errors.Join(
+		patched(m, "label", &p.Label), patched(m, "parents", &parents), patched(m, "role", &role),
+		patched(m, "transient", &p.Transient), patched(m, "locked", &p.Locked), patched(m, "params", &params),
+	)
+	if role != nil {
+		r := toRole(*role)
+		p.Role = &r
+	}
+	if parents != nil {
+		ids := toConfigIDs(*parents)
+		p.Parents = &ids
+	}
+	if params != nil {
+		values := provision.Params(FromValues(*params))
+		p.Params = &values
+	}
+	return p, err
+}
+
+func toRole(name string) provision.Role {
+	if name == "none" {
+		return provision.RoleNone
+	}
+	return provision.Role(name)
+}
+
+func toConfigIDs(names []string) (ids []provision.ConfigID) {
+	for _, n := range names {
+		ids = append(ids, provision.ConfigID(n))
+	}
+	return ids
 }
 
 // DeleteConfig deletes one, or tells what would come of it.

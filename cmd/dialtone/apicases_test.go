@@ -231,6 +231,13 @@ func configCases() map[string]apiCase {
 		"putConfig": edited(w, anyConfig, (*api.Client).PutConfig, func(s *apiSite) api.NewConfig {
 			return api.NewConfig{Label: "third", Parents: []string{"base"}, Params: s.params("third")}
 		}),
+		"patchConfig": edited(w, anyConfig, (*api.Client).PatchConfig, func(s *apiSite) json.RawMessage {
+			b, err := json.Marshal(map[string]any{"label": "patched", "params": s.params("patch")})
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return b
+		}),
 		"revealConfig": keyed(http.StatusOK, access.SecretsRead, anyConfig, (*api.Client).RevealConfig),
 		"deleteConfig": about(w, anyConfig, (*api.Client).DeleteConfig),
 		"restoreConfig": {http.StatusOK, w, func(s *apiSite, c *api.Client) attempt {

@@ -76,6 +76,26 @@ func TestConfigVerbs(t *testing.T) {
 	run([]string{"config", "history", "reception"}, 0, "restores revision 1")
 	run([]string{"config", "restore", "reception", "9"}, exitNotFound, "")
 	run([]string{"config", "restore", "reception", "x"}, exitUsage, "")
+	edit := []string{"config", "edit", "reception"}
+	run(append(edit, "--set", "sip_lines.1.display_name=The desk", "--unset", "vlan_id", "--dry-run"), 0, "+sip line1 display name: The desk")
+	run(append(edit, "--set", "sip_lines.1.display_name=The desk", "--unset", "vlan_id"), 0, "params.vlan_id")
+	run(append(edit, "--set", "vlan_id=30", "--set", "sip_codecs=g722,pcma", "--label", "Front"), 0, "params.sip_codecs")
+	run(append(edit, "--set", "vlan_id=thirty"), exitInvalid, "")
+	run(append(edit, "--set", "vlan_id=30000"), exitInvalid, "")
+	run(append(edit, "--set", "vlan_idd=30"), exitInvalid, "")
+	run(append(edit, "--set", "vlan_id"), exitUsage, "")
+	run(append(edit, "--set", "vlan_id=1", "--set", "vlan_id.x=1"), exitUsage, "")
+	run(append(edit, "--set", "sip_lines.1.password=typed"), exitUsage, "")
+	run(append(edit, "--rev", "77", "--set", "vlan_id=31"), exitConflict, "")
+	run(edit, exitUsage, "")
+	run([]string{"config", "edit", "nonesuch", "--label", "x"}, exitNotFound, "")
+	run([]string{"config", "show", "reception"}, 0, "label: Front")
+	if _, body := o.get(addr, file, agent("3.3.1.4365", mac)); !strings.Contains(body, "user name: kim") || !strings.Contains(body, old) ||
+		!strings.Contains(body, "display name: The desk") || !strings.Contains(body, "payload=9;") {
+		t.Errorf("after edits the phone gets %q", body)
+	}
+	run([]string{"phone", "edit", mac, "--set", "idle_text=Hall"}, 0, "override.idle_text")
+	run([]string{"phone", "edit", mac, "--unset", "idle_text"}, 0, "override.idle_text")
 	for _, flags := range [][]string{nil, {"--dry-run"}} {
 		run(append([]string{"config", "delete", "reception"}, flags...), exitConflict, "")
 		run(append([]string{"config", "delete", "default"}, flags...), exitForbidden, "")

@@ -19,7 +19,7 @@ import (
 
 func (a *app) config() *cobra.Command {
 	return parent("config", "The sets of values that phones are given", a.configList(), a.configShow(), a.configResolved(), a.configSet(),
-		a.configDelete(), a.configHistory(), a.configDiff(), a.configRestore())
+		a.configEdit(), a.configDelete(), a.configHistory(), a.configDiff(), a.configRestore())
 }
 
 func (a *app) configList() *cobra.Command {

@@ -124,16 +124,22 @@ func (a *app) phoneAdd() *cobra.Command {
 func (a *app) phoneEdit() *cobra.Command {
 	var (
 		f   phoneFlags
+		p   paramFlags
 		rev uint64
 		dry bool
 	)
 	cmd := &cobra.Command{
 		Use: "edit PHONE", Short: "Change what is known of a phone", Args: usage(cobra.ExactArgs(1)),
-		Long: "Change what is known of a phone. Only what is given changes; an empty text takes the field away. In the file,\n" +
-			"override and options are merged, and null takes a value away.",
-		Example: "  dialtone phone edit 192.0.2.23 --label Reception --config front-desk\n  dialtone phone edit 00:15:65:aa:bb:cc --file override.json --rev 7",
+		Long: "Change what is known of a phone. Only what is given changes; an empty text takes the field away. --set and --unset are\n" +
+			"about its override: what this one phone is told over its config. In the file, override and options are merged, and\n" +
+			"null takes a value away.",
+		Example: "  dialtone phone edit 192.0.2.23 --label Reception --config front-desk --set idle_text=Reception\n" +
+			"  dialtone phone edit 00:15:65:aa:bb:cc --file override.json --rev 7",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fields, err := f.fields(a, cmd)
+			if err == nil {
+				err = p.into(fields, "override")
+			}
 			if err != nil {
 				return err
 			}
@@ -141,6 +147,7 @@ func (a *app) phoneEdit() *cobra.Command {
 		},
 	}
 	f.add(cmd)
+	p.add(cmd)
 	cmd.Flags().StringVar(&f.mac, "mac", "", "its MAC in any spelling")
 	revFlag(cmd, &rev)
 	dryFlag(cmd, &dry)

@@ -179,6 +179,7 @@ func verbCases() map[string]verbCase {
 		"config list":     words(),
 		"config show":     {args: config, plain: true},
 		"config set":      made(func(s *apiSite) []string { return []string{s.name(), s.file("params: {locale: de_DE}\n")} }),
+		"config edit":     made(func(s *apiSite) []string { return append(config(s), "--set", "ntp_ip=192.0.2.9", "--unset", "vlan_id") }),
 		"config delete":   made(config),
 		"config diff":     made(config),
 		"config history":  made(config),

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -42,6 +43,51 @@ func (s *Service) PutConfig(ctx context.Context, c provision.Config, w Write) (C
 		})
 	}
 	return ConfigResult{Config: saved, Changes: provision.DiffConfigs(&old, &saved)}, nil
+}
+
+// ConfigPatch changes some fields of a config; nil ones stay. Params are merged as RFC 7396 says: what is nil goes, and nil
+// params empty all.
+type ConfigPatch struct {
+	Label             *string
+	Parents           *[]provision.ConfigID
+	Role              *provision.Role
+	Transient, Locked *bool
+	Params            *provision.Params
+}
+
+func (p *ConfigPatch) apply(c *provision.Config) {
+	set(&c.Label, p.Label)
+	set(&c.Parents, p.Parents)
+	set(&c.Role, p.Role)
+	set(&c.Transient, p.Transient)
+	set(&c.Locked, p.Locked)
+	switch {
+	case p.Params == nil:
+	case *p.Params == nil:
+		c.Params = nil
+	default:
+		c.Params = merged(c.Params, *p.Params)
+	}
+}
+
+// PatchConfig changes some fields of a config that there is. Rev is that of the config that was read, else it is a
+// [StaleError]; 0 is any: who changes another field at the same time loses nothing.
+func (s *Service) PatchConfig(ctx context.Context, id provision.ConfigID, rev uint64, p ConfigPatch, w Write) (ConfigResult, error) {
+	for range maxWriteTries {
+		c, err := s.Configs.Config(ctx, id)
+		if err == nil && rev != 0 {
+			err = stale(c.Rev, rev)
+		}
+		if err != nil {
+			return ConfigResult{}, fmt.Errorf("config %s: %w", provision.Printable(string(id)), err)
+		}
+		p.apply(&c)
+		var late *StaleError
+		if r, err := s.PutConfig(ctx, c, w); rev != 0 || !errors.As(err, &late) {
+			return r, err
+		}
+	}
+	return ConfigResult{}, fmt.Errorf("config %s: it changes all the time: %w", id, provision.ErrConflict)
 }
 
 func (s *Service) tryConfig(ctx context.Context, old, c provision.Config) (ConfigResult, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -107,6 +108,50 @@ func TestSaveConfig(t *testing.T) {
 	}
 	if _, err := o.Flatten(t.Context(), "nobody"); !errors.Is(err, provision.ErrNotFound) {
 		t.Errorf("flattened nobody: %v", err)
+	}
+}
+
+// Who changes another value of a config at the same time loses nothing, unless the state that was edited is named.
+func TestPatchConfig(t *testing.T) {
+	t.Parallel()
+	ctx, o := t.Context(), newOffice()
+	first, err := o.SaveConfig(ctx, provision.Config{ID: "desk", Params: params{
+		"vlan_id": 20, "ntp_ip": "192.0.2.1", "sip_lines": object{"1": object{"username": "4711", "password": planted}},
+	}}, desk())
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch := func(p params) admin.ConfigPatch { return admin.ConfigPatch{Params: &p} }
+	var wg sync.WaitGroup
+	for _, p := range []params{{"vlan_id": 21}, {"ntp_ip": nil}, {"sip_lines": object{"1": object{"display_name": "Hall"}}}, {"dns_ip": "192.0.2.53"}} {
+		wg.Go(func() {
+			if _, err := o.PatchConfig(ctx, "desk", 0, patch(p), admin.Write{By: desk()}); err != nil {
+				t.Errorf("%v: %v", p, err)
+			}
+		})
+	}
+	wg.Wait()
+	got, err := o.Config(ctx, "desk")
+	want := params{"vlan_id": int64(21), "dns_ip": "192.0.2.53", "sip_lines": object{"1": object{
+		"username": "4711", "password": provision.Secret(planted), "display_name": "Hall",
+	}}}
+	if diff := cmp.Diff(want, got.Params); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	var late *admin.StaleError
+	if _, err := o.PatchConfig(ctx, "desk", first.Rev, patch(params{"vlan_id": 22}), admin.Write{By: desk()}); !errors.As(err, &late) {
+		t.Errorf("an edit of what isn't there any more: %v", err)
+	}
+	label := "Desks"
+	r, err := o.PatchConfig(ctx, "desk", 0, admin.ConfigPatch{Label: &label, Params: new(params)}, admin.Write{By: desk(), DryRun: true})
+	if err != nil || r.Config.Label != label || len(r.Config.Params) != 0 || len(r.Changes) == 0 {
+		t.Errorf("emptied: %+v, %v", r, err)
+	}
+	if now, _ := o.Config(ctx, "desk"); now.Label != "" || len(now.Params) == 0 {
+		t.Errorf("a dry run made it %+v", now)
+	}
+	if _, err := o.PatchConfig(ctx, "nonesuch", 0, patch(nil), admin.Write{By: desk()}); !errors.Is(err, provision.ErrNotFound) {
+		t.Errorf("one that isn't there: %v", err)
 	}
 }
 

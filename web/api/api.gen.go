@@ -1028,6 +1028,9 @@ type ConfigList struct {
 	Configs []Config `json:"configs"`
 }
 
+// ConfigPatch The fields to change. Null empties one; params are merged, and null takes one away.
+type ConfigPatch = json.RawMessage
+
 // CreatedAPIToken defines model for CreatedAPIToken.
 type CreatedAPIToken struct {
 	Secret string   `json:"secret"`
@@ -2631,6 +2634,18 @@ type DeleteConfigParams struct {
 	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
 }
 
+// PatchConfigParams defines parameters for PatchConfig.
+type PatchConfigParams struct {
+	// DryRun Nothing is changed; the answer says what would be.
+	DryRun DryRun `form:"dry_run,omitempty" json:"dry_run,omitempty,omitzero"`
+
+	// Why The reason, for the history.
+	Why Why `form:"why,omitempty" json:"why,omitempty,omitzero"`
+
+	// IfMatch The ETag of what was edited. 412 if it has changed since. Without it, or with *, any state is changed.
+	IfMatch IfMatch `json:"If-Match,omitempty,omitzero"`
+}
+
 // PutConfigParams defines parameters for PutConfig.
 type PutConfigParams struct {
 	// DryRun Nothing is changed; the answer says what would be.
@@ -3152,6 +3167,9 @@ type SetAsideJSONRequestBody = NewAside
 // PutClassJSONRequestBody defines body for PutClass for application/json ContentType.
 type PutClassJSONRequestBody = Class
 
+// PatchConfigJSONRequestBody defines body for PatchConfig for application/json ContentType.
+type PatchConfigJSONRequestBody = ConfigPatch
+
 // PutConfigJSONRequestBody defines body for PutConfig for application/json ContentType.
 type PutConfigJSONRequestBody = NewConfig
 
@@ -3439,6 +3457,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /configs/{config} (the `GetConfig` operationId).
 	GetConfig(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchConfigWithBody Changes some fields of a config, as a merge patch (RFC 7396), as a new revision.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /configs/{config} (the `PatchConfig` operationId).
+	PatchConfigWithBody(ctx context.Context, config ConfigID, params *PatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchConfig Changes some fields of a config, as a merge patch (RFC 7396), as a new revision.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /configs/{config} (the `PatchConfig` operationId).
+	PatchConfig(ctx context.Context, config ConfigID, params *PatchConfigParams, body PatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutConfigWithBody Writes a config, a new one or in the place of what there is, as a new revision.
 	//
@@ -4561,6 +4593,40 @@ func (c *Client) DeleteConfig(ctx context.Context, config ConfigID, params *Dele
 // Corresponds with GET /configs/{config} (the `GetConfig` operationId).
 func (c *Client) GetConfig(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetConfigRequest(c.Server, config)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchConfigWithBody Changes some fields of a config, as a merge patch (RFC 7396), as a new revision.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /configs/{config} (the `PatchConfig` operationId).
+func (c *Client) PatchConfigWithBody(ctx context.Context, config ConfigID, params *PatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchConfigRequestWithBody(c.Server, config, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchConfig Changes some fields of a config, as a merge patch (RFC 7396), as a new revision.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /configs/{config} (the `PatchConfig` operationId).
+func (c *Client) PatchConfig(ctx context.Context, config ConfigID, params *PatchConfigParams, body PatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchConfigRequest(c.Server, config, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7509,6 +7575,97 @@ func NewGetConfigRequest(server string, config ConfigID) (*http.Request, error) 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPatchConfigRequest calls the generic PatchConfig builder with application/json body
+func NewPatchConfigRequest(server string, config ConfigID, params *PatchConfigParams, body PatchConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPatchConfigRequestWithBody(server, config, params, "application/json", bodyReader)
+}
+
+// NewPatchConfigRequestWithBody constructs an http.Request for the PatchConfig method, with any body, and a specified content type
+func NewPatchConfigRequestWithBody(server string, config ConfigID, params *PatchConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "config", config, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/configs/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "why", params.Why, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
 	}
 
 	return req, nil
@@ -12859,6 +13016,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /configs/{config} (the `GetConfig` operationId).
 	GetConfigWithResponse(ctx context.Context, config ConfigID, reqEditors ...RequestEditorFn) (*GetConfigResponse, error)
 
+	// PatchConfigWithBodyWithResponse Changes some fields of a config, as a merge patch (RFC 7396), as a new revision.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /configs/{config} (the `PatchConfig` operationId).
+	PatchConfigWithBodyWithResponse(ctx context.Context, config ConfigID, params *PatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchConfigResponse, error)
+
+	// PatchConfigWithResponse Changes some fields of a config, as a merge patch (RFC 7396), as a new revision.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /configs/{config} (the `PatchConfig` operationId).
+	PatchConfigWithResponse(ctx context.Context, config ConfigID, params *PatchConfigParams, body PatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchConfigResponse, error)
+
 	// PutConfigWithBodyWithResponse Writes a config, a new one or in the place of what there is, as a new revision.
 	//
 	// A secret that reads [secret] keeps the value that it has.
@@ -14679,6 +14850,61 @@ func (r GetConfigResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PatchConfigResponse200Headers the declared response headers of an HTTP 200 response for PatchConfig
+type PatchConfigResponse200Headers struct {
+	ETag string
+}
+
+type PatchConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfigChange
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PatchConfigResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PatchConfigResponse) GetJSON200() *ConfigChange {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PatchConfigResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PatchConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PatchConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PatchConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PatchConfigResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -19668,6 +19894,32 @@ func (c *ClientWithResponses) GetConfigWithResponse(ctx context.Context, config 
 	return ParseGetConfigResponse(rsp)
 }
 
+// PatchConfigWithBodyWithResponse Changes some fields of a config, as a merge patch (RFC 7396), as a new revision.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /configs/{config} (the `PatchConfig` operationId).
+func (c *ClientWithResponses) PatchConfigWithBodyWithResponse(ctx context.Context, config ConfigID, params *PatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchConfigResponse, error) {
+	rsp, err := c.PatchConfigWithBody(ctx, config, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchConfigResponse(rsp)
+}
+
+// PatchConfigWithResponse Changes some fields of a config, as a merge patch (RFC 7396), as a new revision.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /configs/{config} (the `PatchConfig` operationId).
+func (c *ClientWithResponses) PatchConfigWithResponse(ctx context.Context, config ConfigID, params *PatchConfigParams, body PatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchConfigResponse, error) {
+	rsp, err := c.PatchConfig(ctx, config, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchConfigResponse(rsp)
+}
+
 // PutConfigWithBodyWithResponse Writes a config, a new one or in the place of what there is, as a new revision.
 //
 // A secret that reads [secret] keeps the value that it has.
@@ -22002,6 +22254,52 @@ func ParseGetConfigResponse(rsp *http.Response) (*GetConfigResponse, error) {
 	switch {
 	case rsp.StatusCode == 200:
 		var headers GetConfigResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePatchConfigResponse parses an HTTP response from a PatchConfigWithResponse call
+func ParsePatchConfigResponse(rsp *http.Response) (*PatchConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PatchConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfigChange
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PatchConfigResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -25587,6 +25885,9 @@ type ServerInterface interface {
 	// GetConfig One config, as it is written. Secrets read [secret].
 	// (GET /configs/{config})
 	GetConfig(w http.ResponseWriter, r *http.Request, config ConfigID)
+	// PatchConfig Changes some fields of a config, as a merge patch (RFC 7396), as a new revision.
+	// (PATCH /configs/{config})
+	PatchConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params PatchConfigParams)
 	// PutConfig Writes a config, a new one or in the place of what there is, as a new revision.
 	// (PUT /configs/{config})
 	PutConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params PutConfigParams)
@@ -26499,6 +26800,82 @@ func (siw *ServerInterfaceWrapper) GetConfig(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetConfig(w, r, config)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PatchConfig operation middleware
+func (siw *ServerInterfaceWrapper) PatchConfig(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "config" -------------
+	var config ConfigID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "config", r.PathValue("config"), &config, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "config", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PatchConfigParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "why" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "why", r.URL.Query(), &params.Why, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "why"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "why", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PatchConfig(w, r, config, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -30424,6 +30801,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs", wrapper.ListConfigs)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/configs/{config}", wrapper.DeleteConfig)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs/{config}", wrapper.GetConfig)
+	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/configs/{config}", wrapper.PatchConfig)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/configs/{config}", wrapper.PutConfig)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs/{config}/resolved", wrapper.ResolveConfig)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/configs/{config}/history", wrapper.ListRevisions)
@@ -31282,6 +31660,55 @@ type GetConfigdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetConfigdefaultApplicationProblemPlusJSONResponse) VisitGetConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchConfigRequestObject struct {
+	Config ConfigID `json:"config"`
+	Params PatchConfigParams
+	Body   *PatchConfigJSONRequestBody
+}
+
+type PatchConfigResponseObject interface {
+	VisitPatchConfigResponse(w http.ResponseWriter) error
+}
+
+type PatchConfig200ResponseHeaders struct {
+	ETag string
+}
+
+type PatchConfig200JSONResponse struct {
+	Body    ConfigChange
+	Headers PatchConfig200ResponseHeaders
+}
+
+func (response PatchConfig200JSONResponse) VisitPatchConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PatchConfigdefaultApplicationProblemPlusJSONResponse) VisitPatchConfigResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -35506,6 +35933,9 @@ type StrictServerInterface interface {
 	// GetConfig One config, as it is written. Secrets read [secret].
 	// (GET /configs/{config})
 	GetConfig(ctx context.Context, request GetConfigRequestObject) (GetConfigResponseObject, error)
+	// PatchConfig Changes some fields of a config, as a merge patch (RFC 7396), as a new revision.
+	// (PATCH /configs/{config})
+	PatchConfig(ctx context.Context, request PatchConfigRequestObject) (PatchConfigResponseObject, error)
 	// PutConfig Writes a config, a new one or in the place of what there is, as a new revision.
 	// (PUT /configs/{config})
 	PutConfig(ctx context.Context, request PutConfigRequestObject) (PutConfigResponseObject, error)
@@ -36296,6 +36726,40 @@ func (sh *strictHandler) GetConfig(w http.ResponseWriter, r *http.Request, confi
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetConfigResponseObject); ok {
 		if err := validResponse.VisitGetConfigResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PatchConfig operation middleware
+func (sh *strictHandler) PatchConfig(w http.ResponseWriter, r *http.Request, config ConfigID, params PatchConfigParams) {
+	var request PatchConfigRequestObject
+
+	request.Config = config
+	request.Params = params
+
+	var body PatchConfigJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PatchConfig(ctx, request.(PatchConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PatchConfig")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PatchConfigResponseObject); ok {
+		if err := validResponse.VisitPatchConfigResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
