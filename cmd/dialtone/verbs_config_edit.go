@@ -78,8 +78,13 @@ func (a *app) configEdit() *cobra.Command {
 type paramFlags struct{ set, unset []string }
 
 func (f *paramFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.set, "set", nil, "a parameter as `NAME=VALUE`, such as sip_lines.1.username=4711; may be given more than once")
+	f.addSet(cmd)
 	cmd.Flags().StringArrayVar(&f.unset, "unset", nil, "the `name` of a parameter that is taken away; may be given more than once")
+}
+
+// addSet is for what is new: there is nothing to take away.
+func (f *paramFlags) addSet(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.set, "set", nil, "a parameter as `NAME=VALUE`, such as sip_lines.1.username=4711; may be given more than once")
 }
 
 // into puts the parameters into a merge patch, below a field of it.

@@ -83,14 +83,19 @@ func (f *phoneFlags) fields(a *app, cmd *cobra.Command) (map[string]any, error) 
 func (a *app) phoneAdd() *cobra.Command {
 	var (
 		f   phoneFlags
+		p   paramFlags
 		dry bool
 	)
 	cmd := &cobra.Command{
 		Use: "add [MAC]", Short: "Make a phone known before it asks for anything", Args: usage(cobra.MaximumNArgs(1)),
-		Long:    "Make a phone known before it asks for anything, by its MAC in any spelling or by --sn or --uuid.",
+		Long: "Make a phone known before it asks for anything, by its MAC in any spelling or by --sn or --uuid. --set is about its\n" +
+			"override: what this one phone is told over its config. A password belongs into the file, below override.",
 		Example: "  dialtone phone add 00:15:65:aa:bb:cc --label Reception --config front-desk\n  dialtone phone add --sn 4711 --file phone.json --dry-run",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fields, err := f.fields(a, cmd)
+			if err == nil {
+				err = p.into(fields, "override")
+			}
 			if err != nil {
 				return err
 			}
@@ -117,6 +122,7 @@ func (a *app) phoneAdd() *cobra.Command {
 		},
 	}
 	f.add(cmd)
+	p.addSet(cmd)
 	dryFlag(cmd, &dry)
 	return cmd
 }

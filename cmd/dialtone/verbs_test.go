@@ -99,7 +99,7 @@ func verbCases() map[string]verbCase {
 
 		"phone list":    words(),
 		"phone show":    made(phone),
-		"phone add":     made(func(s *apiSite) []string { return []string{s.mac(), "--label", "Hall"} }),
+		"phone add":     made(func(s *apiSite) []string { return []string{s.mac(), "--label", "Hall", "--set", "idle_text=Hall"} }),
 		"phone edit":    made(func(s *apiSite) []string { return append(phone(s), "--label", "Hall") }),
 		"phone label":   made(func(s *apiSite) []string { return append(phone(s), "Hall") }),
 		"phone rm":      made(func(s *apiSite) []string { return append(phone(s), phone(s)...) }),
