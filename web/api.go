@@ -146,7 +146,7 @@ func (o operations) ListProblems(context.Context, api.ListProblemsRequestObject)
 func (o operations) Explain(ctx context.Context, r api.ExplainRequestObject) (api.ExplainResponseObject, error) {
 	from, err := netip.ParseAddr(r.Body.From)
 	if err != nil {
-		return nil, fmt.Errorf("from %q is not an address: %w", r.Body.From, provision.ErrInvalid)
+		return nil, fieldFault("from", "want an address, not %q", r.Body.From)
 	}
 	outcome, err := o.admin.Explain(ctx, admin.Question{
 		Proto: provision.Proto(r.Body.Proto), Path: r.Body.Path, From: from, Headers: r.Body.Headers, Head: r.Body.Head,

@@ -417,6 +417,9 @@ func authStatus(w http.ResponseWriter, err error, p *api.Problem) {
 
 // statusOf is the status of an error of package access; 0: it is none.
 func statusOf(err error) int32 {
+	if _, ok := errors.AsType[*access.FieldError](err); ok {
+		return http.StatusUnprocessableEntity
+	}
 	for _, k := range []struct {
 		kind   error
 		status int32

@@ -331,7 +331,7 @@ func TestOwnAccount(t *testing.T) {
 	if a := o.ask(t, http.MethodPut, "/me/password", `{"old":"something else","new":"nine blue teapots"}`, desk); a.status != http.StatusForbidden {
 		t.Errorf("a wrong old password: %d %s", a.status, a.body)
 	}
-	if a := o.ask(t, http.MethodPut, "/me/password", `{"old":"seven green kettles","new":"short"}`, desk); a.status != http.StatusBadRequest {
+	if a := o.ask(t, http.MethodPut, "/me/password", `{"old":"seven green kettles","new":"short"}`, desk); a.status != http.StatusUnprocessableEntity {
 		t.Errorf("a poor new password: %d %s", a.status, a.body)
 	}
 	if a := o.ask(t, http.MethodPut, "/me/password", `{"old":"seven green kettles","new":"nine blue teapots"}`, desk); a.status != http.StatusNoContent {
@@ -348,7 +348,7 @@ func TestOwnAccount(t *testing.T) {
 		t.Errorf("second factor: %+v, %v", begun, err)
 	}
 	body := `{"password":"nine blue teapots","secret":"` + begun.Secret + `","code":"000000"}`
-	if a := o.ask(t, http.MethodPut, "/me/totp", body, desk); a.status != http.StatusBadRequest {
+	if a := o.ask(t, http.MethodPut, "/me/totp", body, desk); a.status != http.StatusUnprocessableEntity {
 		t.Errorf("a second factor without its code: %d %s", a.status, a.body)
 	}
 }

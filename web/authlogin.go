@@ -114,7 +114,11 @@ func (o operations) SetMyPassword(ctx context.Context, r api.SetMyPasswordReques
 	if err := o.prove(ctx, v, r.Body.Old, "setMyPassword"); err != nil {
 		return nil, err
 	}
-	if err := o.server.Access.SetPassword(ctx, v.Name, r.Body.New, v.Session); err != nil {
+	err := o.server.Access.SetPassword(ctx, v.Name, r.Body.New, v.Session)
+	if f, ok := errors.AsType[*access.FieldError](err); ok {
+		f.Field = "new" // as the body has it
+	}
+	if err != nil {
 		return nil, err
 	}
 	return api.SetMyPassword204Response{}, nil
@@ -161,7 +165,7 @@ func (o operations) ConfirmMyTotp(ctx context.Context, r api.ConfirmMyTotpReques
 	}
 	secret, err := secretCoding().DecodeString(r.Body.Secret)
 	if err != nil {
-		return nil, fmt.Errorf("secret: it isn't base32: %w", access.ErrInvalid)
+		return nil, fieldFault("secret", "it isn't base32")
 	}
 	if err := o.server.Access.ConfirmTOTP(ctx, v.Name, secret, r.Body.Code, v.Session); err != nil {
 		return nil, err

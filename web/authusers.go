@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dialtone-project/dialtone/provision"
 	"github.com/dialtone-project/dialtone/provision/access"
 	"github.com/dialtone-project/dialtone/web/api"
 )
@@ -123,7 +122,7 @@ func (o operations) CreateAPIToken(ctx context.Context, r api.CreateAPITokenRequ
 	user := r.Body.User
 	switch own := whose(a); {
 	case user == "" && a.Via == access.ViaSocket:
-		return nil, fmt.Errorf("user: whose token is it? %w", access.ErrInvalid)
+		return nil, fieldFault("user", "whose token is it?")
 	case user == "":
 		user, _, _ = strings.Cut(a.Name, "/")
 	case own != "" && user != own:
@@ -138,7 +137,7 @@ func (o operations) CreateAPIToken(ctx context.Context, r api.CreateAPITokenRequ
 	}
 	const maxDays = 36500
 	if r.Body.Days < 0 || r.Body.Days > maxDays {
-		return nil, fmt.Errorf("days %d: between 0 and %d: %w", r.Body.Days, maxDays, access.ErrInvalid)
+		return nil, fieldFault("days", "want 0 to %d, not %d", maxDays, r.Body.Days)
 	}
 	secret, t, err := o.server.Access.NewToken(ctx, user, r.Body.Name, scopes, time.Duration(r.Body.Days)*24*time.Hour)
 	if err != nil {
@@ -186,7 +185,7 @@ func (o operations) RevokeSession(ctx context.Context, r api.RevokeSessionReques
 func (o operations) ListAudit(ctx context.Context, r api.ListAuditRequestObject) (api.ListAuditResponseObject, error) {
 	limit := int(r.Params.Limit)
 	if limit < 0 || limit > 1000 || r.Params.Before < 0 {
-		return nil, fmt.Errorf("limit %d: between 1 and 1000: %w", limit, provision.ErrInvalid)
+		return nil, fieldFault("limit", "want 1 to 1000, not %d", limit)
 	}
 	if limit == 0 {
 		limit = 50

@@ -109,7 +109,7 @@ func (o operations) IssuePhoneToken(ctx context.Context, r api.IssuePhoneTokenRe
 	if text := r.Body.From; text != "" {
 		var err error
 		if from, err = netip.ParseAddr(text); err != nil || !from.Is4() {
-			return nil, fmt.Errorf("from %q is not an IPv4 address: %w", provision.Printable(text), provision.ErrInvalid)
+			return nil, fieldFault("from", "want an IPv4 address, not %q", text)
 		}
 	}
 	p, err := o.admin.Phone(ctx, r.Phone)

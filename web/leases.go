@@ -20,7 +20,7 @@ import (
 func (o operations) TellLease(ctx context.Context, r api.TellLeaseRequestObject) (api.TellLeaseResponseObject, error) {
 	e, err := fromLeaseEvent(r.Body)
 	if err != nil {
-		return nil, fmt.Errorf("lease event: %w: %w", err, provision.ErrInvalid)
+		return nil, fmt.Errorf("lease event: %w", err)
 	}
 	l, err := o.admin.LeaseEvent(ctx, e)
 	if err != nil {
@@ -52,19 +52,19 @@ func fromLeaseEvent(b *api.LeaseEvent) (e admin.LeaseEvent, err error) {
 	}
 	var ok bool
 	if e.State, ok = states[b.Event]; !ok {
-		return e, fmt.Errorf("event %q is unknown; use bound, released, expired or declined", b.Event)
+		return e, fieldFault("event", "want bound, released, expired or declined, not %q", b.Event)
 	}
 	if e.Addr, err = netip.ParseAddr(b.IP); err != nil {
-		return e, fmt.Errorf("ip %q is not an address", b.IP)
+		return e, fieldFault("ip", "want an address, not %q", b.IP)
 	}
 	if b.Mac != "" {
 		if e.Client.HW, err = hwaddr.Parse(pad(b.Mac)); err != nil {
-			return e, fmt.Errorf("mac: %w", err)
+			return e, fieldFault("mac", "%s", err)
 		}
 	}
 	if b.Relay != "" {
 		if e.Client.Relay, err = netip.ParseAddr(b.Relay); err != nil || !e.Client.Relay.Is4() {
-			return e, fmt.Errorf("relay %q is not an IPv4 address", b.Relay)
+			return e, fieldFault("relay", "want an IPv4 address, not %q", b.Relay)
 		}
 	}
 	for _, f := range [...]struct {
@@ -83,12 +83,12 @@ func fromLeaseEvent(b *api.LeaseEvent) (e admin.LeaseEvent, err error) {
 		if f.hex {
 			raw, err := hex.DecodeString(strings.ReplaceAll(pad(f.value), ":", ""))
 			if err != nil {
-				return e, fmt.Errorf("%s %q is not hexadecimal", f.name, f.value)
+				return e, fieldFault(f.name, "want hexadecimal digits, not %q", f.value)
 			}
 			*f.to = string(raw)
 		}
 		if len(*f.to) > 255 {
-			return e, fmt.Errorf("%s has %d bytes; an option has 255 at most", f.name, len(*f.to))
+			return e, fieldFault(f.name, "it has %d bytes; an option has 255 at most", len(*f.to))
 		}
 	}
 	if b.Lifetime < 0 || b.Lifetime > 1<<32-1 {

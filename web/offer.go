@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -22,13 +21,13 @@ func (o operations) GetOffer(ctx context.Context, r api.GetOfferRequestObject) (
 	if p.Relay != "" {
 		relay, err := netip.ParseAddr(p.Relay)
 		if err != nil || !relay.Is4() {
-			return nil, fmt.Errorf("relay %q is not an IPv4 address: %w", provision.Printable(p.Relay), provision.ErrInvalid)
+			return nil, fieldFault("relay", "want an IPv4 address, not %q", p.Relay)
 		}
 		q.Client.Relay = relay
 	}
 	for _, code := range p.Params {
 		if code < 1 || code > 254 {
-			return nil, fmt.Errorf("params: %d is no option's code, which is from 1 to 254: %w", code, provision.ErrInvalid)
+			return nil, fieldFault("params", "%d is no option's code, which is from 1 to 254", code)
 		}
 		q.Client.Params = append(q.Client.Params, uint8(code))
 	}

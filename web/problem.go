@@ -86,7 +86,7 @@ func unreadable(err error) error {
 	if name == "" {
 		return fmt.Errorf("%w: %w", provision.ErrInvalid, err)
 	}
-	return violations([]api.Violation{{Pointer: "/" + name, Text: text}})
+	return fieldFault(name, "%s", text)
 }
 
 var errMediaType = errors.New("unsupported media type")
@@ -101,6 +101,11 @@ func violations(list []api.Violation) error {
 		found[i] = api.FieldError{Pointer: v.Pointer, Detail: provision.Printable(v.Text)}
 	}
 	return found
+}
+
+// fieldFault is what is wrong with one field of a body, or one parameter of a query, that the document has no words for.
+func fieldFault(name, format string, args ...any) error {
+	return violations([]api.Violation{{Pointer: "/" + name, Text: fmt.Sprintf(format, args...)}})
 }
 
 // bodyError is where a body isn't as the document has it.
@@ -184,6 +189,9 @@ func toProblem(err error) api.Problem {
 	}
 	if found, ok := errors.AsType[bodyError](err); ok {
 		p.Errors = found
+	}
+	if f, ok := errors.AsType[*access.FieldError](err); ok {
+		p.Errors = []api.FieldError{{Pointer: "/" + f.Field, Detail: f.Text}}
 	}
 	if _, ok := errors.AsType[*admin.StaleError](err); ok {
 		p.Status = http.StatusPreconditionFailed

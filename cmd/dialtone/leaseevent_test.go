@@ -132,7 +132,7 @@ func TestLeaseEvent(t *testing.T) {
 		"nobody's network": {[]string{"add", mac, "198.51.100.1"}, exitInvalid, "neither in a declared network nor in a foreign one"},
 		"no MAC":           {[]string{"--event", "bound", "--ip", ip}, exitInvalid, "the MAC of who holds"},
 		"a bad MAC":        {[]string{"add", "desk", ip}, exitInvalid, "is not a hardware address"},
-		"a bad id":         {append(bound, mac, "--circuit-id", "port 4"), exitInvalid, "is not hexadecimal"},
+		"a bad id":         {append(bound, mac, "--circuit-id", "port 4"), exitInvalid, "want hexadecimal digits"},
 		"two ends":         {append(bound, mac, "--lifetime", "1", "--expires", "1795382209"), exitInvalid, "not both"},
 		"no such event":    {[]string{"--event", "lost", "--ip", ip}, exitUsage, "use bound, released"},
 		"no time":          {append(bound, mac, "--expires", "soon"), exitUsage, "is no point in time"},

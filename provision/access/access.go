@@ -146,15 +146,28 @@ const (
 	maxPassword = 256
 )
 
+// FieldError is what is wrong with one field of what was given. It is an ErrInvalid.
+type FieldError struct{ Field, Text string }
+
+// Error names the field first.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Text }
+
+// Unwrap returns ErrInvalid.
+func (e *FieldError) Unwrap() error { return ErrInvalid }
+
+func invalid(field, format string, args ...any) error {
+	return &FieldError{field, fmt.Sprintf(format, args...)}
+}
+
 // CheckName says what is wrong with a user's or a token's name.
 func CheckName(name string) error {
 	switch {
 	case name == "" || utf8.RuneCountInString(name) > maxName:
-		return fmt.Errorf("name: between 1 and %d letters: %w", maxName, ErrInvalid)
+		return invalid("name", "between 1 and %d letters", maxName)
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) || r == '/' }):
-		return fmt.Errorf("name: it has a character that isn't printable, or a slash: %w", ErrInvalid)
+		return invalid("name", "it has a character that isn't printable, or a slash")
 	case strings.TrimSpace(name) != name:
-		return fmt.Errorf("name: it begins or ends with a space: %w", ErrInvalid)
+		return invalid("name", "it begins or ends with a space")
 	}
 	return nil
 }
@@ -164,9 +177,9 @@ func CheckName(name string) error {
 func CheckPassword(name, password string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case n < minPassword:
-		return fmt.Errorf("password: at least %d letters; three or four words make a good one: %w", minPassword, ErrInvalid)
+		return invalid("password", "at least %d letters; three or four words make a good one", minPassword)
 	case len(password) > maxPassword:
-		return fmt.Errorf("password: at most %d bytes: %w", maxPassword, ErrInvalid)
+		return invalid("password", "at most %d bytes", maxPassword)
 	}
 	low := strings.ToLower(password)
 	distinct := make(map[rune]bool)
@@ -174,7 +187,7 @@ func CheckPassword(name, password string) error {
 		distinct[r] = true
 	}
 	if len(distinct) < 5 {
-		return fmt.Errorf("password: it repeats a few letters: %w", ErrInvalid)
+		return invalid("password", "it repeats a few letters")
 	}
 	rest := low
 	for _, word := range []string{strings.ToLower(name), "password", "dialtone", "123456", "qwertz", "qwerty", "letmein"} {
@@ -183,7 +196,7 @@ func CheckPassword(name, password string) error {
 		}
 	}
 	if utf8.RuneCountInString(rest) < minPassword/2 {
-		return fmt.Errorf("password: it is little more than the name, or a word that is guessed first: %w", ErrInvalid)
+		return invalid("password", "it is little more than the name, or a word that is guessed first")
 	}
 	return nil
 }

@@ -289,15 +289,15 @@ func (g *Gate) NewToken(ctx context.Context, user, name string, scopes []Scope, 
 		return "", Token{}, fmt.Errorf("user %q: %w", user, err)
 	}
 	if len(scopes) == 0 {
-		return "", Token{}, fmt.Errorf("scopes: at least one: %w", ErrInvalid)
+		return "", Token{}, invalid("scopes", "at least one")
 	}
 	for _, s := range scopes {
 		if !slices.Contains(u.Role.Scopes(), s) {
-			return "", Token{}, fmt.Errorf("scopes: %q isn't one that a user of role %s has: %w", s, u.Role, ErrInvalid)
+			return "", Token{}, invalid("scopes", "%q isn't one that a user of role %s has", s, u.Role)
 		}
 	}
 	if life < 0 {
-		return "", Token{}, fmt.Errorf("expiry: it is in the past: %w", ErrInvalid)
+		return "", Token{}, invalid("days", "it is in the past")
 	}
 	all, err := g.Store.Tokens(ctx)
 	if err != nil {

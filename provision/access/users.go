@@ -17,7 +17,7 @@ func (g *Gate) NewUser(ctx context.Context, name, password string, role Role) (U
 		return User{}, err
 	}
 	if role.Scopes() == nil {
-		return User{}, fmt.Errorf("role: %q is unknown; use owner, operator, helpdesk or viewer: %w", role, ErrInvalid)
+		return User{}, invalid("role", "%q is unknown; use owner, operator, helpdesk or viewer", role)
 	}
 	if _, err := g.Store.User(ctx, name); err == nil {
 		return User{}, fmt.Errorf("user %q: there is one of that name: %w", name, ErrConflict)
@@ -83,7 +83,7 @@ func (g *Gate) SetPassword(ctx context.Context, name, password, session string) 
 // SetRole changes what a user is trusted with; Disable whether the user may sign in at all. The last owner stays one.
 func (g *Gate) SetRole(ctx context.Context, name string, role Role, disabled bool) error {
 	if role.Scopes() == nil {
-		return fmt.Errorf("role: %q is unknown; use owner, operator, helpdesk or viewer: %w", role, ErrInvalid)
+		return invalid("role", "%q is unknown; use owner, operator, helpdesk or viewer", role)
 	}
 	if role != Owner || disabled {
 		if err := g.keepOwner(ctx, name); err != nil {
@@ -138,11 +138,11 @@ func (g *Gate) NewTOTP() []byte { return newTOTP() }
 // ConfirmTOTP puts a second factor in force.
 func (g *Gate) ConfirmTOTP(ctx context.Context, name string, secret []byte, code, session string) error {
 	if len(secret) != totpSize {
-		return fmt.Errorf("second factor: the secret isn't one of ours: %w", ErrInvalid)
+		return invalid("secret", "it isn't one of ours")
 	}
 	step, ok := totpMatch(secret, code, 0, g.now())
 	if !ok {
-		return fmt.Errorf("second factor: the code doesn't fit; is the clock of the phone right? %w", ErrInvalid)
+		return invalid("code", "it doesn't fit; is the clock of the phone right?")
 	}
 	return g.change(ctx, name, session, func(u *User) error {
 		u.TOTP, u.TOTPStep = secret, step

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dialtone-project/dialtone/provision"
@@ -59,7 +60,7 @@ func flatten(ctx context.Context, configs provision.ConfigReader, id provision.C
 }
 
 // SaveConfig writes a config that passes all checks, and returns it with its new Rev. Its Rev says which state was edited; 0
-// creates. ErrInvalid joins all faults, each with its path. ErrConflict: it has changed meanwhile, or another config has
+// creates. ErrInvalid are [Faults], all that there are. ErrConflict: it has changed meanwhile, or another config has
 // its role.
 func (s *Service) SaveConfig(ctx context.Context, c provision.Config, by provision.Author) (provision.Config, error) {
 	c, err := s.prepare(ctx, c, s.Configs)
@@ -95,45 +96,43 @@ func (s *Service) prepare(ctx context.Context, c provision.Config, among provisi
 	if c.Params != nil {
 		c.Params, _ = unmask(provision.Wrap(c.Params), stored, "", &masked).(map[string]any)
 	}
-	var faults []error
-	fault := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf(format+": %w", append(args, provision.ErrInvalid)...))
-	}
+	var faults Faults
 	if c.Rev == 0 && !configID.MatchString(string(c.ID)) {
-		fault("id: want letters, digits and ._- only, at most 128, not %q", provision.Printable(string(c.ID)))
+		faults.invalid("/id", "want letters, digits and ._- only, at most 128, not %q", provision.Printable(string(c.ID)))
 	}
 	switch c.Role {
 	case provision.RoleNone, provision.RoleBase, provision.RoleDefault, provision.RoleAutocreate:
 	default:
-		fault("role: want base, default, autocreate or none, not %q", provision.Printable(string(c.Role)))
+		faults.invalid("/role", "want base, default, autocreate or none, not %q", provision.Printable(string(c.Role)))
 	}
 	for _, path := range masked {
-		fault("params.%s: there is no secret yet that could be kept", path)
+		faults.invalid(paramPointer("/params", map[string]any(c.Params), path), "there is no secret yet that could be kept")
 	}
 	for i, id := range c.Parents {
+		at := pointerTo("/parents", strconv.Itoa(i))
 		switch p, err := among.Config(ctx, id); {
 		case isNotFound(err):
-			fault("parents[%d]: there is no config %q", i, provision.Printable(string(id)))
+			faults.invalid(at, "there is no config %q", provision.Printable(string(id)))
 		case err != nil:
 			return c, err
 		case p.Transient:
-			fault("parents[%d]: config %s is transient: it goes when no phone uses it any more", i, id)
+			faults.invalid(at, "config %s is transient: it goes when no phone uses it any more", id)
 		case slices.Contains(c.Parents[:i], id):
-			fault("parents[%d]: config %s stands twice", i, id)
+			faults.invalid(at, "config %s stands twice", id)
 		}
 	}
 	if c.Transient && c.Role != provision.RoleNone {
-		fault("transient: a config with a role can't be")
+		faults.invalid("/transient", "a config with a role can't be")
 	}
-	if err := provision.CheckLayer(c.Params); err != nil {
-		faults = append(faults, err)
+	faults.params("/params", c.Params, provision.CheckLayer(c.Params))
+	if len(faults) > 0 {
+		return c, faults
 	}
-	if len(faults) == 0 {
-		if _, err := flatten(ctx, provision.Suppose(among, []provision.Config{c}, nil), c.ID); err != nil {
-			faults = append(faults, err)
-		}
+	_, err := flatten(ctx, provision.Suppose(among, []provision.Config{c}, nil), c.ID)
+	if errors.Is(err, provision.ErrInvalid) {
+		return c, Faults{{Pointer: "/parents", Text: err.Error(), Kind: provision.ErrInvalid}}
 	}
-	return c, errors.Join(faults...)
+	return c, err
 }
 
 // unmask puts the stored secrets where only their mask is, and notes the paths at which there is none.

@@ -76,14 +76,14 @@ func TestSaveConfig(t *testing.T) {
 		{"all faults at once", provision.Config{
 			ID: "../x", Role: "boss", Parents: []provision.ConfigID{"nobody", "passing", "child", "child"},
 			Params: params{"vlan_id": int64(9999), "sip_lines": object{"1": object{"codecs": []any{"pcma", "g722", "mp3"}, "password": admin.MaskedSecret}}},
-		}, `save config ../x: id: want letters, digits and ._- only, at most 128, not "../x": invalid` + "\n" +
-			`role: want base, default, autocreate or none, not "boss": invalid` + "\n" +
-			"params.sip_lines.1.password: there is no secret yet that could be kept: invalid\n" +
-			`parents[0]: there is no config "nobody": invalid` + "\n" +
-			"parents[1]: config passing is transient: it goes when no phone uses it any more: invalid\n" +
-			"parents[3]: config child stands twice: invalid\n" +
-			"sip_lines.1.codecs[2]: want one of pcma, pcmu, g722, g722.1, g723, g726-16, g726-24, g726-32, g726-40, g729, opus, ilbc, gsm, " +
-			"amr, amr-wb, l16, not \"mp3\"\nvlan_id: want 0 to 4094, not 9999", provision.ErrInvalid},
+		}, `save config ../x: /id: want letters, digits and ._- only, at most 128, not "../x"` + "\n" +
+			`/role: want base, default, autocreate or none, not "boss"` + "\n" +
+			"/params/sip_lines/1/password: there is no secret yet that could be kept\n" +
+			`/parents/0: there is no config "nobody"` + "\n" +
+			"/parents/1: config passing is transient: it goes when no phone uses it any more\n" +
+			"/parents/3: config child stands twice\n" +
+			"/params/sip_lines/1/codecs/2: want one of pcma, pcmu, g722, g722.1, g723, g726-16, g726-24, g726-32, g726-40, g729, opus, ilbc, gsm, " +
+			"amr, amr-wb, l16, not \"mp3\"\n/params/vlan_id: want 0 to 4094, not 9999", provision.ErrInvalid},
 		{"itself", provision.Config{ID: "new", Parents: []provision.ConfigID{"new"}}, `there is no config "new"`, provision.ErrInvalid},
 		{"a circle", provision.Config{ID: "base", Rev: 1, Parents: []provision.ConfigID{"child"}}, "base → child → base", provision.ErrInvalid},
 		{"a role that is taken", provision.Config{ID: "new", Role: provision.RoleBase}, "", provision.ErrConflict},

@@ -191,8 +191,13 @@ func (p *sitePlan) planConfigs(ctx context.Context) error {
 	for _, c := range parentsFirst(put) {
 		ready, err := p.prepare(ctx, c, p.among)
 		if err != nil {
-			for line := range strings.SplitSeq(err.Error(), "\n") {
-				p.faults.invalid(pointerTo("/configs", strconv.Itoa(place[c.ID])), "config %s: %s", c.ID, line)
+			at := pointerTo("/configs", strconv.Itoa(place[c.ID]))
+			faults, ok := errors.AsType[Faults](err)
+			if !ok {
+				return fmt.Errorf("config %s: %w", c.ID, err)
+			}
+			for _, f := range faults {
+				p.faults.invalid(at+f.Pointer, "config %s: %s", c.ID, f.Text)
 			}
 			continue
 		}

@@ -154,7 +154,7 @@ func TestApplySiteFaults(t *testing.T) {
 	_, err := x.ApplySite(t.Context(), s, false, do)
 	got := strings.Join(faults(err), "\n")
 	for _, want := range []string{
-		"/configs/0: config child: parents[0]: there is no config", "/networks/0/pools/0: ", "/devices/0/config: ", "/devices/1/plugin: ",
+		"/configs/0/parents/0: config child: there is no config", "/networks/0/pools/0: ", "/devices/0/config: ", "/devices/1/plugin: ",
 		"/devices/3: there is another phone with the same sn: S3", "/devices/3/override/admin_password: there is no secret yet",
 	} {
 		if !strings.Contains(got, want) {

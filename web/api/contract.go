@@ -165,6 +165,9 @@ func (c *Contract) Takes(operation, contentType string) bool {
 		return true
 	}
 	kind, _, err := mime.ParseMediaType(contentType)
+	if kind == "application/merge-patch+json" && strings.HasPrefix(operation, "PATCH ") {
+		kind = "application/json" // each PATCH is a merge patch, whatever it is called
+	}
 	_, ok := content[kind]
 	return err == nil && ok
 }

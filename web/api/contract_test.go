@@ -77,6 +77,11 @@ func TestQueryAndType(t *testing.T) {
 			t.Errorf("%q: got %t, want %t", kind, got, want)
 		}
 	}
+	for operation, want := range map[string]bool{"PATCH /phones/{phone}": true, "PATCH /configs/{config}": true, "PUT /phones/{phone}": false, "POST /phones": false} {
+		if got := contract.Takes(operation, "application/merge-patch+json"); got != want {
+			t.Errorf("%s of a merge patch: got %t, want %t", operation, got, want)
+		}
+	}
 	if !contract.Takes("POST /phones/{phone}/retire", "text/plain") {
 		t.Error("the type of a body that nobody asked for matters")
 	}
