@@ -30,6 +30,11 @@ func TestFaultsHavePointers(t *testing.T) {
 		{http.MethodPost, "/lease-events", `{"event":"bound","mac":"zz","ip":"127.0.0.9"}`, "/mac"},
 		{http.MethodPost, "/lease-events", `{"event":"bound","mac":"00:08:5d:00:00:07","ip":"here"}`, "/ip"},
 		{http.MethodPost, "/lease-events", `{"event":"bound","mac":"00:08:5d:00:00:07","ip":"127.0.0.9","client_id":"xyz"}`, "/client_id"},
+		{http.MethodPost, "/lease-events", `{"event":"bound","ip":"127.0.0.9"}`, "/mac"},
+		{http.MethodPost, "/lease-events", `{"event":"bound","mac":"00:08:5d:00:00:07","ip":"::1"}`, "/ip"},
+		{http.MethodPost, "/explain", `{"proto":"http","path":"x","from":"::1"}`, "/from"},
+		{http.MethodPost, "/asides", `{"key":"whatever"}`, "/key"},
+		{http.MethodGet, "/phones/00:08:5d:00:00:99/offer", ``, "/network"},
 		{http.MethodGet, "/phones/00:08:5d:00:00:07/offer?relay=here", ``, "/relay"},
 		{http.MethodGet, "/phones/00:08:5d:00:00:07/offer?params=0", ``, "/params"},
 	} {

@@ -298,7 +298,7 @@ func asideKey(text string) (string, error) {
 	}
 	hw, err := hwaddr.Parse(text)
 	if err != nil {
-		return "", fmt.Errorf("%q is neither a MAC nor a sighting's key, such as \"serial 4711\": %w", provision.Printable(text), provision.ErrInvalid)
+		return "", invalidField("/key", "%q is neither a MAC nor a sighting's key, such as \"serial 4711\"", provision.Printable(text))
 	}
 	return "mac " + hw.String(), nil
 }

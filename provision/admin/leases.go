@@ -36,11 +36,11 @@ func (s *Service) LeaseEvent(ctx context.Context, e LeaseEvent) (lease.Lease, er
 	l := lease.Lease{Addr: e.Addr, State: e.State, Client: e.Client, Expiry: e.Expires}
 	switch {
 	case !e.Addr.Is4():
-		return lease.Lease{}, fmt.Errorf("lease event: the lease's IPv4 address is needed: %w", provision.ErrInvalid)
+		return lease.Lease{}, fmt.Errorf("lease event: %w", invalidField("/ip", "the lease's IPv4 address is needed"))
 	case e.State == lease.Bound && e.Client.HW.IsZero():
-		return lease.Lease{}, fmt.Errorf("lease event: the MAC of who holds %s is needed: %w", e.Addr, provision.ErrInvalid)
+		return lease.Lease{}, fmt.Errorf("lease event: %w", invalidField("/mac", "the MAC of who holds %s is needed", e.Addr))
 	case e.Lifetime < 0, e.Lifetime > 0 && !e.Expires.IsZero():
-		return lease.Lease{}, fmt.Errorf("lease event: say when the lease of %s runs out, or for how long it is, not both: %w", e.Addr, provision.ErrInvalid)
+		return lease.Lease{}, fmt.Errorf("lease event: %w", invalidField("/lifetime", "say when the lease of %s runs out, or for how long it is, not both", e.Addr))
 	case e.Lifetime > 0:
 		l.Expiry = time.Now().Add(e.Lifetime)
 	}

@@ -82,7 +82,7 @@ func (s *Service) DHCPOffer(ctx context.Context, key string, q OfferQuery) (Offe
 	q.Client.HW = hw
 	s.recall(&q)
 	if q.Network == "" && !q.Client.Relay.IsValid() {
-		return Offer{}, fmt.Errorf("what %s is offered: it never had a lease, so say in which network it would be: %w", hw, provision.ErrInvalid)
+		return Offer{}, fmt.Errorf("what %s is offered: %w", hw, invalidField("/network", "it never had a lease, so say in which network it would be"))
 	}
 	return s.AskDHCP(ctx, q), nil
 }

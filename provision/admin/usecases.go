@@ -64,10 +64,10 @@ type Question struct {
 // Explain tells what a request would come to. Nothing is changed by it.
 func (s *Service) Explain(ctx context.Context, q Question) (*provision.Outcome, error) {
 	if q.Proto != provision.HTTP && q.Proto != provision.TFTP {
-		return nil, fmt.Errorf("explain a request by %q: only http and tftp are asked by: %w", q.Proto, provision.ErrInvalid)
+		return nil, fmt.Errorf("explain: %w", invalidField("/proto", "only http and tftp are asked by, not %q", q.Proto))
 	}
 	if !q.From.Is4() {
-		return nil, fmt.Errorf("explain a request from %q: the phone's IPv4 address is needed: %w", q.From, provision.ErrInvalid)
+		return nil, fmt.Errorf("explain: %w", invalidField("/from", "the phone's IPv4 address is needed, not %q", q.From))
 	}
 	path, err := provision.Clean(q.Path)
 	if err != nil {

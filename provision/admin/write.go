@@ -64,6 +64,13 @@ func (f *Faults) conflict(pointer, format string, args ...any) {
 	*f = append(*f, Fault{Pointer: pointer, Text: fmt.Sprintf(format, args...), Kind: provision.ErrConflict})
 }
 
+// invalidField is an error of one fault.
+func invalidField(pointer, format string, args ...any) error {
+	var f Faults
+	f.invalid(pointer, format, args...)
+	return f
+}
+
 // err returns the faults as an error, nil if there are none.
 func (f Faults) err() error {
 	if len(f) == 0 {
